@@ -1,0 +1,34 @@
+"""What all tests share: the linker they run on, hypothesis profiles, random numbers."""
+
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytensor
+import pytest
+from hypothesis import settings
+
+# No deadline: the first example of a property may compile. In CI the examples
+# do not change from run to run.
+settings.register_profile("theanets", deadline=None)
+settings.register_profile("theanets-ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("theanets-ci" if os.environ.get("CI") else "theanets")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run a test on a linker that compiles nothing, unless it is marked ``linker``.
+
+    A hook and not a fixture, so that it holds for fixtures of a wider scope too.
+    """
+    if item.get_closest_marker("linker"):
+        return (yield)
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        return (yield)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,429 @@
+"""The direction of imports, and what only one module may do, read from the source."""
+
+import ast
+import graphlib
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
+
+# A module may import from lower ranks, and from its own rank where that makes no
+# cycle. A package counts as a whole, by its name.
+RANKS = [
+    {"errors", "registry", "names"},
+    {"spec", "rng", "init", "activations", "ops"},
+    {"layers", "losses", "regularizers"},
+    {"graph"},
+    {"backends", "data", "coerce", "optimizers", "monitors", "objective"},
+    {"training", "compiled", "callbacks", "history", "checkpoint", "progress"},
+    {"pretraining"},
+    {"network"},
+    {"feedforward", "recurrent", "convolution"},
+    {"sklearn", "plot", "cli", "__init__"},
+]
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+
+TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+# Reading these executes what the file says.
+UNPICKLERS = {
+    f"{module}.{function}"
+    for module in ("pickle", "cPickle", "_pickle", "cloudpickle", "dill")
+    for function in ("load", "loads", "Unpickler")
+} | {"joblib.load"}
+
+
+class Package:
+    """The parsed modules of a package.
+
+    ``trees`` maps names, relative to the package, to syntax trees: ``'graph'``,
+    ``'layers.base'``; a package is named without ``__init__``, the outermost
+    ``'__init__'``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.name = root.name
+        self.trees: dict[str, ast.Module] = {}
+        self.inits: set[str] = set()
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            if parts[-1] == "__init__":
+                parts = parts[:-1] or parts
+                self.inits.add(".".join(parts))
+            self.trees[".".join(parts)] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+    def absolute(self, module: str, node: ast.ImportFrom) -> str:
+        """Get the absolute name of what ``from <this> import`` refers to."""
+        if not node.level:
+            return node.module or ""
+        parts = [self.name] + ([] if module == "__init__" else module.split("."))
+        up = node.level - (module in self.inits)
+        return ".".join(parts[: len(parts) - up] + ([node.module] if node.module else []))
+
+    def relative(self, name: str) -> str | None:
+        """Get the module of this package that an absolute name leads to, or None."""
+        parts = name.split(".")
+        if parts.pop(0) != self.name:
+            return None
+        while parts and ".".join(parts) not in self.trees:
+            parts.pop()
+        return ".".join(parts) or "__init__"
+
+    def imports(self, module: str) -> Iterator[tuple[str, int]]:
+        """Generate (imported module of the package, line), imports in functions included.
+
+        What is imported for annotations only, below ``if TYPE_CHECKING``, never runs.
+        """
+        for node in walk_runtime(self.trees[module]):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = self.absolute(module, node)
+                names = [f"{base}.{alias.name}" for alias in node.names]
+            for name in names:
+                target = self.relative(name)
+                if target is not None and target != module:
+                    yield target, node.lineno
+
+    def bindings(self, module: str) -> dict[str, str]:
+        """Get the full name of whatever each imported name stands for."""
+        bound = {}
+        for node in ast.walk(self.trees[module]):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    first = alias.name.partition(".")[0]
+                    bound[alias.asname or first] = alias.name if alias.asname else first
+            elif isinstance(node, ast.ImportFrom):
+                base = self.absolute(module, node)
+                for alias in node.names:
+                    bound[alias.asname or alias.name] = f"{base}.{alias.name}"
+        return bound
+
+    def uses(self, module: str, node: ast.AST | None = None) -> Iterator[tuple[str, ast.expr]]:
+        """Generate (full dotted name, node) for every imported thing that the code refers to."""
+        bound = self.bindings(module)
+        for child in ast.walk(node or self.trees[module]):
+            name = dotted(child)
+            if name is not None:
+                first, dot, rest = name.partition(".")
+                if first in bound:
+                    yield bound[first] + dot + rest, child
+
+
+def walk_runtime(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk a tree like `ast.walk`, but not into the bodies of ``if TYPE_CHECKING``."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, ast.If) and dotted(node.test) in TYPE_CHECKING:
+            stack.extend(node.orelse)
+        else:
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def dotted(node: ast.AST) -> str | None:
+    """Get ``'a.b.c'`` for the expression ``a.b.c``."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        value = dotted(node.value)
+        return value and f"{value}.{node.attr}"
+    return None
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def cycle(edges: dict[str, set[str]]) -> list[str]:
+    """Find a cycle: ``['a', 'b', 'a']``, or an empty list."""
+    try:
+        graphlib.TopologicalSorter(edges).prepare()
+    except graphlib.CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def unplaced(package: Package) -> list[str]:
+    return sorted({top(module) for module in package.trees} - RANK.keys())
+
+
+def upward_imports(package: Package) -> list[str]:
+    found = []
+    for module in package.trees:
+        for target, line in package.imports(module):
+            mine, other = RANK.get(top(module)), RANK.get(top(target))
+            if mine is not None and other is not None and other > mine:
+                found.append(
+                    f"{module} (rank {mine}), line {line}, imports {target} (rank {other})"
+                )
+    return found
+
+
+def import_cycles(package: Package) -> list[str]:
+    """Find a cycle among the modules and one among the packages, each as ``'a -> b -> a'``."""
+    modules = {m: {target for target, _ in package.imports(m)} for m in package.trees}
+    wholes: dict[str, set[str]] = {}
+    for module, targets in modules.items():
+        wholes.setdefault(top(module), set()).update({top(t) for t in targets} - {top(module)})
+    return [" -> ".join(found) for found in (cycle(modules), cycle(wholes)) if found]
+
+
+def compilations(package: Package) -> list[str]:
+    """Find where ``pytensor.function`` is used outside ``backends``."""
+    return [
+        f"{module}, line {node.lineno}: {name}"
+        for module in package.trees
+        if top(module) != "backends"
+        for name, node in package.uses(module)
+        if name.startswith("pytensor.") and name.endswith(".function")
+    ]
+
+
+def unpickling(package: Package) -> list[str]:
+    """Find what reads a pickle, ``numpy.load`` with ``allow_pickle`` included."""
+    found = []
+    for module, tree in package.trees.items():
+        for name, node in package.uses(module):
+            if name in UNPICKLERS:
+                found.append(f"{module}, line {node.lineno}: {name}")
+        for node in ast.walk(tree):
+            for keyword in getattr(node, "keywords", []):
+                allowed = isinstance(keyword.value, ast.Constant) and not keyword.value.value
+                if keyword.arg == "allow_pickle" and not allowed:
+                    found.append(f"{module}, line {node.lineno}: allow_pickle")
+    return found
+
+
+def run_at_import(statements: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Generate the nodes that run when the module is imported: not the bodies of functions."""
+    stack: list[ast.AST] = list(statements)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def settings_at_import(package: Package) -> list[str]:
+    """Find where importing a module changes PyTensor's configuration."""
+    found = []
+    for module, tree in package.trees.items():
+        for node in run_at_import(tree.body):
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+                targets = [node.target]
+            elif isinstance(node, ast.Call) and dotted(node.func) == "setattr":
+                # As if it were an assignment to an attribute of the first argument.
+                targets = [ast.Attribute(value=node.args[0], attr="?", lineno=node.lineno)]
+            else:
+                continue
+            for target in targets:
+                found += [
+                    f"{module}, line {node.lineno}: {name}"
+                    for name, _ in package.uses(module, target)
+                    if name.startswith("pytensor.config.")
+                    or name.startswith("pytensor.configdefaults.config.")
+                ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def theanets() -> Package:
+    package = Package(PACKAGE)
+    assert package.trees, f"no modules in {PACKAGE}"
+    return package
+
+
+def test_every_module_has_a_rank(theanets):
+    names = unplaced(theanets)
+    assert not names, f"place {names} in RANKS of {__file__}: what may it import, who imports it?"
+
+
+def test_imports_point_downwards(theanets):
+    found = upward_imports(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_no_import_cycles(theanets):
+    found = import_cycles(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_only_backends_compiles(theanets):
+    found = compilations(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_nothing_is_unpickled(theanets):
+    found = unpickling(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_importing_leaves_the_configuration_alone(theanets):
+    found = settings_at_import(theanets)
+    assert not found, "\n".join(found)
+
+
+# The checks themselves, on packages that break the rules and on some that do not.
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(**sources: str) -> Package:
+        root = tmp_path / "theanets"
+        for name, source in {"__init__": "", **sources}.items():
+            path = root.joinpath(*name.split("__in__")).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(source))
+        return Package(root)
+
+    return make
+
+
+def test_check_ranks(make):
+    assert unplaced(make(graph="", novelty="")) == ["novelty"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from .network import Network",
+        "from . import network",
+        "from theanets import network",
+        "import theanets.network",
+        "import theanets.network as n",
+        "from theanets.network import Network",
+        "from . import Network",
+        "import theanets",
+        "def f():\n    from .network import Network",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    from .network import Network",
+    ],
+)
+def test_check_upward(make, source):
+    (found,) = upward_imports(make(graph=source, network=""))
+    assert found.startswith("graph (rank 3), line ")
+
+
+@pytest.mark.parametrize("source", ["from ..graph import g", "from .. import graph"])
+@pytest.mark.parametrize("module", ["layers__in__base", "layers__in____init__"])
+def test_check_upward_from_a_package(make, module, source):
+    package = make(graph="", **{"layers__in____init__": "", module: source})
+    (found,) = upward_imports(package)
+    assert "imports graph (rank 3)" in found
+
+
+def test_check_downward(make):
+    package = make(
+        graph="""
+            from . import errors
+            from .layers import Layer
+            import numpy, pytensor.graph
+            if TYPE_CHECKING:
+                from .network import Network
+            """,
+        network="from .graph import Graph",
+        errors="",
+        layers__in____init__="from .base import Layer\nfrom ..errors import Error",
+        layers__in__base="from ..spec import Spec",
+        spec="",
+        __init__="from .graph import Graph",
+    )
+    assert not upward_imports(package)
+    assert not import_cycles(package)
+    assert set(package.imports("layers")) == {("layers.base", 1), ("errors", 2)}
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        {"data": "from .monitors import m", "monitors": "def f():\n    from .data import d"},
+        {
+            "layers__in____init__": "from .base import Layer",
+            "layers__in__base": "from . import Layer",
+        },
+        {"layers__in__a": "from .b import x", "layers__in__b": "from .a import x"},
+        # No cycle of modules, but one of packages.
+        {
+            "layers__in__a": "from ..losses.a import x",
+            "losses__in__a": "",
+            "losses__in__b": "from ..layers.b import x",
+            "layers__in__b": "",
+        },
+    ],
+)
+def test_check_cycles(make, modules):
+    (found, *_) = import_cycles(make(**modules))
+    first, *_, last = found.split(" -> ")
+    assert first == last
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pytensor\npytensor.function([], [])",
+        "import pytensor as pt\ndef f():\n    return pt.function([], [])",
+        "from pytensor import function\nfunction([], [])",
+        "from pytensor import function as compiled\ncompiled([], [])",
+        "import pytensor\ncompiled = pytensor.compile.function",
+        "from pytensor.compile.function import function\nfunction([], [])",
+    ],
+)
+def test_check_compilations(make, source):
+    assert len(compilations(make(graph=source))) == 1
+    assert not compilations(make(graph="", backends=source))
+
+
+def test_check_compilations_of_others(make):
+    assert not compilations(make(graph="from .names import function\nfunction()\nx.function()"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle\npickle.load(f)",
+        "import pickle as p\ndef f(s):\n    return p.loads(s)",
+        "from pickle import loads\nloads(s)",
+        "import numpy as np\nnp.load(f, allow_pickle=True)",
+        "import numpy as np\nnp.load(f, allow_pickle=allow)",
+    ],
+)
+def test_check_unpickling(make, source):
+    assert len(unpickling(make(checkpoint=source))) == 1
+
+
+def test_check_unpickling_of_others(make):
+    source = "import numpy as np, json, pickle\nnp.load(f, allow_pickle=False)\njson.load(f)"
+    assert not unpickling(make(checkpoint=source + "\npickle.dumps(x)"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pytensor\npytensor.config.floatX = 'float32'",
+        "from pytensor import config\nif True:\n    config.floatX = 'float32'",
+        "from pytensor.configdefaults import config as c\nclass A:\n    c.mode = 'CVM'",
+        "import pytensor\nsetattr(pytensor.config, 'floatX', 'float32')",
+    ],
+)
+def test_check_settings(make, source):
+    assert len(settings_at_import(make(backends=source))) == 1
+
+
+def test_check_settings_of_others(make):
+    source = """
+        import pytensor
+        from . import config
+        config.floatX = 'float32'
+        floatX = pytensor.config.floatX
+        def f():
+            with pytensor.config.change_flags(floatX='float32'):
+                pass
+    """
+    assert not settings_at_import(make(backends=source))

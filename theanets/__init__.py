@@ -1,0 +1,65 @@
+"""Neural networks as symbolic graphs on PyTensor, with lists of weighted losses.
+
+::
+
+    net = theanets.Regressor([10, 20, 3], loss='mae')
+    net.add_loss('mse', weight=2)
+    net.train([x, y], [x_valid, y_valid], hidden_dropout=0.1)
+    net.predict(x_new)
+
+- Models: `Regressor`, `Classifier`, `Autoencoder`, and `Network` for others.
+- What they are made of: `theanets.layers`, `theanets.losses`,
+  `theanets.activations`, `theanets.regularizers`, `theanets.optimizers`.
+- What one derives from: `Layer`, `Loss`, `Activation`, `Regularizer`,
+  `Callback`.
+"""
+
+from __future__ import annotations
+
+from . import activations, feedforward, init, layers, losses, monitors, optimizers, regularizers
+from .activations import Activation
+from .callbacks import Callback
+from .errors import (
+    ConfigurationError,
+    DataError,
+    Error,
+    FileError,
+    UnknownNameError,
+    ZeroGradientWarning,
+)
+from .feedforward import Autoencoder, Classifier, Regressor
+from .history import History
+from .layers import Layer
+from .losses import Loss
+from .network import Network
+from .regularizers import Regularizer, penalty
+
+__version__ = "0.9.0"
+
+__all__ = [
+    "Activation",
+    "Autoencoder",
+    "Callback",
+    "Classifier",
+    "ConfigurationError",
+    "DataError",
+    "Error",
+    "FileError",
+    "History",
+    "Layer",
+    "Loss",
+    "Network",
+    "Regressor",
+    "Regularizer",
+    "UnknownNameError",
+    "ZeroGradientWarning",
+    "activations",
+    "feedforward",
+    "init",
+    "layers",
+    "losses",
+    "monitors",
+    "optimizers",
+    "penalty",
+    "regularizers",
+]

@@ -1,0 +1,326 @@
+"""Activation functions: what a layer does to its pre-activation.
+
+An activation is given to a layer by name (``activation='tanh'``), as names
+joined by ``'+'`` that are applied from left to right (``'tanh+relu'``), as an
+`Activation` instance, or as any callable that maps an expression to an
+expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.tensor.special import softmax as _softmax
+
+from .errors import ConfigurationError, unknown
+from .registry import Registry, subclass_names
+
+if TYPE_CHECKING:
+    from .layers.base import Layer
+
+#: Added to a variance or a maximum before it divides.
+EPSILON = 1e-7
+
+
+class Activation:
+    """Base class of activations.
+
+    A subclass is registered under its lower-case class name, so that
+    ``activation='myname'`` finds it; ``class A(Activation, names=('x',))``
+    adds aliases, ``register=False`` keeps it private.
+
+    Parameters
+    ----------
+    name : str, optional
+        How the activation is called in specifications.
+
+    Attributes
+    ----------
+    name : str
+        The specification that builds this activation again.
+    """
+
+    registry: Registry[Callable[..., Any]] = Registry("activation")
+
+    def __init_subclass__(
+        cls,
+        names: Iterable[str] = (),
+        register: str | bool | None = None,
+        abstract: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        found = subclass_names(cls, names, register, abstract)
+        if found:
+            Activation.registry.register(cls, *found)
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or type(self).__name__.lower()
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create parameters, if any, with ``layer.add_param(prefix + name, value)``."""
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not define __call__(self, x)")
+
+    def __repr__(self) -> str:
+        return f"<activation {self.name}>"
+
+
+class Function(Activation, abstract=True):
+    """An activation without parameters, from a function of one expression.
+
+    Parameters
+    ----------
+    function : callable
+        Maps an expression to an expression.
+    name : str, optional
+        By default the name of the function.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], name: str | None = None) -> None:
+        super().__init__(name or getattr(function, "__name__", "callable"))
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        return self.function(x)
+
+
+class Compose(Activation, abstract=True):
+    """Several activations, applied one after the other."""
+
+    def __init__(self, parts: list[Activation]) -> None:
+        super().__init__("+".join(part.name for part in parts))
+        self.parts = parts
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create the parameters of all parts; a repeated part numbers its own."""
+        for i, part in enumerate(self.parts):
+            repeated = any(type(p) is type(part) for p in self.parts[:i])
+            part.setup(layer, f"{prefix}{i}_" if repeated else prefix)
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def _named(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        Activation.registry.register(function, *names)
+        return function
+
+    return register
+
+
+@_named("linear")
+def linear(x: Any) -> Any:
+    """``x``."""
+    return x
+
+
+@_named("logistic", "sigmoid")
+def logistic(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``."""
+    return pt.sigmoid(x)
+
+
+@_named("tanh")
+def tanh(x: Any) -> Any:
+    """``tanh(x)``."""
+    return pt.tanh(x)
+
+
+@_named("softmax")
+def softmax(x: Any) -> Any:
+    """``exp(x) / sum(exp(x))`` over the last axis."""
+    return _softmax(x, axis=-1)
+
+
+@_named("softplus")
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    return pt.softplus(x)
+
+
+@_named("relu", "rect:max")
+def relu(x: Any) -> Any:
+    """``max(0, x)``, with gradient 0 at 0."""
+    # A NaN has to pass, or a diverged network would look healthy.
+    return pt.switch(x <= 0, 0, x)
+
+
+@_named("rect:min")
+def rect_min(x: Any) -> Any:
+    """``min(1, x)``."""
+    return pt.switch(x >= 1, 1, x)
+
+
+@_named("rect:minmax")
+def rect_minmax(x: Any) -> Any:
+    """``min(1, max(0, x))``."""
+    return rect_min(relu(x))
+
+
+@_named("norm:mean", "norm:dc")
+def norm_mean(x: Any) -> Any:
+    """``x - mean(x)`` over the last axis."""
+    return x - x.mean(axis=-1, keepdims=True)
+
+
+@_named("norm:max")
+def norm_max(x: Any) -> Any:
+    """``x / max(|x|)`` over the last axis."""
+    return x / pt.maximum(pt.abs(x).max(axis=-1, keepdims=True), _constant(EPSILON, x))
+
+
+@_named("norm:std")
+def norm_std(x: Any) -> Any:
+    """``x / sqrt(var(x) + epsilon)`` over the last axis."""
+    variance = pt.sqr(norm_mean(x)).mean(axis=-1, keepdims=True)
+    return x / pt.sqrt(variance + _constant(EPSILON, x))
+
+
+@_named("norm:z")
+def norm_z(x: Any) -> Any:
+    """``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis."""
+    return norm_std(norm_mean(x))
+
+
+class Prelu(Activation, names=("prelu", "leaky-relu")):
+    """``x`` for positive values, ``leak * x`` otherwise; one trained leak per unit.
+
+    The leak starts at 0.25 (He et al. 2015, "Delving deep into rectifiers").
+    """
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create ``leak``, of shape (units,)."""
+        self.leak = layer.add_param(f"{prefix}leak", np.full(layer.output_size, 0.25))
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        return pt.switch(x <= 0, self.leak * x, x)
+
+
+class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
+    """``gain * x`` for positive values, ``leak * x`` otherwise, both trained per unit.
+
+    They start at 1 and 0.25.
+    """
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create ``gain`` and ``leak``, of shape (units,)."""
+        self.gain = layer.add_param(f"{prefix}gain", np.ones(layer.output_size))
+        self.leak = layer.add_param(f"{prefix}leak", np.full(layer.output_size, 0.25))
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        return pt.switch(x <= 0, self.leak * x, self.gain * x)
+
+
+class Elu(Activation):
+    """``x`` for positive values, ``gain * (exp(x) - 1)`` otherwise, with a trained gain.
+
+    The gain of each unit starts at 1 (Clevert et al. 2016, "Fast and accurate
+    deep network learning by exponential linear units").
+    """
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create ``gain``, of shape (units,)."""
+        self.gain = layer.add_param(f"{prefix}gain", np.ones(layer.output_size))
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        # The branch that is not taken is computed too: it may not overflow.
+        return pt.switch(x <= 0, self.gain * pt.expm1(pt.minimum(x, 0)), x)
+
+
+class Maxout(Activation):
+    """``max_k(slope_k * x + intercept_k)``, with ``pieces`` trained lines per unit.
+
+    Parameters
+    ----------
+    pieces : int
+        How many lines; ``'maxout:3'`` asks for three. The slopes start at
+        different values around 1, so that the pieces are not twins.
+
+    References
+    ----------
+    Goodfellow et al. 2013, "Maxout networks".
+    """
+
+    def __init__(self, pieces: int) -> None:
+        if pieces < 1:
+            raise ConfigurationError(f"maxout:{pieces} needs at least one piece")
+        super().__init__(f"maxout:{pieces}")
+        self.pieces = pieces
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create ``slope`` and ``intercept``, of shape (units, pieces)."""
+        shape = (layer.output_size, self.pieces)
+        slope = layer.rng.normal(1.0, 0.5, size=shape)
+        self.slope = layer.add_param(f"{prefix}slope", slope)
+        self.intercept = layer.add_param(f"{prefix}intercept", np.zeros(shape))
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        return (x[..., None] * self.slope + self.intercept).max(axis=-1)
+
+
+def _constant(value: float, like: Any) -> Any:
+    return pt.as_tensor(np.asarray(value, dtype=like.dtype))
+
+
+def is_name(name: object) -> bool:
+    """Tell whether a string names an activation, compositions included."""
+    if not isinstance(name, str):
+        return False
+    parts = [part.strip().lower() for part in name.split("+")]
+    return all(p in Activation.registry or p.startswith("maxout") for p in parts)
+
+
+def build(spec: str | Activation | Callable[[Any], Any] | None) -> Activation:
+    """Build an activation from its specification.
+
+    Parameters
+    ----------
+    spec : str, Activation, callable or None
+        None is ``'linear'``. Names are case-insensitive.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is unknown, or ``spec`` is none of these.
+    """
+    if spec is None:
+        spec = "linear"
+    if isinstance(spec, Activation):
+        return spec
+    if not isinstance(spec, str):
+        if callable(spec):
+            return Function(spec)
+        raise ConfigurationError(
+            f"activation={spec!r} is neither a name, an Activation nor a callable"
+        )
+    parts = [part.strip().lower() for part in spec.split("+")]
+    if len(parts) > 1:
+        return Compose([build(part) for part in parts])
+    name, _, argument = parts[0].partition(":")
+    if name == "maxout":
+        if not argument.isdigit():
+            raise ConfigurationError(f"activation={spec!r} needs a number of pieces: 'maxout:2'")
+        return Maxout(int(argument))
+    if parts[0] not in Activation.registry:
+        raise unknown("activation", spec, [*Activation.registry.names(), "maxout:k"])
+    found = Activation.registry[parts[0]]
+    return found(parts[0]) if isinstance(found, type) else Function(found, parts[0])

@@ -1,0 +1,93 @@
+"""Compilation: the one place that turns expressions into functions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pytensor
+from pytensor.compile.mode import Mode, predefined_modes
+
+from .errors import ConfigurationError, unknown
+
+
+def resolve_mode(mode: str | Mode | None) -> Mode | None:
+    """Find a compilation mode.
+
+    Parameters
+    ----------
+    mode : str, Mode or None
+        ``'NUMBA'``, ``'CVM'``, ``'JAX'``, ``'PYTORCH'``, ``'FAST_COMPILE'``,
+        ``'FAST_RUN'`` or another of PyTensor's names; None is PyTensor's
+        configuration (``pytensor.config.mode``).
+
+    Returns
+    -------
+    Mode or None
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such mode.
+    """
+    if mode is None or isinstance(mode, Mode):
+        return mode
+    if not isinstance(mode, str):
+        raise ConfigurationError(f"mode={mode!r} is neither a name nor a PyTensor Mode")
+    name = mode.upper()
+    valid = [*predefined_modes, "FAST_RUN"]
+    if name not in valid:
+        raise unknown("mode", mode, valid)
+    return pytensor.compile.mode.get_mode(name)
+
+
+def mode_key(mode: str | Mode | None) -> Hashable:
+    """Get what tells compiled functions of different modes apart."""
+    if mode is None:
+        return (str(pytensor.config.mode), str(pytensor.config.linker))
+    return mode.upper() if isinstance(mode, str) else mode
+
+
+def function(
+    inputs: Sequence[Any],
+    outputs: Any,
+    updates: Mapping[Any, Any] | None = None,
+    *,
+    mode: str | Mode | None = None,
+    dtype: str = "float32",
+    name: str | None = None,
+) -> Any:
+    """Compile expressions.
+
+    Parameters
+    ----------
+    inputs : list of variables
+        What the function takes; some may be unused.
+    outputs : expression or list of expressions
+        What it returns.
+    updates : dict, optional
+        What shared variables become after each call.
+    mode : str, Mode or None
+        See `resolve_mode`.
+    dtype : str
+        The network's type.
+    name : str, optional
+        Name of the function, for messages and profiles.
+
+    Returns
+    -------
+    callable
+        It does not check the types of its arguments: they come from
+        `theanets.data`, which does.
+    """
+    with pytensor.config.change_flags(floatX=dtype):
+        compiled = pytensor.function(
+            list(inputs),
+            outputs,
+            updates=list((updates or {}).items()),
+            mode=resolve_mode(mode),
+            on_unused_input="ignore",
+            name=name,
+        )
+    compiled.trust_input = True
+    return compiled

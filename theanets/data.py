@@ -1,0 +1,346 @@
+"""Mini-batches: arrays, callables and iterables of batches, as validated arrays in order.
+
+Values are checked once, when they come in; drawing a batch then costs little
+more than taking a slice, since rows are gathered for several batches at once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice, repeat
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from .coerce import (
+    Field,
+    coerce,
+    gather,
+    is_lazy,
+    load,
+    locate,
+    settle,
+    take,
+)
+from .errors import ConfigurationError, DataError
+
+__all__ = ["Dataset", "Field", "chunks", "coerce", "gather", "prepare"]
+
+Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
+
+#: Rows are gathered in chunks of about this size, which the caches still hold.
+CHUNK_BYTES = 2**21
+
+#: Batches in an epoch of a callable that does not say how many it has.
+CALLABLE_BATCHES = 100
+
+
+class Dataset:
+    """Batches of data for the variables of a network.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        The arrays that the network needs, in order.
+    data : list, tuple, dict, array_like, callable or iterable
+        Arrays in the order of the fields or by name, or one array if one is
+        needed; a callable that returns a batch; or an iterable of batches. A
+        batch has one of the forms that arrays have. An iterator is consumed
+        across epochs, any other iterable is started anew by each.
+    batch_size : int, optional
+        Examples per batch, if the data are arrays; the last may have fewer.
+    batches : int, optional
+        Batches per epoch. By default an epoch is all of the data, and for a
+        callable its ``len()`` or 100. With shuffled arrays, an epoch continues
+        where the last one stopped; without shuffling it is always the first
+        ``batches`` ones.
+    seed_rng : numpy.random.Generator
+        Shuffles. It must not be used elsewhere.
+    shuffle : bool, optional
+        Whether arrays are shuffled anew each time that all were used.
+    axis : int, optional
+        Which axis of every array is the batch. One-dimensional arrays have
+        only one, whatever this says.
+    where : str, optional
+        Describes the data in error messages.
+
+    Attributes
+    ----------
+    examples : int or None
+        Number of rows, if the data are arrays.
+    batches : int or None
+        Batches per epoch, if known.
+    replayable : bool
+        Whether there can be any number of epochs.
+
+    Raises
+    ------
+    DataError
+        If the data are not what the network needs; for callables and
+        iterables, when a batch is drawn.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        data: Any,
+        *,
+        batch_size: int = 32,
+        batches: int | None = None,
+        seed_rng: np.random.Generator,
+        shuffle: bool = True,
+        axis: int = 0,
+        where: str = "train data",
+    ) -> None:
+        self.fields = tuple(fields)
+        self.batch_size = _positive("batch_size", batch_size)
+        self.shuffle = shuffle
+        self.axis = axis
+        self.where = where
+        self.examples: int | None = None
+        self.batches: int | None = None if batches is None else _positive("batches", batches)
+        self.replayable = not hasattr(data, "__next__")
+        self._rng = seed_rng
+        self._before = seed_rng.bit_generator.state
+        self._order: Any = None
+        self._row = 0  # the next row of the order; at its end, a new order is drawn
+        self._drawn = 0  # batches so far, of data that are not arrays
+        self._data = data
+        if _is_stream(data):
+            self._set_stream_length()
+        else:
+            self._set_arrays()
+
+    def _set_stream_length(self) -> None:
+        known = len(self._data) if hasattr(type(self._data), "__len__") else None
+        if known == 0:
+            raise DataError(f"{self.where} has no batches: its len() is 0")
+        if callable(self._data):
+            self.batches = self.batches or known or CALLABLE_BATCHES
+        elif known is not None:
+            self.batches = min(self.batches or known, known)
+
+    def _set_arrays(self) -> None:
+        self._places = locate(self.fields, self.where)
+        arrays = load(self.fields, self._data, self.where, axis=self.axis)
+        for i, field in enumerate(self.fields):
+            if field.classes is not None and not is_lazy(field, arrays[i]):
+                # Labels that the caller changes later would not be checked again.
+                arrays[i] = arrays[i].copy()
+        self._data = None
+        self._arrays = arrays
+        self._late = [i for i, field in enumerate(self.fields) if is_lazy(field, arrays[i])]
+        names = [field.name for field in self.fields]
+        self._spread = [
+            (i, names.index(field.weighs))
+            for i, field in enumerate(self.fields)
+            if field.weighs in names
+            and arrays[i].shape[1:] != arrays[names.index(field.weighs)].shape[1:]
+        ]
+        self.examples = rows = self._row = int(arrays[0].shape[0])
+        available = -(-rows // self.batch_size)
+        self.batches = self.batches or available
+        if not self.shuffle:
+            self.batches = min(self.batches, available)
+        spread = dict(self._spread)
+        row_bytes = sum(
+            np.prod(arrays[spread.get(i, i)].shape[1:]) * np.dtype(field.dtype).itemsize
+            for i, field in enumerate(self.fields)
+        )
+        self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
+        plain = not any(sp.issparse(array) for array in arrays)
+        if plain and not (self.shuffle or self._late or self._spread):
+            self._chunk = rows
+
+    def __len__(self) -> int:
+        if self.batches is None:
+            raise TypeError(f"{self.where}: the number of batches per epoch is not known")
+        return self.batches
+
+    def __bool__(self) -> bool:
+        return True
+
+    def epoch(self) -> Iterator[Batch]:
+        """Draw the batches of one epoch.
+
+        Yields
+        ------
+        (tuple of ndarray, int)
+            C-contiguous arrays in the order of the fields, and the number of
+            examples in them. Without shuffling they may be views of the
+            caller's arrays.
+        """
+        if self.examples is None:
+            return self._streamed()
+        return self._shuffled() if self.shuffle else self._ordered()
+
+    def _shuffled(self) -> Iterator[Batch]:
+        assert self.examples is not None and self.batches is not None
+        left = self.batches
+        while left:
+            if self._row >= self.examples:
+                self._draw()
+            start, stop = self._row, min(self.examples, self._row + left * self.batch_size)
+            left -= -(-(stop - start) // self.batch_size)
+            # Now, so that an epoch that is left early does not come back.
+            self._row, order = stop, self._order
+            for first in range(start, stop, self._chunk):
+                yield from self._cut(order[first : min(first + self._chunk, stop)])
+
+    def _ordered(self) -> Iterator[Batch]:
+        assert self.examples is not None and self.batches is not None
+        stop = min(self.examples, self.batches * self.batch_size)
+        for first in range(0, stop, self._chunk):
+            yield from self._cut(slice(first, min(first + self._chunk, stop)))
+
+    def _draw(self) -> None:
+        assert self.examples is not None
+        self._before = self._rng.bit_generator.state
+        self._order = self._rng.permutation(self.examples)
+        self._row = 0
+
+    def _cut(self, rows: Any) -> Iterator[Batch]:
+        """Gather rows, and cut them into batches."""
+        parts = [
+            take(field, array, rows, place)
+            for field, array, place in zip(self.fields, self._arrays, self._places, strict=True)
+        ]
+        if self._late:
+            parts = settle(self.fields, parts, self._places, rows, self._late)
+        for i, j in self._spread:
+            parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
+        size = self.batch_size
+        whole, rest = divmod(len(parts[0]), size)
+        # Iterating over a new leading axis is the cheapest way to get equal slices.
+        views = [part[: whole * size].reshape(whole, size, *part.shape[1:]) for part in parts]
+        last = [(tuple(part[whole * size :] for part in parts), rest)] if rest else []
+        return chain(zip(zip(*views, strict=True), repeat(size), strict=False), last)
+
+    def _streamed(self) -> Iterator[Batch]:
+        drawn = 0
+        source = repeat(None) if callable(self._data) else self._data
+        for item in islice(source, self.batches):
+            drawn += 1
+            self._drawn += 1
+            yield self._accept(self._data() if callable(self._data) else item)
+        if not drawn:
+            raise DataError(
+                f"{self.where} gave no batch"
+                if self.replayable
+                else f"{self.where} is exhausted: the iterator ended after {self._drawn} batches; "
+                "give arrays, a callable or an iterable that can start anew, or ask for fewer "
+                "epochs"
+            )
+
+    def _accept(self, batch: Any) -> Batch:
+        where = f"{self.where}, batch {self._drawn}"
+        if hasattr(batch, "__next__"):
+            raise DataError(
+                f"{where} is a {type(batch).__name__}, not a batch; to draw batches from a "
+                "generator, pass it itself, not a function that makes it"
+            )
+        arrays = load(self.fields, batch, where, axis=self.axis, lazy=False)
+        arrays = [array.toarray() if sp.issparse(array) else array for array in arrays]
+        shapes = {field.name: array.shape for field, array in zip(self.fields, arrays, strict=True)}
+        for i, field in enumerate(self.fields):
+            if field.weighs in shapes:
+                spread = np.broadcast_to(arrays[i], shapes[field.weighs])
+                arrays[i] = np.ascontiguousarray(spread)
+        return tuple(arrays), len(arrays[0])
+
+    def state(self) -> dict[str, Any]:
+        """Get the position at the end of an epoch, as what JSON can hold.
+
+        Of data that are not arrays, the position is up to the caller.
+        """
+        between = self.examples is None or self._row >= self.examples
+        generator = self._rng.bit_generator.state if between else self._before
+        return {"generator": _plain(generator), "row": 0 if between else self._row}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from a position that `state` returned.
+
+        Raises
+        ------
+        DataError
+            If the position does not belong to such data.
+        """
+        try:
+            row = operator.index(state["row"])
+            self._rng.bit_generator.state = state["generator"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{self.where}: cannot continue from this position: {error}") from error
+        if self.examples is None:
+            return
+        if not 0 <= row < self.examples:
+            raise DataError(
+                f"{self.where}: cannot continue at row {row}: there are {self.examples} examples"
+            )
+        self._row = self.examples
+        if row:
+            self._draw()
+            self._row = row
+
+
+def prepare(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
+    """Coerce and check the inputs of a network, without cutting them into batches.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        Those with the role ``'input'`` are used.
+    data : array_like, list, tuple or dict
+        One array if there is one input; else arrays in the order of the
+        inputs, or by name.
+    where : str
+        Describes the data in error messages.
+
+    Returns
+    -------
+    list
+        One array per input, as `coerce` returns them; get rows by `gather`.
+    """
+    return load([field for field in fields if field.role == "input"], data, where)
+
+
+def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
+    """Cut rows into consecutive batches.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    batch_size : int, optional
+        Rows per batch, the last may have fewer; by default all are one batch.
+
+    Returns
+    -------
+    iterator of slice
+    """
+    size = max(n, 1) if batch_size is None else _positive("batch_size", batch_size)
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _is_stream(data: Any) -> bool:
+    """Tell callables and iterables of batches from arrays and collections of them."""
+    if isinstance(data, (list, tuple, str, bytes, Mapping)) or sp.issparse(data):
+        return False
+    return not hasattr(data, "__array__") and (callable(data) or hasattr(data, "__iter__"))
+
+
+def _positive(name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise ConfigurationError(f"{name}={value!r} must be an integer of at least 1")
+    return number
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -1,0 +1,189 @@
+"""Feedforward models: autoencoder, regressor, classifier."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from . import prediction
+from . import rng as _rng
+from .data import Field, coerce
+from .errors import ConfigurationError, DataError
+from .losses import Loss
+from .network import Network
+
+Array = npt.NDArray[Any]
+
+
+class Regressor(Network):
+    """A network that maps inputs to values.
+
+    Takes what `Network` takes. Data are ``[inputs, targets]``, and with
+    ``weighted=True`` ``[inputs, targets, weights]``: inputs (examples,
+    variables), targets and weights of the output's shape. The default loss is
+    ``'mse'``.
+    """
+
+    TARGET = "values"
+
+
+class Autoencoder(Network):
+    """A network that reproduces its input.
+
+    Takes what `Network` takes. Data are ``[inputs]``, and with
+    ``weighted=True`` ``[inputs, weights]``, where an entry of weight 0 may be
+    anything, NaN included: the network sees a 0 in place of a NaN, and what it
+    puts out there is free. The default loss is ``'mse'``.
+    """
+
+    TARGET = "values"
+
+    def _make_target(self, loss: Loss, key: str) -> Any:
+        if loss.target_name is not None:
+            return super()._make_target(loss, key)
+        variable = self.inputs[0]
+        shape = self.graph.shape(loss.output_name)
+        if shape != tuple(variable.type.shape[1:]):
+            raise ConfigurationError(
+                f"an autoencoder reproduces its input: output {loss.output_name!r} has shape "
+                f"{shape}, the input {variable.name!r} has {tuple(variable.type.shape[1:])}"
+            )
+        return variable
+
+    def encode(self, x: Any, layer: Any = None, sample: bool = False, **kwargs: Any) -> Array:
+        """Compute a hidden representation of inputs.
+
+        Parameters
+        ----------
+        x : array_like
+            Inputs.
+        layer : str, int or Layer, optional
+            Whose output; by default the smallest hidden layer's.
+        sample : bool
+            Whether to draw 0 or 1 for each unit, with its output as the
+            probability of 1; outputs must be in [0, 1].
+        **kwargs
+            See `feed_forward`; ``rng`` also seeds the sample.
+
+        Returns
+        -------
+        ndarray of shape (examples, ..., units)
+        """
+        name = prediction.middle_output(self, layer)
+        encoded = self._compute(x, name, **kwargs)
+        if not sample:
+            return encoded
+        if encoded.size and not (encoded.min() >= 0 and encoded.max() <= 1):
+            raise ConfigurationError(
+                f"sample=True takes outputs as probabilities, but those of {name!r} go from "
+                f"{encoded.min():g} to {encoded.max():g}; use a sigmoid layer"
+            )
+        rng = kwargs.get("rng")
+        generator = self._sampler if rng is None else _rng.stream(_rng.as_seed(rng), "sample")
+        return (generator.random(encoded.shape) < encoded).astype(encoded.dtype)
+
+    @property
+    def _sampler(self) -> np.random.Generator:
+        if not hasattr(self, "_sample_stream"):
+            self._sample_stream = _rng.stream(self.seed, "sample")
+        return self._sample_stream
+
+    def decode(self, z: Any, layer: Any = None, **kwargs: Any) -> Array:
+        """Compute the output from a hidden representation.
+
+        Parameters
+        ----------
+        z : array_like
+            What `encode` returns.
+        layer : str, int or Layer, optional
+            Whose output ``z`` is; by default the smallest hidden layer's.
+        **kwargs
+            See `feed_forward`.
+
+        Returns
+        -------
+        ndarray of shape (examples, ..., variables)
+
+        Raises
+        ------
+        ConfigurationError
+            If the output does not depend on that layer alone.
+        """
+        name = prediction.middle_output(self, layer)
+        return self._compute(z, "out:out", given=name, where="z", **kwargs)
+
+    def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
+        """Get R squared of the reproduction of ``x``, weighted by ``w``; see `Network.score`."""
+        return super().score(x, x, w, **kwargs)
+
+
+class Classifier(Network):
+    """A network that maps inputs to one of several classes.
+
+    Takes what `Network` takes; the output layer is a softmax by default, and
+    the default loss ``'xe'``. Data are ``[inputs, labels]``, and with
+    ``weighted=True`` ``[inputs, labels, weights]``: inputs (examples,
+    variables), integer labels in [0, classes) and weights (examples).
+    """
+
+    DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "softmax"
+    OUTPUT_NDIM: ClassVar[int] = 1
+    TARGET = "labels"
+
+    def __init__(
+        self,
+        layers: Iterable[Any] = (),
+        loss: Any = "xe",
+        weighted: bool = False,
+        rng: _rng.Seed = 13,
+        dtype: str = "float32",
+        mode: Any = None,
+    ) -> None:
+        super().__init__(layers, loss, weighted, rng, dtype, mode)
+
+    def predict(self, x: Any, **kwargs: Any) -> Array:
+        """Get the most probable class of each example, as integers."""
+        scores = self.graph.layer("out").logits_output or "out:out"
+        return self._compute(x, scores, **kwargs).argmax(axis=-1)
+
+    def classify(self, x: Any, **kwargs: Any) -> Array:
+        """Do what `predict` does; deprecated."""
+        warnings.warn("classify() is now predict()", DeprecationWarning, stacklevel=2)
+        return self.predict(x, **kwargs)
+
+    def predict_proba(self, x: Any, **kwargs: Any) -> Array:
+        """Get the probability of each class, of shape (examples, ..., classes)."""
+        return self._compute(x, "out:out", **kwargs)
+
+    def predict_logit(self, x: Any, **kwargs: Any) -> Array:
+        """Get the logits, what the softmax is taken of, of shape (examples, ..., classes)."""
+        return self._compute(x, "out:pre", **kwargs)
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get the (weighted) share of examples whose most probable class is the label.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs.
+        y : array_like of int
+            Labels.
+        w : array_like, optional
+            Weights of the labels.
+        **kwargs
+            See `feed_forward`.
+        """
+        found = self.predict(x, **kwargs)
+        shape = self.graph.shape("out")
+        labels = coerce(Field("y", "target", "int32", shape[:-1], classes=shape[-1]), y, "y")
+        if labels.shape != found.shape:
+            raise DataError(f"y has shape {labels.shape}, the predictions have {found.shape}")
+        met = (found == labels).astype(float)
+        if w is None:
+            return float(met.mean())
+        _, weights = self._targets_of(labels, w, labels.shape)
+        return float(np.average(met, weights=weights))

@@ -1,0 +1,137 @@
+"""Monitors: named quantities that are watched, aggregated exactly over batches.
+
+A monitor is a pair of scalar expressions, a sum and a count. Sums and counts
+of all batches are added up before one is divided by the other, so that a last,
+smaller batch counts for what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pytensor.tensor as pt
+
+from . import names as _names
+from .errors import ConfigurationError
+from .losses import Loss
+
+Terms = dict[str, tuple[Any, Any]]
+
+
+def loss_names(losses: Sequence[Loss]) -> list[str]:
+    """Get a distinct name for each loss.
+
+    A loss is called by its form. Of several of one form, each has its output
+    with it, ``'mae:b'``, and then its target, and then a number.
+    """
+    plain = [loss.name for loss in losses]
+    output = [
+        f"{loss.name}:{loss.output_name.removesuffix(':out').replace(':', '.')}" for loss in losses
+    ]
+    target = [f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses)]
+    result: list[str] = []
+    for i, loss in enumerate(losses):
+        for names in (plain, output, target):
+            if names.count(names[i]) == 1 and (
+                names is not plain or loss.output_name == "out:out" or len(losses) == 1
+            ):
+                result.append(names[i])
+                break
+        else:
+            result.append(f"{target[i]}:{target[:i].count(target[i]) + 1}")
+    return result
+
+
+def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
+    """Get the accuracy of each output that is compared with class labels.
+
+    Returns
+    -------
+    dict
+        ``'acc'`` for the output ``out:out``, else ``'acc:<layer>'``.
+    """
+    found: Terms = {}
+    for loss in losses:
+        terms = loss.accuracy_terms(outputs)
+        layer = loss.output_name.removesuffix(":out")
+        key = "acc" if layer == "out" else f"acc:{layer}"
+        if terms is not None and key not in found:
+            found[key] = terms
+    return found
+
+
+def custom(
+    spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: Any
+) -> Terms:
+    """Get the monitors that a user asks for.
+
+    Parameters
+    ----------
+    spec : dict, or list of pairs
+        From glob patterns over outputs (``'hid1:out'``) and parameters
+        (``'hid1.w'``) to what is watched of all that match: a number or list
+        of numbers (the fraction of entries below each, named ``'x<0.1'``), a
+        callable (named ``'x:function'``), a pair ``(label, callable)``, or a
+        dict from labels to callables. A callable maps the expression to an
+        expression, whose mean is watched.
+    outputs : mapping
+        Expressions by full name.
+    params : list
+        Parameters.
+    batch : scalar expression
+        Number of examples.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ConfigurationError
+        If a pattern matches nothing, or a value has no meaning.
+    """
+    every = {**dict(outputs), **{p.name: p for p in params}}
+    pairs = spec.items() if isinstance(spec, Mapping) else spec
+    found: Terms = {}
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ConfigurationError(f"monitors: {pair!r} is not a pair (pattern, what)")
+        pattern, what = pair
+        for name in _names.match_some("monitor", _completed(pattern, every), every):
+            for label, function in _watched(what):
+                value = pt.as_tensor(function(every[name])).astype(_dtype(every[name]))
+                count = value.size.astype(value.dtype) if value.ndim else batch
+                total = value.sum() if value.ndim else value * batch
+                found[f"{name.removesuffix(':out')}{label}"] = (total, count)
+    return found
+
+
+def _dtype(x: Any) -> str:
+    return x.dtype if x.dtype.startswith("float") else "float64"
+
+
+def _completed(pattern: Any, every: Iterable[str]) -> list[str]:
+    parts = pattern.replace(",", " ").split() if isinstance(pattern, str) else list(pattern)
+    return [p if _names.match(p, every) else _names.output_name(p) for p in parts]
+
+
+def _watched(what: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+    if isinstance(what, Mapping):
+        return [(f":{label}", function) for label, function in what.items()]
+    if callable(what):
+        return [(f":{getattr(what, '__name__', type(what).__name__)}", what)]
+    if isinstance(what, (int, float)) and not isinstance(what, bool):
+        return [(f"<{what:g}", _below(what))]
+    if isinstance(what, (tuple, list)):
+        if len(what) == 2 and isinstance(what[0], str):
+            return [(f":{what[0]}", what[1])]
+        return [pair for item in what for pair in _watched(item)]
+    raise ConfigurationError(
+        f"monitors: {what!r} is not a number, a callable, a pair (label, callable), "
+        "a dict or a list of these"
+    )
+
+
+def _below(level: float) -> Callable[[Any], Any]:
+    return lambda x: pt.lt(x, level)

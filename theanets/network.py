@@ -1,0 +1,453 @@
+"""The network: what one does with layers and losses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import checkpoint, fitting, prediction
+from . import rng as _rng
+from .errors import ConfigurationError, DataError, FileError
+from .history import History
+from .names import output_name
+from .structure import Structure
+from .training import Run
+
+Array = npt.NDArray[Any]
+Monitors = dict[str, float]
+
+
+class _Load:
+    """``load`` of a class makes a network; ``load`` of a network sets its parameters."""
+
+    def __get__(self, instance: Network | None, owner: type[Network]) -> Any:
+        return owner._load if instance is None else instance.load_params
+
+
+class Network(Structure):
+    """A network of layers with a list of weighted losses.
+
+    Use `Regressor`, `Classifier` or `Autoencoder`, which know their usual
+    losses and targets, or this class for anything else.
+
+    Parameters
+    ----------
+    layers : sequence
+        Specifications of the layers, from input to output: an int (a size), a
+        tuple such as ``(100, 'tanh')``, the name of a form such as
+        ``'flat'``, a dict, a `Layer` instance or a `Layer` class.
+    loss : str, dict, Loss, callable or None
+        The first loss; see `Loss.build`. None for no loss yet.
+    weighted : bool
+        Whether the data hold an array of weights for the target, see `Loss`.
+    rng : int, Generator, RandomState or None
+        The seed that governs everything random in this network; None for a
+        fresh one.
+    dtype : {'float32', 'float64', 'floatX'}
+        Type of parameters and computations; ``'floatX'`` is PyTensor's.
+    mode : str or Mode, optional
+        How functions are compiled: ``'NUMBA'``, ``'CVM'``, ``'JAX'``,
+        ``'PYTORCH'``, ``'FAST_COMPILE'``. By default PyTensor's
+        configuration, ``pytensor.config.mode``.
+
+    Attributes
+    ----------
+    losses : list of Loss
+        What training minimizes the weighted sum of. Weights may be changed at
+        any time: ``net.losses[1].weight = 2``.
+    history : History
+        The history of the last call of `train`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a specification has no meaning, or layers do not fit each other.
+    """
+
+    load: ClassVar[Any] = _Load()
+    _models: ClassVar[dict[str, type[Network]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Network._models[cls._model_name()] = cls
+
+    def __init__(
+        self,
+        layers: Iterable[Any] = (),
+        loss: Any = "mse",
+        weighted: bool = False,
+        rng: _rng.Seed = 13,
+        dtype: str = "float32",
+        mode: Any = None,
+    ) -> None:
+        self.history = History()
+        self._runs = 0
+        super().__init__(layers, loss, weighted, rng, dtype, mode)
+
+    # ---- training ------------------------------------------------------------------
+
+    def itertrain(
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+    ) -> Iterator[tuple[Monitors, Monitors]]:
+        """Train, epoch by epoch.
+
+        Takes what `train` takes. However the iteration ends, by itself, by a
+        ``break``, an interruption or an error, the network then has the best
+        parameters that were validated.
+
+        Yields
+        ------
+        (train, valid) : dicts
+            Monitors of the epoch's batches, and of the last validation.
+        """
+        for run in self._make_runs(train, valid, algo, kwargs):
+            yield from run.iterate()
+
+    def train(
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+    ) -> tuple[Monitors, Monitors]:
+        """Train until validation no longer improves, or a limit is reached.
+
+        Parameters
+        ----------
+        train : list, tuple, dict, array, callable or iterable
+            Arrays in the order of `variables`, or by name, or one array if
+            one is needed; or a callable that returns a batch, or an iterable
+            of batches. See `theanets.data.Dataset`.
+        valid : optional
+            Data to validate on, like ``train``. By default arrays to train on
+            are validated on too.
+        algo : str, Optimizer, or list of these
+            How to train, see `theanets.optimizers`; ``'adam'`` by default.
+            Several are used one after the other.
+        epochs, max_updates, max_seconds : optional
+            Limits of passes, updates and time.
+        patience, min_improvement, validate_every : optional
+            When to validate, and when to give up; see
+            `theanets.training.Limits`.
+        batch_size : int
+            Examples in a batch, 32 by default.
+        train_batches, valid_batches : int, optional
+            Batches in an epoch and in a validation.
+        axis : int
+            The axis of the arrays that has the examples.
+        monitors : dict or list, optional
+            Further things to watch, see `theanets.monitors.custom`.
+        monitor_gradients : bool
+            Whether to watch the norm of each parameter's gradient.
+        callbacks : Callback, callable, or list of these
+            See `theanets.Callback`; a function runs after each epoch.
+        progress : bool or 'auto'
+            Whether to show progress; by default if a person watches.
+        checkpoint : path, optional
+            Where the state of the run is kept. If the file exists the run
+            continues from it, bit for bit.
+        checkpoint_every : int
+            Epochs between writing it.
+        save_progress : path or file, optional
+            Where the network is saved when training ends.
+        save_every : int or float
+            Also save every so many epochs (int) or minutes (float).
+        mode : str or Mode, optional
+            How to compile; by default as the network says.
+        rng : int, Generator or RandomState, optional
+            Seed of this run; by default a child of the network's.
+        **kwargs
+            Hyper-parameters of the algorithm (``learning_rate``, ``momentum``,
+            ...), see `theanets.optimizers`; regularizers (``weight_l2``,
+            ``hidden_dropout``, ...), see `theanets.regularizers.from_kwargs`.
+
+        Returns
+        -------
+        (train, valid) : dicts
+            Clean monitors of the parameters that the network now has. (Where
+            ``train`` is not arrays, those of its batches in the best epoch.)
+
+        Raises
+        ------
+        ConfigurationError
+            If an argument is unknown or has a value without meaning.
+        DataError
+            If the data do not have the form that the network needs.
+        """
+        result: tuple[Monitors, Monitors] = ({}, {})
+        for run in self._make_runs(train, valid, algo, kwargs):
+            for _ in run.iterate():
+                pass
+            result = run.result()
+            if self.history.stop_reason == "interrupted":
+                break
+        return result
+
+    def _make_runs(
+        self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
+    ) -> Iterator[Run]:
+        if "algorithm" in kwargs:
+            warnings.warn("algorithm= is now algo=", DeprecationWarning, stacklevel=4)
+            algo = kwargs.pop("algorithm")
+        algorithms = algo if isinstance(algo, (list, tuple)) else [algo]
+        if not algorithms:
+            raise ConfigurationError("algo=[] names no algorithm")
+        for one in algorithms:
+            chosen = "adam" if one is None else one
+            run = fitting.make_run(self, train, valid, chosen, run_number=self._runs, **kwargs)
+            self._runs += 1
+            self.history = run.history
+            yield run
+
+    def evaluate(self, data: Any, **kwargs: Any) -> Monitors:
+        """Evaluate the network on data, without noise.
+
+        Parameters
+        ----------
+        data : list, tuple, dict, array, callable or iterable
+            As for `train`.
+        batch_size : int
+            Examples that are computed at once.
+        batches : int, optional
+            How many batches; by default all.
+        monitors : dict or list, optional
+            Further things to watch, see `theanets.monitors.custom`.
+        mode : str or Mode, optional
+            How to compile; by default as the network says.
+        **kwargs
+            Penalties to add to the loss, ``weight_l2=0.1``; noise to put in.
+
+        Returns
+        -------
+        dict
+            ``loss``, the total; ``err``, the losses without penalties; then
+            each loss and penalty by name, and ``acc`` where targets are labels.
+        """
+        return fitting.evaluate(self, data, **kwargs)
+
+    # ---- prediction ----------------------------------------------------------------
+
+    def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
+        """Compute all outputs.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs: one array, or several in order or by name of the layers.
+        **kwargs
+            ``batch_size``, ``rng``, ``mode``, and noise: see
+            `theanets.prediction.compute`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By full name, ``'hid1:out'``.
+        """
+        return prediction.compute(self, x, **kwargs)
+
+    def predict(self, x: Any, **kwargs: Any) -> Array:
+        """Compute the output ``out``, as `feed_forward` does."""
+        return self._compute(x, "out:out", **kwargs)
+
+    def _compute(self, x: Any, wanted: str, **kwargs: Any) -> Array:
+        return prediction.compute(self, x, [wanted], **kwargs)[output_name(wanted)]
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        r"""Get the coefficient of determination, R squared.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs.
+        y : array_like
+            Targets.
+        w : array_like, optional
+            Weights of the targets' entries, or of examples.
+        **kwargs
+            See `feed_forward`.
+
+        Returns
+        -------
+        float
+            :math:`1 - \sum w (y - \hat y)^2 / \sum w (y - \bar y)^2` for each
+            output variable, averaged over those that are not constant. At
+            most 1; 0 is what predicting the mean gives.
+        """
+        predicted = self.predict(x, **kwargs).astype(float)
+        y, w = self._targets_of(y, w, predicted.shape)
+        return r2_score(y, predicted, w)
+
+    def _targets_of(self, y: Any, w: Any, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+        y = np.asarray(y, dtype=float)
+        if y.ndim == len(shape) - 1 and (*y.shape, 1) == shape:
+            y = y.reshape(shape)
+        if y.shape != shape:
+            raise DataError(f"y has shape {y.shape}; the network's output has {shape}")
+        if w is None:
+            return y, None
+        w = np.asarray(w, dtype=float)
+        w = w.reshape(w.shape + (1,) * (y.ndim - w.ndim))
+        try:
+            return y, np.broadcast_to(w, shape)
+        except ValueError:
+            raise DataError(f"w has shape {w.shape}, which does not fit y's, {shape}") from None
+
+    # ---- files, pickles and copies -------------------------------------------------------
+
+    @classmethod
+    def _model_name(cls) -> str:
+        return f"{cls.__module__}.{cls.__qualname__}"
+
+    def to_spec(self) -> dict[str, Any]:
+        """Get what builds the network again, without the values of its parameters."""
+        return {
+            "model": self._model_name(),
+            "layers": [layer.to_spec() for layer in self.layers],
+            "losses": [loss.to_spec() for loss in self.losses],
+            "weighted": self.weighted,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "mode": self.mode if isinstance(self.mode, str) else None,
+        }
+
+    @classmethod
+    def from_spec(cls, described: Mapping[str, Any]) -> Self:
+        """Build a network from what `to_spec` gave; parameters have new initial values."""
+        keys = ("weighted", "dtype", "mode")
+        keywords = {key: described[key] for key in keys if key in described}
+        # A subclass may have another signature.
+        net = cls.__new__(cls)
+        Network.__init__(net, [], loss=None, rng=described["seed"], **keywords)
+        for layer in described["layers"]:
+            net.add_layer(layer)
+        for loss in described["losses"]:
+            net.add_loss(loss)
+        return net
+
+    def save(self, target: checkpoint.PathOrFile) -> None:
+        """Save the network: its specification and its parameters.
+
+        Parameters
+        ----------
+        target : path or binary file
+            A path is written atomically; one that ends in ``.gz`` is
+            compressed.
+
+        Raises
+        ------
+        ConfigurationError
+            If a layer or loss cannot be written.
+        """
+        header = {"kind": "network", "spec": checkpoint.encode(self.to_spec(), "network")}
+        checkpoint.write(target, self._arrays(), header)
+
+    def _arrays(self) -> dict[str, Any]:
+        return {p.name: p.get_value(borrow=True) for p in self.params}
+
+    @classmethod
+    def _load(
+        cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Load a network that was saved.
+
+        Parameters
+        ----------
+        source : path or binary file
+            The file. Nothing in it is executed.
+        custom : dict of str to callable, optional
+            Functions that the network uses as losses or activations, by their
+            names. Classes of one's own are found if they were defined.
+
+        Returns
+        -------
+        Network
+            Of the class that was saved, which must be this one or a subclass.
+
+        Raises
+        ------
+        FileError
+            If the file is damaged, of another kind or class, or needs
+            something that is not defined.
+        """
+        arrays, header = checkpoint.read(source)
+        where = str(getattr(source, "name", source))
+        if header.get("kind") != "network":
+            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
+        described = checkpoint.decode(header["spec"], custom or {}, where)
+        model = described["model"]
+        if model not in Network._models:
+            raise FileError(
+                f"{where}: holds a {model}, which is not defined here; import it before loading"
+            )
+        found = Network._models[model]
+        if not issubclass(found, cls):
+            raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
+        net = found.from_spec(described)
+        net._set_arrays(arrays, where)
+        return net  # type: ignore[return-value]
+
+    def load_params(self, source: checkpoint.PathOrFile) -> Self:
+        """Set the parameters to those of a saved network of the same layers.
+
+        Raises
+        ------
+        FileError
+            If the file is damaged, or its parameters differ in name or shape.
+        """
+        arrays, header = checkpoint.read(source)
+        where = str(getattr(source, "name", source))
+        if header.get("kind") != "network":
+            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
+        self._set_arrays(arrays, where)
+        return self
+
+    def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
+        mine = self._arrays()
+        for name, value in mine.items():
+            if name not in arrays:
+                raise FileError(f"{where}: parameter {name!r} is missing")
+            if arrays[name].shape != value.shape:
+                raise FileError(
+                    f"{where}: parameter {name!r} has shape {arrays[name].shape}, "
+                    f"the network's has {value.shape}"
+                )
+        extra = sorted(set(arrays) - set(mine))
+        if extra:
+            raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
+        for param in self.params:
+            param.set_value(arrays[param.name].astype(param.dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "spec": {**self.to_spec(), "mode": self.mode},
+            "arrays": {k: v.copy() for k, v in self._arrays().items()},
+            "history": self.history,
+            "runs": self._runs,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made = type(self).from_spec(state["spec"])
+        made._set_arrays(state["arrays"], "pickle")
+        made.history, made._runs = state["history"], state["runs"]
+        self.__dict__.update(made.__dict__)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)
+        losses = " + ".join(loss.log() for loss in self.losses)
+        return f"<{type(self).__name__} [{sizes}] {losses}>"
+
+
+def r2_score(y: Array, predicted: Array, w: Array | None = None) -> float:
+    """Get R squared for each variable along the last axis, averaged."""
+    y, predicted = (a.reshape(-1, y.shape[-1]) for a in (y, predicted))
+    w = np.ones_like(y) if w is None else w.reshape(y.shape)
+    # Entries of weight 0 may be NaN.
+    y, predicted = np.where(w == 0, 0, y), np.where(w == 0, 0, predicted)
+    total = w.sum(axis=0)
+    mean = (w * y).sum(axis=0) / np.where(total == 0, 1, total)
+    residual = (w * (y - predicted) ** 2).sum(axis=0)
+    spread = (w * (y - mean) ** 2).sum(axis=0)
+    varied = spread > 0
+    if not varied.any():
+        raise DataError("R squared is not defined: y is constant")
+    return float(np.mean(1 - residual[varied] / spread[varied]))

@@ -1,0 +1,238 @@
+"""The objective: losses and penalties as one scalar expression, and its gradients."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedGrad, ZeroGrad
+from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
+from pytensor.tensor.elemwise import Elemwise
+
+from . import monitors
+from .errors import ConfigurationError, ZeroGradientWarning
+from .graph import Graph, Outputs
+from .losses import Loss
+from .monitors import Terms
+from .regularizers import Regularizer
+
+
+class Strengths:
+    """Weights of losses and regularizers as shared variables.
+
+    Changing a strength changes no graph, so nothing is compiled again.
+
+    Parameters
+    ----------
+    dtype : str
+        Type of the variables.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = dtype
+        self._shared: dict[str, Any] = {}
+        self._index: dict[int, int] = {}
+
+    def loss(self, i: int) -> Any:
+        """Get the variable for the weight of the i-th loss."""
+        return self._get(f"loss {i}")
+
+    def level(self, regularizer: Regularizer) -> Any:
+        """Get the variable for the weight of a regularizer."""
+        i = self._index.setdefault(id(regularizer), len(self._index))
+        return self._get(f"regularizer {i}")
+
+    @property
+    def scale(self) -> Any:
+        """The variable that multiplies all penalties."""
+        return self._get("scale")
+
+    def _get(self, key: str) -> Any:
+        if key not in self._shared:
+            value = np.asarray(1, dtype=self._dtype)
+            self._shared[key] = pytensor.shared(value, name=key)
+        return self._shared[key]
+
+    def number(self, regularizers: Sequence[Regularizer]) -> None:
+        """Fix the order of the regularizers, by which `assign` finds them again."""
+        for i, regularizer in enumerate(regularizers):
+            self._index[id(regularizer)] = i
+
+    def assign(
+        self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
+    ) -> None:
+        """Set all variables."""
+        values = {f"loss {i}": loss.weight for i, loss in enumerate(losses)}
+        values.update({f"regularizer {i}": r.weight for i, r in enumerate(regularizers)})
+        values["scale"] = scale
+        for key, variable in self._shared.items():
+            variable.set_value(np.asarray(values[key], dtype=self._dtype))
+
+
+@dataclass
+class Objective:
+    """What training minimizes, as expressions.
+
+    Attributes
+    ----------
+    total : scalar expression
+        The weighted sum of losses and penalties.
+    losses, penalties, metrics : dict
+        Pairs (sum, count) of scalar expressions by name.
+    outputs : Outputs
+        The outputs it was built on.
+    strengths : Strengths
+        Weights of losses and penalties.
+    """
+
+    total: Any
+    losses: Terms
+    penalties: Terms
+    metrics: Terms
+    outputs: Outputs
+    strengths: Strengths
+
+    @property
+    def terms(self) -> Terms:
+        """All pairs (sum, count) by name."""
+        return {**self.losses, **self.penalties, **self.metrics}
+
+    def stacked(self, dtype: str) -> Any:
+        """Get all sums and counts as one vector."""
+        flat = [x.astype(dtype) for pair in self.terms.values() for x in pair]
+        return pt.stack(flat) if flat else pt.zeros((0,), dtype=dtype)
+
+
+def build(
+    graph: Graph,
+    losses: Sequence[Loss],
+    regularizers: Sequence[Regularizer],
+    *,
+    training: bool,
+    watched: Any = (),
+    seed: int = 0,
+) -> Objective:
+    """Build the objective of a network.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network's layers.
+    losses : list of Loss
+        Its losses, bound to their targets.
+    regularizers : list of Regularizer
+        Penalties to add, and noise to put in the graph.
+    training : bool
+        Whether layers show their training form.
+    watched : dict or list
+        Further monitors, see `theanets.monitors.custom`.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    Objective
+
+    Raises
+    ------
+    ConfigurationError
+        If there is neither a loss nor a penalty, or a monitor is wrong.
+    """
+    dtype = graph.dtype
+    strengths = Strengths(dtype)
+    strengths.number(regularizers)
+    with pytensor.config.change_flags(floatX=dtype):
+        outputs = graph.outputs(
+            training=training, regularizers=regularizers, level=strengths.level, seed=seed
+        )
+        loss_terms = dict(
+            zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses))
+        )
+        parts = [
+            strengths.loss(i) * (total / pt.switch(pt.eq(count, 0), 1, count))
+            for i, (total, count) in enumerate(loss_terms.values())
+        ]
+        one = pt.as_tensor(np.asarray(1, dtype=dtype))
+        penalties: Terms = {}
+        for regularizer in regularizers:
+            value = regularizer.loss(graph.layers, outputs)
+            if value is not None:
+                parts.append(strengths.scale * strengths.level(regularizer) * value)
+                penalties[_distinct(regularizer.name, {**loss_terms, **penalties})] = (
+                    strengths.level(regularizer) * value,
+                    one,
+                )
+        if not parts:
+            raise ConfigurationError("the network has no loss; add one with add_loss()")
+        metrics = monitors.accuracies(losses, outputs)
+        batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
+        metrics.update(monitors.custom(watched, outputs, graph.params, batch))
+        total = sum(parts[1:], parts[0]).astype(dtype)
+        if total.ndim:
+            raise ConfigurationError(
+                f"the losses add up to an expression of {total.ndim} dimensions, not a scalar"
+            )
+    return Objective(total, loss_terms, penalties, metrics, outputs, strengths)
+
+
+def _distinct(name: str, taken: Any) -> str:
+    number = 2
+    base = name
+    while name in taken:
+        name, number = f"{base}:{number}", number + 1
+    return name
+
+
+# ---- gradients -------------------------------------------------------------------
+
+_FLAT = (Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc)
+
+
+def reachable(cost: Any) -> set[Any]:
+    """Get the variables that an expression depends on with a gradient that is not zero by form.
+
+    Paths end where values become discrete (comparisons, integers) or where an
+    operation is flat (sign, rounding).
+    """
+    seen: set[Any] = set()
+    stack = [cost]
+    while stack:
+        variable = stack.pop()
+        if variable in seen or not str(getattr(variable, "dtype", "")).startswith("float"):
+            continue
+        seen.add(variable)
+        node = variable.owner
+        if node is None:
+            continue
+        op = node.op
+        flat = isinstance(op, Elemwise) and isinstance(op.scalar_op, _FLAT)
+        if not flat and not isinstance(op, (DisconnectedGrad, ZeroGrad)):
+            stack.extend(node.inputs)
+    return seen
+
+
+def gradients(cost: Any, params: Sequence[Any]) -> list[Any]:
+    """Get the gradients of a cost, zeros for parameters that it does not depend on.
+
+    Warns
+    -----
+    ZeroGradientWarning
+        If there are such parameters; names them.
+    """
+    live = reachable(cost)
+    moving = [p for p in params if p in live]
+    still = [p.name for p in params if p not in live]
+    if still:
+        warnings.warn(
+            f"the loss has no gradient with respect to {', '.join(still)}: "
+            "training does not change them",
+            ZeroGradientWarning,
+            stacklevel=2,
+        )
+    found = dict(zip(moving, pytensor.grad(cost, moving, disconnected_inputs="ignore"))) if moving else {}
+    return [found.get(p, pt.zeros_like(p)) for p in params]

@@ -1,0 +1,140 @@
+"""Hyper-parameters: their names, defaults, checks, and the half-life form of decays."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigurationError
+
+# What a value must be: the words for messages, and the test of a finite number.
+KINDS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "positive": ("a finite number greater than 0", lambda x: x > 0),
+    "nonnegative": ("a finite number of at least 0", lambda x: x >= 0),
+    "limit": ("a positive number, or 0 or None for no limit", lambda x: x >= 0),
+    "fraction": ("a number in [0, 1)", lambda x: 0 <= x < 1),
+    "unit": ("a number in [0, 1]", lambda x: 0 <= x <= 1),
+    "growth": ("a finite number of at least 1", lambda x: x >= 1),
+    "shrinkage": ("a number in (0, 1]", lambda x: 0 < x <= 1),
+}
+
+
+def number(where: str, name: str, value: Any, kind: str) -> float:
+    """Check that an argument is a number of some kind.
+
+    Parameters
+    ----------
+    where : str
+        What got the argument, for the message.
+    name : str
+        Name of the argument.
+    value : object
+        Its value: a Python or NumPy number.
+    kind : str
+        A key of `KINDS`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigurationError
+        If the value is not such a number.
+    """
+    expected, valid = KINDS[kind]
+    if not isinstance(value, (bool, np.bool_, str, bytes)):
+        try:
+            result = float(value)
+        except (TypeError, ValueError, OverflowError):
+            result = math.nan
+        if math.isfinite(result) and valid(result):
+            return result
+    raise ConfigurationError(f"{where} got {name}={value!r}; expected {expected}")
+
+
+def whole(where: str, name: str, value: Any, least: int = 1) -> int:
+    """Check that an argument is an integer of at least some value; see `number`."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least:
+        return int(value)
+    raise ConfigurationError(
+        f"{where} got {name}={value!r}; expected an integer of at least {least}"
+    )
+
+
+def flag(where: str, name: str, value: Any) -> bool:
+    """Check that an argument is True or False; see `number`."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise ConfigurationError(f"{where} got {name}={value!r}; expected True or False")
+
+
+def from_halflife(halflife: float) -> float:
+    r"""Get the decay factor :math:`2^{-1/h}`, whose h-th power is one half."""
+    return float(0.5 ** (1 / halflife))
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """One numeric hyper-parameter of an optimizer.
+
+    Parameters
+    ----------
+    name : str
+        Keyword, and name of the shared scalar that holds the value.
+    default : float
+        Value if the keyword is not given, or is None. For a decay that has a
+        half-life, the default is that of the half-life.
+    kind : str
+        A key of `KINDS`.
+    halflife : str
+        If not empty, the keyword that gives a decay factor as a half-life: the
+        number of updates after which a value's weight has halved.
+    deprecated : tuple of str
+        Old names of the keyword.
+    """
+
+    name: str
+    default: float
+    kind: str = "positive"
+    halflife: str = ""
+    deprecated: tuple[str, ...] = ()
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """All keywords that set the value."""
+        return (self.name, *([self.halflife] if self.halflife else []), *self.deprecated)
+
+    def value(self, where: str, given: Mapping[str, Any]) -> float:
+        """Get the checked value from the keywords that were given."""
+        found = [name for name in self.keywords if name in given]
+        if not found:
+            return from_halflife(self.default) if self.halflife else self.default
+        if len(found) > 1:
+            both = " and ".join(f"{name}={given[name]!r}" for name in found)
+            raise ConfigurationError(f"{where} got {both}; expected only one of them")
+        [name] = found
+        if name in self.deprecated:
+            warnings.warn(f"{name} is now called {self.name}", DeprecationWarning, stacklevel=5)
+        if name == self.halflife:
+            return from_halflife(number(where, name, given[name], "positive"))
+        return number(where, name, given[name], self.kind)
+
+    def cast(self, value: float, dtype: str) -> np.ndarray:
+        """Get a value as a 0-d array that is still valid after rounding to a dtype."""
+        limits = np.finfo(dtype)
+        if self.kind == "fraction":
+            value = min(value, 1 - float(limits.epsneg))
+        if self.kind == "positive":
+            value = max(value, float(limits.tiny))
+        return np.asarray(value, dtype)
+
+
+def values(where: str, hypers: Iterable[Hyper], given: Mapping[str, Any]) -> dict[str, float]:
+    """Get the checked values of several hyper-parameters, by name."""
+    return {hyper.name: hyper.value(where, given) for hyper in hypers}

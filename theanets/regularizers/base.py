@@ -1,0 +1,126 @@
+"""The regularizer: a penalty on parameters or outputs, or noise in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from ..errors import ConfigurationError, check_keywords
+from ..layers import Layer
+from ..registry import Registry, subclass_names
+
+
+class Regularizer:
+    """Base class of regularizers.
+
+    A subclass is registered under its lower-case class name; ``class
+    R(Regularizer, names=('x',))`` adds aliases. It overrides
+
+    - either `loss`, which returns a scalar expression that is multiplied by
+      ``weight`` and added to what training minimizes;
+    - or `modify_graph`, which changes the outputs of a layer before the next
+      layers get them.
+
+    Parameters
+    ----------
+    weight : float
+        Strength of a penalty, or level of a noise.
+    pattern : str or list of str, optional
+        Glob patterns over the names of parameters (``'hid1.w'``) or outputs
+        (``'hid1:out'``) that it applies to.
+    **options
+        The options of the subclass.
+    """
+
+    registry: ClassVar[Registry[type[Regularizer]]] = Registry("regularizer")
+    options: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(
+        cls,
+        names: Iterable[str] = (),
+        register: str | bool | None = None,
+        abstract: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        found = subclass_names(cls, names, register, abstract)
+        if found:
+            Regularizer.registry.register(cls, *found)
+
+    def __init__(
+        self, weight: float = 0.0, pattern: str | Sequence[str] | None = None, **options: Any
+    ) -> None:
+        check_keywords(
+            f"regularizer {self.name!r}",
+            set(options) - set(self.options),
+            ["weight", "pattern", *self.options],
+        )
+        for key, default in self.options.items():
+            setattr(self, key, options.get(key, default))
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            try:
+                weight = float(weight)
+            except (TypeError, ValueError):
+                raise ConfigurationError(
+                    f"regularizer {self.name!r}: weight={weight!r} is not a number"
+                ) from None
+        self.weight = weight
+        self.pattern = pattern
+        self.check()
+
+    @classmethod
+    def build(cls, form: str, *args: Any, **kwargs: Any) -> Regularizer:
+        """Build a regularizer by its registered name."""
+        return cls.registry[form](*args, **kwargs)
+
+    @property
+    def name(self) -> str:
+        """Canonical name."""
+        return Regularizer.registry.name_of(type(self)) or type(self).__name__.lower()
+
+    def check(self) -> None:
+        """Refuse a weight that makes no sense."""
+        if not self.weight >= 0 or self.weight == float("inf"):
+            raise ConfigurationError(
+                f"regularizer {self.name!r}: weight={self.weight} is not a number of at least 0"
+            )
+
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+        """Get the penalty as a scalar expression, without the weight.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            The network's layers.
+        outputs : mapping
+            Its outputs by full name.
+
+        Returns
+        -------
+        scalar expression, or None for a regularizer that is no penalty
+        """
+        return None
+
+    def modify_graph(self, outputs: Any) -> None:
+        """Change the outputs of one layer in place.
+
+        Parameters
+        ----------
+        outputs : Outputs
+            Expressions by full name; ``outputs.generator(name)`` gives a
+            source of randomness, ``outputs.level(self)`` the weight as a
+            variable.
+        """
+
+    def structure(self) -> Any:
+        """Get what shapes the graph: all but the weight."""
+        options = tuple((key, getattr(self, key)) for key in self.options)
+        pattern = self.pattern if isinstance(self.pattern, (str, type(None))) else tuple(self.pattern)
+        return (type(self), pattern, options)
+
+    def log(self) -> str:
+        """Describe the regularizer in one line."""
+        return f"{self.name}({self.pattern or 'default'}, {self.weight:g})"
+
+    def __repr__(self) -> str:
+        return f"<regularizer {self.log()}>"

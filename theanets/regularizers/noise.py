@@ -1,0 +1,67 @@
+"""Noise: random changes of the outputs of layers, in the graph that trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytensor.tensor as pt
+
+from .. import names as _names
+from .. import rng as _rng
+from ..errors import ConfigurationError
+from .base import Regularizer
+
+
+class Noise(Regularizer, abstract=True):
+    """Base class of noise.
+
+    The clean output stays visible as ``'hid1:out-<suffix>'``.
+    """
+
+    suffix = "prenoise"
+
+    def modify_graph(self, outputs: Any) -> None:
+        """Replace the outputs that match by noisy ones."""
+        names = [n for n in outputs if not n.endswith(("-prenoise", "-predrop"))]
+        for name in _names.match(self.pattern or "*", names):
+            clean = outputs[name]
+            generator = outputs.generator(f"{self.suffix}:{name}")
+            next_state, noisy = self.apply(clean, outputs.level(self), generator)
+            outputs.updates[generator] = next_state
+            outputs[f"{name}-{self.suffix}"] = clean
+            outputs[name] = noisy
+
+    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+        """Get the next state of the generator, and the noisy ``x``."""
+        raise TypeError(f"{type(self).__name__} does not define apply")
+
+
+class GaussianNoise(Noise, names=("noise",)):
+    """Adds normal noise of mean 0; the weight is its standard deviation."""
+
+    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+        """Get the next state of the generator, and ``x`` with noise."""
+        next_state, draws = _rng.normal(generator, x.shape, x.dtype)
+        return next_state, x + level * draws
+
+
+class BernoulliDropout(Noise, names=("dropout",)):
+    """Sets entries to 0 with a probability, the weight, and scales the others up.
+
+    The entries that stay are divided by ``1 - weight``, so that the expected
+    value does not change (Srivastava et al. 2014, "Dropout: a simple way to
+    prevent neural networks from overfitting").
+    """
+
+    suffix = "predrop"
+
+    def check(self) -> None:
+        """Refuse a weight that is no probability, or 1."""
+        if not 0 <= self.weight < 1:
+            raise ConfigurationError(f"dropout={self.weight} is not a probability in [0, 1)")
+
+    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+        """Get the next state of the generator, and ``x`` with entries dropped."""
+        next_state, draws = _rng.uniform(generator, x.shape, x.dtype)
+        scaled = x * (1 / (1 - level))
+        return next_state, pt.switch(draws >= level, scaled, pt.zeros((), dtype=x.dtype))

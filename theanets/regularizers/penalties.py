@@ -1,0 +1,228 @@
+"""Penalties: terms that are added to the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytensor.tensor as pt
+
+from .. import names as _names
+from ..errors import ConfigurationError
+from ..layers import Input, Layer
+from .base import Regularizer
+
+
+class Penalty(Regularizer, abstract=True):
+    r"""Base class of penalties on the entries of parameters or outputs.
+
+    Parameters
+    ----------
+    weight, pattern
+        See `Regularizer`. Several things that match are averaged.
+    norm : {'mean', 'sum'}
+        Whether the entries of a thing are averaged, so that the strength does
+        not depend on its size, or summed. With ``'sum'`` the things that
+        match are summed too.
+    lnorm : float, optional
+        The power p of :math:`|x|^p`, instead of the penalty's own.
+    root : bool
+        Whether the p-th root is taken of what is then the p-norm. Its
+        gradient at zero is 0.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"norm": "mean", "lnorm": None, "root": False}
+    norm: str
+    lnorm: float | None
+    root: bool
+    power: ClassVar[float] = 2
+
+    def check(self) -> None:
+        """Refuse options that make no sense."""
+        super().check()
+        if self.norm not in ("mean", "sum"):
+            raise ConfigurationError(
+                f"regularizer {self.name!r}: norm={self.norm!r} is not 'mean' or 'sum'"
+            )
+        if self.lnorm is not None and not self.lnorm > 0:
+            raise ConfigurationError(
+                f"regularizer {self.name!r}: lnorm={self.lnorm!r} is not positive"
+            )
+
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        """Get the expressions that are penalized."""
+        raise TypeError(f"{type(self).__name__} does not define targets")
+
+    def entries(self, x: Any) -> Any:
+        """Get the penalty of each entry."""
+        p = self.power if self.lnorm is None else self.lnorm
+        if p == 1:
+            return pt.abs(x)
+        return pt.sqr(x) if p == 2 else pt.abs(x) ** pt.as_tensor(p, dtype=x.dtype)
+
+    def one(self, x: Any) -> Any:
+        """Get the penalty of one parameter or output."""
+        entries = self.entries(x)
+        value = entries.sum() if self.norm == "sum" else entries.mean()
+        if self.root:
+            p = self.power if self.lnorm is None else self.lnorm
+            positive = value > 0
+            rooted = pt.switch(positive, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
+            value = pt.switch(positive, rooted, 0)
+        return value
+
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+        """Get the mean (or sum) of the penalties of all that match."""
+        values = [self.one(x) for x in self.targets(layers, outputs)]
+        total = sum(values[1:], values[0])
+        return total if self.norm == "sum" else total / len(values)
+
+
+def matching_params(pattern: Any, layers: Sequence[Layer]) -> list[Any]:
+    """Get the parameters that match; by default all of two or more dimensions."""
+    params = {p.name: p for layer in layers for p in layer.params}
+    if pattern is None or pattern == "*":
+        found = [p for p in params.values() if p.ndim >= 2]
+        if not found:
+            raise ConfigurationError(f"no parameter is a matrix; parameters: {list(params)}")
+        return found
+    return [params[n] for n in _names.match_some("parameter", pattern, params)]
+
+
+def matching_outputs(
+    pattern: Any, layers: Sequence[Layer], outputs: Mapping[str, Any], default: list[str]
+) -> list[Any]:
+    """Get the outputs that match; by default those named."""
+    if pattern is None or pattern == "*":
+        found = [name for name in default if name in outputs]
+        if not found:
+            raise ConfigurationError("the network has no hidden layer to regularize")
+        return [outputs[name] for name in found]
+    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
+    patterns = [_names.output_name(p) for chunk in patterns for p in chunk.split()]
+    return [outputs[n] for n in _names.match_some("output", patterns, outputs)]
+
+
+def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
+    """Get the names of ``out`` of the layers that neither take data nor end the network.
+
+    A layer ends the network if no other layer takes its outputs.
+    """
+    used = {_names.split_output(name)[0] for layer in layers for name in layer.input_names}
+    return [
+        layer.output_name
+        for layer in layers
+        if not isinstance(layer, Input) and layer.name in used
+    ]
+
+
+class _WeightPenalty(Penalty, abstract=True):
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        return matching_params(self.pattern, layers)
+
+
+class _HiddenPenalty(Penalty, abstract=True):
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        return matching_outputs(self.pattern, layers, outputs, hidden_outputs(layers))
+
+
+class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):
+    r"""Penalty on squared weights, :math:`\mathrm{mean}(w^2)` of each parameter.
+
+    By default on all parameters of two or more dimensions, so not on biases.
+    """
+
+
+class WeightL1(_WeightPenalty, names=("weight_l1", "weight_sparsity")):
+    r"""Penalty on absolute weights, :math:`\mathrm{mean}(|w|)` of each parameter.
+
+    By default on all parameters of two or more dimensions, so not on biases.
+    """
+
+    power = 1
+
+
+class HiddenL1(_HiddenPenalty, names=("hidden_l1", "hidden_sparsity")):
+    r"""Penalty on absolute hidden outputs, :math:`\mathrm{mean}(|h|)`.
+
+    By default on ``out`` of all hidden layers.
+    """
+
+    power = 1
+
+
+class HiddenL2(_HiddenPenalty, names=("hidden_l2",)):
+    r"""Penalty on squared hidden outputs, :math:`\mathrm{mean}(h^2)`.
+
+    By default on ``out`` of all hidden layers.
+    """
+
+
+class FunctionPenalty(Penalty, abstract=True):
+    """A penalty from a callable that maps a parameter or output to a scalar.
+
+    See `penalty`.
+    """
+
+    options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self, function: Callable[[Any], Any], pattern: str | Sequence[str], weight: float
+    ) -> None:
+        self.function = function
+        self.norm, self.lnorm, self.root = "sum", None, False
+        super().__init__(weight, pattern)
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def structure(self) -> Any:
+        """Get what shapes the graph: all but the weight."""
+        return (self.function, super().structure())
+
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        """Get the parameters, or else the outputs, that match."""
+        params = {p.name: p for layer in layers for p in layer.params}
+        every = {**params, **outputs}
+        patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
+        return [every[n] for n in _names.match_some("parameter or output", patterns or "*", every)]
+
+    def one(self, x: Any) -> Any:
+        """Get the penalty of one parameter or output."""
+        value = pt.as_tensor(self.function(x))
+        if value.ndim != 0:
+            raise ConfigurationError(
+                f"penalty {self.name!r} returned an expression of {value.ndim} dimensions; "
+                "expected a scalar"
+            )
+        return value
+
+
+def penalty(
+    function: Callable[[Any], Any], pattern: str | Sequence[str] = "*.w*", weight: float = 1.0
+) -> Regularizer:
+    """Make a regularizer from any function of a parameter or output.
+
+    Parameters
+    ----------
+    function : callable
+        Maps the symbolic parameter or output to a scalar expression.
+    pattern : str or list of str
+        Glob patterns over names of parameters (``'hid1.w'``) and outputs
+        (``'hid1:out'``). The penalties of all that match are summed.
+    weight : float
+        Strength.
+
+    Returns
+    -------
+    Regularizer
+        For ``train(..., regularizers=[...])``.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is used, if nothing matches or the result is no scalar.
+    """
+    return FunctionPenalty(function, pattern, weight)

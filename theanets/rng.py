@@ -1,0 +1,98 @@
+"""Randomness: one seed, and an independent child stream for everything that is random.
+
+Also the one place that draws symbolic random numbers, since PyTensor's
+interface for them differs between the versions we support.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from .errors import ConfigurationError
+
+Seed: TypeAlias = "int | np.integer[Any] | np.random.SeedSequence | np.random.Generator | np.random.RandomState | None"
+
+
+def as_seed(rng: Seed) -> int:
+    """Turn whatever names a source of randomness into one integer seed.
+
+    Parameters
+    ----------
+    rng : int, SeedSequence, Generator, RandomState or None
+        None draws a fresh seed from the operating system. Generators are
+        advanced by one draw, so that two networks made from the same one
+        differ.
+
+    Returns
+    -------
+    int
+        A seed in [0, 2**63).
+
+    Raises
+    ------
+    ConfigurationError
+        If ``rng`` is none of these, or a negative integer.
+    """
+    if rng is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ConfigurationError(f"rng={rng} is negative; a seed is an integer of at least 0")
+        return int(rng)
+    if isinstance(rng, np.random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0] >> 1)
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**63))
+    if isinstance(rng, np.random.RandomState):
+        return int(rng.randint(2**31))
+    raise ConfigurationError(
+        f"rng={rng!r} is not a source of randomness; expected an int, None, "
+        "a numpy Generator, RandomState or SeedSequence"
+    )
+
+
+def stream(seed: int, *key: str | int) -> np.random.Generator:
+    """Get the child stream of a seed that belongs to a key.
+
+    Parameters
+    ----------
+    seed : int
+        The seed that governs everything.
+    *key : str or int
+        Names what the stream is for: ``('layer', 'hid1')``. Different keys
+        give independent streams; the same key always gives the same one,
+        whatever else was drawn before.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    spawn_key = tuple(k if isinstance(k, int) else zlib.crc32(k.encode()) for k in key)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=spawn_key))
+
+
+def shared_rng(generator: np.random.Generator, name: str) -> Any:
+    """Make the shared variable that holds a generator's state."""
+    return pytensor.shared(generator, name=name)
+
+
+def normal(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
+    """Draw standard normal numbers.
+
+    Returns
+    -------
+    (next_rng, draws)
+        The draws, and what the shared generator must be updated to; without
+        that update every call repeats the same numbers.
+    """
+    return tuple(pt.random.normal(size=shape, rng=rng, dtype=dtype, return_next_rng=True))  # type: ignore[return-value]
+
+
+def uniform(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
+    """Draw numbers uniformly from [0, 1); returns as `normal` does."""
+    return tuple(pt.random.uniform(size=shape, rng=rng, dtype=dtype, return_next_rng=True))  # type: ignore[return-value]

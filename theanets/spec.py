@@ -1,0 +1,179 @@
+"""What the user wrote for a layer or a loss, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+from .errors import ConfigurationError, nearest
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A layer as the user described it.
+
+    Attributes
+    ----------
+    form : str, type or None
+        Registered name or class of the layer; None where nothing was said.
+    shape : tuple or None
+        Shape of one example's output; a size is a shape of one axis.
+    options : dict
+        All else, by keyword: ``name``, ``activation``, ``inputs``, ...
+    """
+
+    form: str | type | None = None
+    shape: tuple[int | None, ...] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss as the user described it: its form and its keywords."""
+
+    form: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def _size(value: Any, spec: object) -> int:
+    if value < 1:
+        raise ConfigurationError(f"layer {spec!r}: size {value} is not positive")
+    return int(value)
+
+
+def _shape(values: Any, spec: object) -> tuple[int | None, ...]:
+    return tuple(None if v is None else _size(v, spec) for v in values)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def parse_layer(
+    spec: Any,
+    forms: Callable[[object], bool],
+    activations: Callable[[object], bool],
+    names: Callable[[], list[str]],
+) -> LayerSpec:
+    """Turn any form of a layer's specification into a `LayerSpec`.
+
+    Parameters
+    ----------
+    spec : int, str, tuple, list, dict, type or LayerSpec
+        ``100`` is a size; ``'flat'`` a form; ``(28, 28, 1)`` a shape;
+        ``(100, 'tanh')`` any mix of one size or shape, one form (name or
+        class) and one activation, in any order; a dict has the keywords of
+        the layer, and ``form`` and ``size`` or ``shape``.
+    forms, activations : callable
+        Tell whether a string names a layer, or an activation.
+    names : callable
+        Get all names of layers and activations, for messages.
+
+    Returns
+    -------
+    LayerSpec
+
+    Raises
+    ------
+    ConfigurationError
+        If the specification has no meaning; says which part.
+    """
+    if isinstance(spec, LayerSpec):
+        return spec
+    if _is_int(spec):
+        return LayerSpec(shape=(_size(spec, spec),))
+    if isinstance(spec, type):
+        return LayerSpec(form=spec)
+    if isinstance(spec, str):
+        if forms(spec):
+            return LayerSpec(form=spec)
+        raise ConfigurationError(
+            f"layer {spec!r} is not the name of a layer{nearest(spec, names())}"
+        )
+    if isinstance(spec, Mapping):
+        return _parse_mapping(spec)
+    if isinstance(spec, (tuple, list)):
+        return _parse_sequence(spec, forms, activations, names)
+    raise ConfigurationError(
+        f"layer {spec!r} is a {type(spec).__name__}; expected an int, str, tuple, dict, "
+        "Layer instance or Layer class"
+    )
+
+
+def _parse_mapping(spec: Mapping[str, Any]) -> LayerSpec:
+    options = dict(spec)
+    form = options.pop("form", None)
+    size, shape = options.pop("size", None), options.pop("shape", None)
+    if size is not None and shape is not None:
+        raise ConfigurationError(f"layer {dict(spec)!r} has both a size and a shape")
+    shape = size if shape is None else shape
+    if _is_int(shape):
+        shape = (shape,)
+    return LayerSpec(form, None if shape is None else _shape(shape, dict(spec)), options)
+
+
+def _parse_sequence(
+    spec: tuple[Any, ...] | list[Any],
+    forms: Callable[[object], bool],
+    activations: Callable[[object], bool],
+    names: Callable[[], list[str]],
+) -> LayerSpec:
+    if not spec:
+        raise ConfigurationError("layer () is empty; expected a size, a form or an activation")
+    if all(_is_int(value) or value is None for value in spec):
+        return LayerSpec(shape=_shape(spec, spec))
+    parts: dict[str, Any] = {}
+
+    def put(key: str, value: Any) -> None:
+        if key in parts:
+            raise ConfigurationError(
+                f"layer {spec!r} names two {key}s: {parts[key]!r} and {value!r}"
+            )
+        parts[key] = value
+
+    for value in spec:
+        if _is_int(value):
+            put("shape", (_size(value, spec),))
+        elif isinstance(value, (tuple, list)):
+            put("shape", _shape(value, spec))
+        elif isinstance(value, type) or (forms(value) and "form" not in parts):
+            put("form", value)
+        elif activations(value) or (callable(value) and not isinstance(value, str)):
+            put("activation", value)
+        else:
+            raise ConfigurationError(
+                f"layer {spec!r}: {value!r} is neither a size, nor the name of a layer "
+                f"or an activation{nearest(str(value), names())}"
+            )
+    options = {"activation": parts["activation"]} if "activation" in parts else {}
+    return LayerSpec(parts.get("form"), parts.get("shape"), options)
+
+
+def parse_loss(spec: Any, **keywords: Any) -> LossSpec:
+    """Turn any form of a loss's specification into a `LossSpec`.
+
+    Parameters
+    ----------
+    spec : str, dict, type, Loss or callable
+        A dict has the loss's keywords and its name as ``form``.
+    **keywords
+        Further keywords of the loss; they win over those of a dict.
+
+    Returns
+    -------
+    LossSpec
+
+    Raises
+    ------
+    ConfigurationError
+        If a dict does not say which loss.
+    """
+    if isinstance(spec, Mapping):
+        options = {**spec, **keywords}
+        form = options.pop("form", None) or options.pop("loss", None)
+        if form is None:
+            raise ConfigurationError(f"loss {dict(spec)!r} has no 'form' that names the loss")
+        return LossSpec(form, options)
+    return LossSpec(spec, dict(keywords))
