@@ -76,7 +76,9 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
     """
     choices = list(choices)
     listed = ", ".join(sorted(choices)) or "none"
-    return UnknownNameError(f"unknown {kind} {name!r}{nearest(str(name), choices)}; valid: {listed}")
+    return UnknownNameError(
+        f"unknown {kind} {name!r}{nearest(str(name), choices)}; valid: {listed}"
+    )
 
 
 def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:

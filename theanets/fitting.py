@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import callbacks as _callbacks
 from . import backends, optimizers, progress
+from . import callbacks as _callbacks
 from . import rng as _rng
 from .compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
 from .data import Dataset

@@ -218,7 +218,9 @@ class Graph:
                 continue
             if any(_names.split_output(key)[0] == name for key in given):
                 if output not in given:
-                    raise ConfigurationError(f"output {output!r} cannot be computed from {[*given]}")
+                    raise ConfigurationError(
+                        f"output {output!r} cannot be computed from {[*given]}"
+                    )
                 wanted.add(name)
                 continue
             if given and isinstance(layer, Input):

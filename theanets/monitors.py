@@ -29,7 +29,9 @@ def loss_names(losses: Sequence[Loss]) -> list[str]:
     output = [
         f"{loss.name}:{loss.output_name.removesuffix(':out').replace(':', '.')}" for loss in losses
     ]
-    target = [f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses)]
+    target = [
+        f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=False)
+    ]
     result: list[str] = []
     for i, loss in enumerate(losses):
         for names in (plain, output, target):
@@ -61,9 +63,7 @@ def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
     return found
 
 
-def custom(
-    spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: Any
-) -> Terms:
+def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: Any) -> Terms:
     """Get the monitors that a user asks for.
 
     Parameters

@@ -345,9 +345,7 @@ class Network(Structure):
         return {p.name: p.get_value(borrow=True) for p in self.params}
 
     @classmethod
-    def _load(
-        cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None
-    ) -> Self:
+    def _load(cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> Self:
         """Load a network that was saved.
 
         Parameters
@@ -384,7 +382,7 @@ class Network(Structure):
             raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
         net = found.from_spec(described)
         net._set_arrays(arrays, where)
-        return net  # type: ignore[return-value]
+        return net
 
     def load_params(self, source: checkpoint.PathOrFile) -> Self:
         """Set the parameters to those of a saved network of the same layers.

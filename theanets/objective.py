@@ -151,7 +151,7 @@ def build(
             training=training, regularizers=regularizers, level=strengths.level, seed=seed
         )
         loss_terms = dict(
-            zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses))
+            zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=False)
         )
         parts = [
             strengths.loss(i) * (total / pt.switch(pt.eq(count, 0), 1, count))
@@ -234,5 +234,9 @@ def gradients(cost: Any, params: Sequence[Any]) -> list[Any]:
             ZeroGradientWarning,
             stacklevel=2,
         )
-    found = dict(zip(moving, pytensor.grad(cost, moving, disconnected_inputs="ignore"))) if moving else {}
+    found = (
+        dict(zip(moving, pytensor.grad(cost, moving, disconnected_inputs="ignore"), strict=False))
+        if moving
+        else {}
+    )
     return [found.get(p, pt.zeros_like(p)) for p in params]

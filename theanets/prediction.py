@@ -171,4 +171,3 @@ def middle_output(net: Structure, layer: Any = None) -> str:
     if not hidden:
         raise ConfigurationError("the network has no hidden layer to encode to")
     return min(hidden, key=lambda found: found.output_size).output_name
-

@@ -15,7 +15,11 @@ import pytensor.tensor as pt
 
 from .errors import ConfigurationError
 
-Seed: TypeAlias = "int | np.integer[Any] | np.random.SeedSequence | np.random.Generator | np.random.RandomState | None"
+#: What may name a source of randomness; see `as_seed`.
+Seed: TypeAlias = (
+    "int | np.integer[Any] | np.random.SeedSequence | np.random.Generator"
+    " | np.random.RandomState | None"
+)
 
 
 def as_seed(rng: Seed) -> int:
@@ -90,9 +94,9 @@ def normal(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
         The draws, and what the shared generator must be updated to; without
         that update every call repeats the same numbers.
     """
-    return tuple(pt.random.normal(size=shape, rng=rng, dtype=dtype, return_next_rng=True))  # type: ignore[return-value]
+    return tuple(pt.random.normal(size=shape, rng=rng, dtype=dtype, return_next_rng=True))
 
 
 def uniform(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
     """Draw numbers uniformly from [0, 1); returns as `normal` does."""
-    return tuple(pt.random.uniform(size=shape, rng=rng, dtype=dtype, return_next_rng=True))  # type: ignore[return-value]
+    return tuple(pt.random.uniform(size=shape, rng=rng, dtype=dtype, return_next_rng=True))

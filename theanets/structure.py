@@ -198,9 +198,7 @@ class Structure:
         kind = Layer.registry[form] if isinstance(form, str) else form
         if not (isinstance(kind, type) and issubclass(kind, Layer)):
             raise ConfigurationError(f"layer {layer!r}: {kind!r} is not a Layer class")
-        name = options.pop("name", None) or self._free_name(
-            first, output, issubclass(kind, Input)
-        )
+        name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
         if name == "out" and kind.default_activation == "relu":
             options.setdefault("activation", self.DEFAULT_OUTPUT_ACTIVATION)
         return kind(name, shape=shape, **options)
@@ -319,8 +317,10 @@ class Structure:
 
     @property
     def variables(self) -> list[Any]:
-        """The symbolic arrays that training needs, in the order of data: inputs, then each
-        target, followed by its weights if it has any."""
+        """The symbolic arrays that training needs, in the order of the data.
+
+        First all inputs, then each target, followed by its weights if it has any.
+        """
         found = list(self.inputs)
         for loss in self.bound_losses():
             found.extend(v for v in loss.variables if not any(v is f for f in found))
@@ -420,9 +420,7 @@ class Structure:
         """
         found, scale = from_kwargs(self.layers, **regularizers)
         losses = self.bound_losses()
-        objective = build_objective(
-            self.graph, losses, found, training=training, seed=self.seed
-        )
+        objective = build_objective(self.graph, losses, found, training=training, seed=self.seed)
         objective.strengths.assign(losses, found, scale)
         return objective.total
 

@@ -187,7 +187,9 @@ class Layer:
             A bare expression is the output ``out``; a dict has several
             outputs by name; updates are of shared variables, as pairs.
         """
-        raise TypeError(f"layer class {type(self).__name__} does not define transform(self, inputs)")
+        raise TypeError(
+            f"layer class {type(self).__name__} does not define transform(self, inputs)"
+        )
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of one example of each output; called before `setup`."""
@@ -455,4 +457,3 @@ class Layer:
 
 
 _DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
-

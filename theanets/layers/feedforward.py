@@ -86,7 +86,9 @@ class Feedforward(Layer, names=("feedforward", "ff")):
         if len({len(axes) for axes in leading}) > 1:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: inputs of different ranks: "
-                + ", ".join(f"{n} {s}" for n, s in zip(self.input_names, self.input_shapes))
+                + ", ".join(
+                    f"{n} {s}" for n, s in zip(self.input_names, self.input_shapes, strict=False)
+                )
             )
         shape = (*self.input_shapes[0][:-1], self.shape[0])
         return {"out": shape, "pre": shape}
@@ -98,7 +100,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
         else:
             nin = sum(self._known(shape, "input") for shape in self.input_shapes)
             std = (2.0 / (nin + self.output_size)) ** 0.5
-            for key, shape in zip(self._weight_names(), self.input_shapes):
+            for key, shape in zip(self._weight_names(), self.input_shapes, strict=False):
                 self.add_weights(key, self._known(shape, "input"), std=std)
         self.add_bias("b")
 
@@ -128,7 +130,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
         """Get ``out`` and ``pre``."""
         terms = [
             pt.dot(inputs[name], self._params[key])
-            for name, key in zip(self.input_names, self._weight_names())
+            for name, key in zip(self.input_names, self._weight_names(), strict=False)
         ]
         pre = sum(terms[1:], terms[0]) + self._params["b"]
         return {"out": self.activation(pre), "pre": pre}

@@ -115,7 +115,9 @@ class Regularizer:
     def structure(self) -> Any:
         """Get what shapes the graph: all but the weight."""
         options = tuple((key, getattr(self, key)) for key in self.options)
-        pattern = self.pattern if isinstance(self.pattern, (str, type(None))) else tuple(self.pattern)
+        pattern = (
+            self.pattern if isinstance(self.pattern, (str, type(None))) else tuple(self.pattern)
+        )
         return (type(self), pattern, options)
 
     def log(self) -> str:

@@ -22,7 +22,15 @@ def keywords() -> list[str]:
     """Get the keywords that make regularizers."""
     registered = [n for n in Regularizer.registry.names() if n not in _NOISE_NAMES]
     places = [f"{where}_{kind}" for kind in _NOISES for where in _PLACES]
-    return [*registered, *places, *_NOISES, *_DEPRECATED, "regularizers", "penalty_scale", "reg_lambda"]
+    return [
+        *registered,
+        *places,
+        *_NOISES,
+        *_DEPRECATED,
+        "regularizers",
+        "penalty_scale",
+        "reg_lambda",
+    ]
 
 
 def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularizer], float]:
@@ -121,9 +129,7 @@ def _from_keyword(layers: Sequence[Layer], key: str, value: Any) -> list[Regular
     return [form(strength, pattern) for pattern, strength in value.items()]
 
 
-def _noises(
-    form: type[Noise], key: str, value: Any, default: list[str]
-) -> list[Regularizer]:
+def _noises(form: type[Noise], key: str, value: Any, default: list[str]) -> list[Regularizer]:
     if isinstance(value, Mapping) and not set(value) <= set(_OPTIONS):
         return [form(level, _patterns(pattern)) for pattern, level in value.items()]
     options = dict(value) if isinstance(value, Mapping) else {"weight": value}

@@ -110,9 +110,7 @@ def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
     """
     used = {_names.split_output(name)[0] for layer in layers for name in layer.input_names}
     return [
-        layer.output_name
-        for layer in layers
-        if not isinstance(layer, Input) and layer.name in used
+        layer.output_name for layer in layers if not isinstance(layer, Input) and layer.name in used
     ]
 
 
