@@ -316,8 +316,8 @@ class Layer:
         """
         nin = self.input_size if nin is None else nin
         nout = self.output_size if nout is None else nout
-        draws = self._draws(name, _DRAWS, draws)
-        return self.add_param(name, init.random_matrix(nin, nout, rng=self.rng, **draws))
+        found = self._draws(name, _DRAWS, draws)
+        return self.add_param(name, init.random_matrix(nin, nout, rng=self.rng, **found))
 
     def add_bias(self, name: str, size: int | None = None, **draws: float) -> Any:
         """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
@@ -327,8 +327,8 @@ class Layer:
         for weights only.
         """
         size = self.output_size if size is None else size
-        draws = self._draws(name, (), draws)
-        return self.add_param(name, init.random_vector(size, rng=self.rng, **draws))
+        found = self._draws(name, (), draws)
+        return self.add_param(name, init.random_vector(size, rng=self.rng, **found))
 
     def _draws(
         self, name: str, common: Iterable[str], defaults: dict[str, float]

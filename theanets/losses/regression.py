@@ -1,4 +1,4 @@
-"""Losses for values: how far is an output from its target?"""
+"""Losses for values: how far an output is from its target."""
 
 from __future__ import annotations
 
