@@ -352,7 +352,7 @@ def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
 
 def _agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
     return all(
-        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
+        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=True)
     )
 
 

@@ -64,13 +64,13 @@ class Evaluation:
             each loss, each penalty, each metric.
         """
         sums, counts = totals[0::2], totals[1::2]
-        means = [float(s / c) if c else 0.0 for s, c in zip(sums, counts, strict=False)]
-        err = sum(w * m for w, m in zip(self.weights, means, strict=False))
+        means = [float(s / c) if c else 0.0 for s, c in zip(sums, counts, strict=True)]
+        err = sum(w * m for w, m in zip(self.weights, means, strict=True))
         penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
         return {
             "loss": float(err + self.scale * penalty),
             "err": float(err),
-            **dict(zip(self.names, means, strict=False)),
+            **dict(zip(self.names, means, strict=True)),
         }
 
     def run(self, batches: Any) -> dict[str, float]:
@@ -144,7 +144,7 @@ def compile_step(
         applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
         one = pt.as_tensor(np.asarray(1, dtype=graph.dtype))
         if watch_gradients:
-            for param, grad in zip(params, grads, strict=False):
+            for param, grad in zip(params, grads, strict=True):
                 objective.metrics[f"grad({param.name})"] = (pt.sqrt(pt.sqr(grad).sum()), one)
         function = backends.function(
             variables,

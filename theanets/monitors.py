@@ -30,7 +30,7 @@ def loss_names(losses: Sequence[Loss]) -> list[str]:
         f"{loss.name}:{loss.output_name.removesuffix(':out').replace(':', '.')}" for loss in losses
     ]
     target = [
-        f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=False)
+        f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=True)
     ]
     result: list[str] = []
     for i, loss in enumerate(losses):

@@ -151,7 +151,7 @@ def build(
             training=training, regularizers=regularizers, level=strengths.level, seed=seed
         )
         loss_terms = dict(
-            zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=False)
+            zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=True)
         )
         parts = [
             strengths.loss(i) * (total / pt.switch(pt.eq(count, 0), 1, count))
@@ -235,7 +235,7 @@ def gradients(cost: Any, params: Sequence[Any]) -> list[Any]:
             stacklevel=2,
         )
     found = (
-        dict(zip(moving, pytensor.grad(cost, moving, disconnected_inputs="ignore"), strict=False))
+        dict(zip(moving, pytensor.grad(cost, moving, disconnected_inputs="ignore"), strict=True))
         if moving
         else {}
     )

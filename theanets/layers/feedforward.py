@@ -87,7 +87,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: inputs of different ranks: "
                 + ", ".join(
-                    f"{n} {s}" for n, s in zip(self.input_names, self.input_shapes, strict=False)
+                    f"{n} {s}" for n, s in zip(self.input_names, self.input_shapes, strict=True)
                 )
             )
         shape = (*self.input_shapes[0][:-1], self.shape[0])
@@ -100,7 +100,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
         else:
             nin = sum(self._known(shape, "input") for shape in self.input_shapes)
             std = (2.0 / (nin + self.output_size)) ** 0.5
-            for key, shape in zip(self._weight_names(), self.input_shapes, strict=False):
+            for key, shape in zip(self._weight_names(), self.input_shapes, strict=True):
                 self.add_weights(key, self._known(shape, "input"), std=std)
         self.add_bias("b")
 
@@ -130,7 +130,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
         """Get ``out`` and ``pre``."""
         terms = [
             pt.dot(inputs[name], self._params[key])
-            for name, key in zip(self.input_names, self._weight_names(), strict=False)
+            for name, key in zip(self.input_names, self._weight_names(), strict=True)
         ]
         pre = sum(terms[1:], terms[0]) + self._params["b"]
         return {"out": self.activation(pre), "pre": pre}
