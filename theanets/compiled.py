@@ -65,7 +65,7 @@ class Evaluation:
         """
         sums, counts = totals[0::2], totals[1::2]
         means = [float(s / c) if c else 0.0 for s, c in zip(sums, counts, strict=True)]
-        err = sum(w * m for w, m in zip(self.weights, means, strict=True))
+        err = sum(w * m for w, m in zip(self.weights, means[: self.num_losses], strict=True))
         penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
         return {
             "loss": float(err + self.scale * penalty),
