@@ -8,11 +8,13 @@ expression.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import softmax as _softmax
 
 from .errors import ConfigurationError, unknown
@@ -30,7 +32,18 @@ class Activation:
 
     A subclass is registered under its lower-case class name, so that
     ``activation='myname'`` finds it; ``class A(Activation, names=('x',))``
-    adds aliases, ``register=False`` keeps it private.
+    adds aliases, ``register=False`` keeps it private. It overrides
+    ``__call__``, and `setup` if it has parameters. ::
+
+        class Swish(theanets.Activation):
+            def setup(self, layer, prefix=''):
+                ones = numpy.ones(layer.output_size)
+                self.beta = layer.add_param(prefix + 'beta', ones)
+
+            def __call__(self, x):
+                return x * pt.sigmoid(self.beta * x)
+
+        net = theanets.Regressor([10, (20, 'swish'), 3])
 
     Parameters
     ----------
@@ -41,6 +54,11 @@ class Activation:
     ----------
     name : str
         The specification that builds this activation again.
+
+    Notes
+    -----
+    A layer that is given an instance uses a copy, since the parameters are
+    the layer's.
     """
 
     registry: Registry[Callable[..., Any]] = Registry("activation")
@@ -62,6 +80,10 @@ class Activation:
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create parameters, if any, with ``layer.add_param(prefix + name, value)``."""
+
+    def copy(self) -> Activation:
+        """Get an activation like this one, to be set up for another layer."""
+        return copy.copy(self)
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
@@ -99,10 +121,19 @@ class Compose(Activation, abstract=True):
         self.parts = parts
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
-        """Create the parameters of all parts; a repeated part numbers its own."""
+        """Create the parameters of all parts.
+
+        All but the first part that may have some have its position in front
+        of the names of theirs: ``'prelu+prelu'`` has ``leak`` and ``1_leak``.
+        """
+        plain = True
         for i, part in enumerate(self.parts):
-            repeated = any(type(p) is type(part) for p in self.parts[:i])
-            part.setup(layer, f"{prefix}{i}_" if repeated else prefix)
+            part.setup(layer, prefix if plain else f"{prefix}{i}_")
+            plain = plain and isinstance(part, Function)
+
+    def copy(self) -> Compose:
+        """Get a composition of copies."""
+        return Compose([part.copy() for part in self.parts])
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
@@ -153,18 +184,18 @@ def softplus(x: Any) -> Any:
 def relu(x: Any) -> Any:
     """``max(0, x)``, with gradient 0 at 0."""
     # A NaN has to pass, or a diverged network would look healthy.
-    return pt.switch(x <= 0, 0, x)
+    return pt.switch(_at_most(x, 0), 0, x)
 
 
 @_named("rect:min")
 def rect_min(x: Any) -> Any:
-    """``min(1, x)``."""
-    return pt.switch(x >= 1, 1, x)
+    """``min(1, x)``, with gradient 0 at 1."""
+    return pt.switch(_at_most(-x, -1), 1, x)
 
 
 @_named("rect:minmax")
 def rect_minmax(x: Any) -> Any:
-    """``min(1, max(0, x))``."""
+    """``min(1, max(0, x))``, with gradient 0 at 0 and 1."""
     return rect_min(relu(x))
 
 
@@ -205,7 +236,7 @@ class Prelu(Activation, names=("prelu", "leaky-relu")):
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
-        return pt.switch(x <= 0, self.leak * x, x)
+        return pt.switch(_at_most(x, 0), self.leak * x, x)
 
 
 class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
@@ -221,7 +252,7 @@ class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
-        return pt.switch(x <= 0, self.leak * x, self.gain * x)
+        return pt.switch(_at_most(x, 0), self.leak * x, self.gain * x)
 
 
 class Elu(Activation):
@@ -238,7 +269,8 @@ class Elu(Activation):
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
         # The branch that is not taken is computed too: it may not overflow.
-        return pt.switch(x <= 0, self.gain * pt.expm1(pt.minimum(x, 0)), x)
+        negative = _at_most(x, 0)
+        return pt.switch(negative, self.gain * pt.expm1(pt.switch(negative, x, 0)), x)
 
 
 class Maxout(Activation):
@@ -277,21 +309,29 @@ def _constant(value: float, like: Any) -> Any:
     return pt.as_tensor(np.asarray(value, dtype=like.dtype))
 
 
-def is_name(name: object) -> bool:
-    """Tell whether a string names an activation, compositions included."""
-    if not isinstance(name, str):
-        return False
-    parts = [part.strip().lower() for part in name.split("+")]
-    return all(p in Activation.registry or p.startswith("maxout") for p in parts)
+def _at_most(x: Any, bound: float) -> Any:
+    # The gradient of a comparison is a zero of the configured floatX, which
+    # would make the whole gradient float64 if taken outside of the network.
+    return pt.le(disconnected_grad(x), bound)
 
 
-def build(spec: str | Activation | Callable[[Any], Any] | None) -> Activation:
+def is_activation(value: object) -> bool:
+    """Tell whether something is an activation, or names one, compositions included."""
+    if isinstance(value, type):
+        return issubclass(value, Activation)
+    if not isinstance(value, str):
+        return isinstance(value, Activation)
+    heads = [part.strip().lower() for part in value.split("+")]
+    return all(h in Activation.registry or h.partition(":")[0] == "maxout" for h in heads)
+
+
+def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | None) -> Activation:
     """Build an activation from its specification.
 
     Parameters
     ----------
-    spec : str, Activation, callable or None
-        None is ``'linear'``. Names are case-insensitive.
+    spec : str, Activation, class, callable or None
+        None is ``'linear'``. Names are case-insensitive. An instance is copied.
 
     Returns
     -------
@@ -305,7 +345,9 @@ def build(spec: str | Activation | Callable[[Any], Any] | None) -> Activation:
     if spec is None:
         spec = "linear"
     if isinstance(spec, Activation):
-        return spec
+        return spec.copy()
+    if isinstance(spec, type) and issubclass(spec, Activation):
+        return spec()
     if not isinstance(spec, str):
         if callable(spec):
             return Function(spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from . import rng as _rng
 from .compiled import Evaluation, Step
 from .data import Dataset
 from .errors import ConfigurationError
+from .optimizers.schedules import Constant
 from .regularizers import Noise, Regularizer
 
 #: Results of so many updates are kept before they are added up and checked.
@@ -120,35 +122,26 @@ class GradientEngine:
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
-        by_update = getattr(schedule, "unit", "update") == "update"
-        each = by_update and not _is_constant(schedule)
+        each = not isinstance(schedule, Constant) and getattr(schedule, "unit", "") != "epoch"
         self._set_rate(schedule.factor(update, epoch))
         function = self.step.function
         totals = np.zeros(2 * len(self.step.names))
-        results: list[Any] = []
-        start = update
-        busy = watch is not None or each
-        check = update + 1 if busy else min(limit, update + FLUSH)
-        finite = True
-        if update >= limit:
-            return Epoch(0, self.step.summary(totals))
-        for batch, _ in self.data.epoch():
-            results.append(function(*batch))
-            update += 1
-            if update < check:
-                continue
-            if len(results) >= FLUSH or update >= limit:
-                totals += _added(results)
-                results.clear()
-                finite = bool(np.isfinite(totals).all())
-            if update >= limit or not finite or (watch is not None and watch(update)):
+        start, finite = update, True
+        one_by_one = watch is not None or each
+        batches = self.data.epoch()
+        while update < limit:
+            # Nothing but the function and the gathering of rows costs time in here.
+            size = 1 if one_by_one else int(min(FLUSH, limit - update))
+            results = [function(*batch) for batch, _ in islice(batches, size)]
+            if not results:
+                break
+            update += len(results)
+            totals += np.sum(np.asarray(results), axis=0, dtype=np.float64)
+            finite = bool(np.isfinite(totals).all())
+            if not finite or (watch is not None and watch(update)):
                 break
             if each:
                 self._set_rate(schedule.factor(update, epoch))
-            check = update + 1 if busy else min(limit, update + FLUSH)
-        if results:
-            totals += _added(results)
-            finite = bool(np.isfinite(totals).all())
         return Epoch(update - start, self.step.summary(totals), finite)
 
     def _set_rate(self, factor: float) -> None:
@@ -180,14 +173,6 @@ class GradientEngine:
         """Continue from what `state` returned."""
         self.optimizer.schedule.restore(state["schedule"])
         self.data.restore(state["data"])
-
-
-def _added(results: list[Any]) -> npt.NDArray[np.float64]:
-    return np.sum(np.asarray(results), axis=0, dtype=np.float64)
-
-
-def _is_constant(schedule: Any) -> bool:
-    return type(schedule).__name__ == "Constant"
 
 
 class LBFGSEngine:

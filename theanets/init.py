@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from .errors import ConfigurationError
+from .rng import Seed, as_seed
 
 
 def random_matrix(
@@ -16,7 +20,7 @@ def random_matrix(
     sparsity: float = 0.0,
     radius: float = 0.0,
     diagonal: float = 0.0,
-    rng: np.random.Generator | None = None,
+    rng: Seed = None,
     dtype: str = "float32",
 ) -> npt.NDArray[np.floating]:
     """Draw a matrix of weights.
@@ -36,10 +40,11 @@ def random_matrix(
         The exact fraction of entries, rounded to whole entries, that are
         zero: in [0, 1).
     radius : float
-        If positive, the largest absolute eigenvalue of the (square) result.
+        If positive, the largest absolute eigenvalue of the (square) result,
+        its spectral radius.
     diagonal : float
         If not zero, the value on the diagonal, all else being zero.
-    rng : numpy.random.Generator, optional
+    rng : Generator, int, SeedSequence, RandomState or None
         Source of randomness; by default a fresh one.
     dtype : str
         The type of the result.
@@ -54,19 +59,16 @@ def random_matrix(
         If an argument is out of its range, or ``radius`` is asked of a matrix
         that is not square.
     """
-    rng = np.random.default_rng() if rng is None else rng
     if std is None:
         std = float(np.sqrt(2.0 / (rows + cols)))
-    if not 0 <= sparsity < 1:
-        raise ConfigurationError(f"sparsity={sparsity!r} is not in [0, 1)")
-    if std < 0:
-        raise ConfigurationError(f"std={std!r} is negative")
+    _check(mean=mean, std=std, sparsity=sparsity, radius=radius, diagonal=diagonal)
     if diagonal:
         return (diagonal * np.eye(rows, cols)).astype(dtype)
-    values = rng.normal(mean, std, size=(rows, cols))
+    generator = _generator(rng)
+    values = generator.normal(mean, std, size=(rows, cols))
     zeros = round(sparsity * rows * cols)
     if zeros:
-        values.flat[rng.choice(rows * cols, zeros, replace=False)] = 0
+        values.flat[generator.choice(rows * cols, zeros, replace=False)] = 0
     if radius:
         if rows != cols:
             raise ConfigurationError(
@@ -82,7 +84,7 @@ def random_vector(
     size: int,
     mean: float = 0.0,
     std: float = 0.0,
-    rng: np.random.Generator | None = None,
+    rng: Seed = None,
     dtype: str = "float32",
 ) -> npt.NDArray[np.floating]:
     """Draw a vector of biases.
@@ -93,7 +95,7 @@ def random_vector(
         Its length.
     mean, std : float
         Of the normal distribution; all zeros by default.
-    rng : numpy.random.Generator, optional
+    rng : Generator, int, SeedSequence, RandomState or None
         Source of randomness; by default a fresh one.
     dtype : str
         The type of the result.
@@ -102,9 +104,21 @@ def random_vector(
     -------
     ndarray of shape (size,)
     """
-    if std < 0:
-        raise ConfigurationError(f"std={std!r} is negative")
+    _check(mean=mean, std=std)
     if std == 0:
         return np.full(size, mean, dtype=dtype)
-    rng = np.random.default_rng() if rng is None else rng
-    return rng.normal(mean, std, size=size).astype(dtype)
+    return _generator(rng).normal(mean, std, size=size).astype(dtype)
+
+
+def _generator(rng: Seed) -> np.random.Generator:
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
+
+
+def _check(**values: Any) -> None:
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+            raise ConfigurationError(f"{key}={value!r} is not a finite number")
+        if key in ("std", "radius") and value < 0:
+            raise ConfigurationError(f"{key}={value!r} is negative")
+        if key == "sparsity" and not 0 <= value < 1:
+            raise ConfigurationError(f"sparsity={value!r} is not in [0, 1)")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
-from .errors import unknown
+from .errors import ConfigurationError, unknown
 
 
 def output_name(name: str) -> str:
     """Complete the name of an output: ``'hid1'`` means ``'hid1:out'``."""
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"{name!r} is not the name of an output; expected a str such as 'hid1:out'"
+        )
     return name if ":" in name else f"{name}:out"
 
 
@@ -35,10 +39,9 @@ def match(patterns: str | Iterable[str], names: Iterable[str]) -> list[str]:
     list of str
         The matching names in the order of ``names``.
     """
-    if isinstance(patterns, str):
-        patterns = patterns.replace(",", " ").split()
-    patterns = list(patterns)
-    return [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns)]
+    parts = split_patterns(patterns)
+    # A name may itself have the characters of a glob.
+    return [n for n in names if any(n == p or fnmatch.fnmatchcase(n, p) for p in parts)]
 
 
 def match_some(kind: str, patterns: str | Iterable[str], names: Iterable[str]) -> list[str]:
@@ -47,10 +50,34 @@ def match_some(kind: str, patterns: str | Iterable[str], names: Iterable[str]) -
     Raises
     ------
     UnknownNameError
-        If no name matches; names the nearest.
+        If one of the patterns matches no name; names the nearest.
     """
-    names = list(names)
-    found = match(patterns, names)
+    names, parts = list(names), split_patterns(patterns)
+    for pattern in parts:
+        if not match([pattern], names):
+            raise unknown(f"{kind} pattern", pattern, names)
+    return match(parts, names)
+
+
+def split_patterns(patterns: str | Iterable[str]) -> list[str]:
+    """Get the patterns in what `match` takes, one by one.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none, or something else than strings.
+    """
+    parts = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(parts, Iterable) or not all(isinstance(p, str) for p in (parts := [*parts])):
+        raise ConfigurationError(
+            f"pattern {patterns!r} is neither a str such as 'hid*' nor a list of these"
+        )
+    found = [p for part in parts for p in part.replace(",", " ").split()]
     if not found:
-        raise unknown(f"{kind} pattern", patterns, names)
+        raise ConfigurationError(f"pattern {patterns!r} is empty")
     return found
+
+
+def output_patterns(patterns: str | Iterable[str]) -> list[str]:
+    """Get patterns one by one, each completed as `output_name` does."""
+    return [output_name(pattern) for pattern in split_patterns(patterns)]

@@ -46,6 +46,9 @@ class Registry(Generic[T]):
                     f"{self.kind} name {key!r} is taken by {_identity(other)}; "
                     f"rename {_identity(item)}, or give it another name with register='...'"
                 )
+        # An older definition of the same thing is gone, with all its names.
+        for key in [k for k, v in self._items.items() if _identity(v) == _identity(item)]:
+            del self._items[key], self._canonical[key]
         for key in keys:
             self._items[key] = item
             self._canonical[key] = keys[0]

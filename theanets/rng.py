@@ -35,7 +35,7 @@ def as_seed(rng: Seed) -> int:
     Returns
     -------
     int
-        A seed in [0, 2**63).
+        At least 0, and below 2**63 unless a larger integer was given.
 
     Raises
     ------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from .errors import ConfigurationError, nearest
 
@@ -37,14 +39,39 @@ class LossSpec:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def as_shape(value: Any, spec: object) -> tuple[int | None, ...]:
+    """Get the shape that a size, or a sequence of sizes, stands for.
+
+    Parameters
+    ----------
+    value : int, tuple or list
+        Any integers of at least 1; None, within a sequence, is any length.
+    spec : object
+        What it belongs to, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If a size is not a positive integer.
+    """
+    if _is_int(value):
+        return (_size(value, spec),)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (tuple, list)):
+        raise ConfigurationError(
+            f"layer {spec!r}: {value!r} is neither a size nor a shape; expected an integer, "
+            "or a tuple of integers and None"
+        )
+    return tuple(None if v is None else _size(v, spec) for v in value)
+
+
 def _size(value: Any, spec: object) -> int:
+    if not _is_int(value):
+        raise ConfigurationError(f"layer {spec!r}: size {value!r} is not an integer")
     if value < 1:
         raise ConfigurationError(f"layer {spec!r}: size {value} is not positive")
     return int(value)
-
-
-def _shape(values: Any, spec: object) -> tuple[int | None, ...]:
-    return tuple(None if v is None else _size(v, spec) for v in values)
 
 
 def _is_int(value: object) -> bool:
@@ -62,12 +89,13 @@ def parse_layer(
     Parameters
     ----------
     spec : int, str, tuple, list, dict, type or LayerSpec
-        ``100`` is a size; ``'flat'`` a form; ``(28, 28, 1)`` a shape;
+        ``100`` is a size; ``'flat'`` a form, as is a class; ``(28, 28, 1)`` a shape;
         ``(100, 'tanh')`` any mix of one size or shape, one form (name or
         class) and one activation, in any order; a dict has the keywords of
         the layer, and ``form`` and ``size`` or ``shape``.
     forms, activations : callable
-        Tell whether a string names a layer, or an activation.
+        Tell whether something is the name or class of a layer, or of an
+        activation.
     names : callable
         Get all names of layers and activations, for messages.
 
@@ -84,11 +112,15 @@ def parse_layer(
         return spec
     if _is_int(spec):
         return LayerSpec(shape=(_size(spec, spec),))
-    if isinstance(spec, type):
+    if isinstance(spec, type) and forms(spec):
         return LayerSpec(form=spec)
     if isinstance(spec, str):
         if forms(spec):
             return LayerSpec(form=spec)
+        if activations(spec):
+            raise ConfigurationError(
+                f"layer {spec!r} is an activation without a size; expected (100, {spec!r})"
+            )
         raise ConfigurationError(
             f"layer {spec!r} is not the name of a layer{nearest(spec, names())}"
         )
@@ -109,9 +141,7 @@ def _parse_mapping(spec: Mapping[str, Any]) -> LayerSpec:
     if size is not None and shape is not None:
         raise ConfigurationError(f"layer {dict(spec)!r} has both a size and a shape")
     shape = size if shape is None else shape
-    if _is_int(shape):
-        shape = (shape,)
-    return LayerSpec(form, None if shape is None else _shape(shape, dict(spec)), options)
+    return LayerSpec(form, None if shape is None else as_shape(shape, dict(spec)), options)
 
 
 def _parse_sequence(
@@ -123,7 +153,7 @@ def _parse_sequence(
     if not spec:
         raise ConfigurationError("layer () is empty; expected a size, a form or an activation")
     if all(_is_int(value) or value is None for value in spec):
-        return LayerSpec(shape=_shape(spec, spec))
+        return LayerSpec(shape=as_shape(spec, spec))
     parts: dict[str, Any] = {}
 
     def put(key: str, value: Any) -> None:
@@ -133,12 +163,13 @@ def _parse_sequence(
             )
         parts[key] = value
 
+    either = []
     for value in spec:
-        if _is_int(value):
-            put("shape", (_size(value, spec),))
-        elif isinstance(value, (tuple, list)):
-            put("shape", _shape(value, spec))
-        elif isinstance(value, type) or (forms(value) and "form" not in parts):
+        if _is_int(value) or isinstance(value, (tuple, list)):
+            put("shape", as_shape(value, spec))
+        elif forms(value) and activations(value):
+            either.append(value)
+        elif forms(value):
             put("form", value)
         elif activations(value) or (callable(value) and not isinstance(value, str)):
             put("activation", value)
@@ -147,6 +178,9 @@ def _parse_sequence(
                 f"layer {spec!r}: {value!r} is neither a size, nor the name of a layer "
                 f"or an activation{nearest(str(value), names())}"
             )
+    # 'softmax' is both: a form, unless another one is named.
+    for value in either:
+        put("activation" if "form" in parts else "form", value)
     options = {"activation": parts["activation"]} if "activation" in parts else {}
     return LayerSpec(parts.get("form"), parts.get("shape"), options)
 

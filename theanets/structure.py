@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
@@ -432,11 +430,11 @@ class Structure:
 
     def _structure(self) -> Hashable:
         """Get what the compiled functions depend on, besides the call's arguments."""
-        parts = [_frozen(layer.to_spec()) for layer in self.layers]
+        parts = [spec.frozen(layer.to_spec()) for layer in self.layers]
         for loss in self.bound_losses():
-            described = {k: v for k, v in loss.to_spec().items() if k != "weight"}
-            parts.append(_frozen(described))
-            parts.append((type(loss), *(id(v) for v in loss.variables)))
+            # All attributes: those of a class of the user may shape the graph too.
+            described = {k: v for k, v in vars(loss).items() if k != "weight"}
+            parts.append((type(loss), spec.frozen(described)))
         return tuple(parts)
 
     def cached(self, key: Hashable, make: Any) -> Any:
@@ -449,13 +447,3 @@ class Structure:
             while len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
         return self._cache[key]
-
-
-def _frozen(value: Any) -> Hashable:
-    if isinstance(value, Mapping):
-        return tuple((k, _frozen(v)) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(v) for v in value)
-    if isinstance(value, np.ndarray):
-        return (value.shape, value.dtype.str, value.tobytes())
-    return value if isinstance(value, Hashable) else json.dumps(value, default=repr)

@@ -239,7 +239,9 @@ class Loss:
     def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Get the (weighted) number of labels met and of labels, or None without labels."""
         target, weights = self._target, self._weights
-        output, _ = Loss.scores(self, outputs)
+        output = self.output(outputs)
+        # A softmax does not change which is the largest.
+        output = getattr(outputs, "logits", {}).get(self.output_name, output)
         if target is None or target.dtype[:3] != "int" or target.ndim != output.ndim - 1:
             return None
         met = pt.eq(pt.argmax(output, axis=-1), target).astype(output.dtype)

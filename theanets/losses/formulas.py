@@ -1,0 +1,102 @@
+"""Pieces that formulas of losses are made of; finite, with a finite gradient, wherever they can be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
+
+#: Below these a logarithm goes on as its tangent. Their inverse, the gradient
+#: there, leaves room for a factor of a million before it overflows.
+FLOOR = {"float32": 1e-30, "float64": 1e-200}
+
+#: Above these an exponential goes on as its tangent.
+CEILING = {"float32": 60.0, "float64": 450.0}
+
+
+def const(value: Any, like: Any) -> Any:
+    """Get a number or array as a constant of the type of ``like``, which it then cannot upcast."""
+    return pt.as_tensor(np.asarray(value, dtype=like.dtype))
+
+
+def safe_log(x: Any, floor: float | None = None, log: Any = None) -> Any:
+    """Get ``log(x)``, and below ``floor`` its tangent there.
+
+    So a probability of 0 has a finite error, and a gradient that is large and
+    points away from 0, where clipping would give none.
+
+    Parameters
+    ----------
+    x : expression
+        At least 0.
+    floor : float, optional
+        By default 1e-30 in float32 and 1e-200 in float64.
+    log : callable, optional
+        A more accurate way to the logarithm where ``x`` is above the floor;
+        gets the boolean expression that says where.
+    """
+    low = FLOOR[x.dtype] if floor is None else floor
+    above = x > const(low, x)
+    value = pt.log(pt.switch(above, x, const(1, x))) if log is None else log(above)
+    tangent = x * const(1 / low, x) + const(np.log(low) - 1, x)
+    return pt.switch(above, value, tangent)
+
+
+def safe_log1m(x: Any) -> Any:
+    """Get ``log(1 - x)`` for ``x`` up to 1; see `safe_log`."""
+    return safe_log(
+        const(1, x) - x, log=lambda above: pt.log1p(-pt.switch(above, x, const(0, x)))
+    )
+
+
+def safe_exp(x: Any) -> Any:
+    """Get ``exp(x)``, and above 60 (float32) or 450 (float64) its tangent there."""
+    high = CEILING[x.dtype]
+    below = x < const(high, x)
+    tangent = const(np.exp(high), x) * (x - const(high - 1, x))
+    return pt.switch(below, pt.exp(pt.switch(below, x, const(0, x))), tangent)
+
+
+def log_sum_exp(x: Any, axis: int = -1) -> Any:
+    """Get ``log(sum(exp(x)))`` along an axis, which is dropped; entries may be -inf."""
+    # The value does not depend on the shift, so neither does the gradient.
+    top = disconnected_grad(x.max(axis=axis, keepdims=True))
+    return pt.log(pt.exp(x - top).sum(axis=axis)) + top.squeeze(axis)
+
+
+def sqr_norm(x: Any, axis: int = -1) -> Any:
+    """Get the sum of squares along an axis, which is dropped."""
+    return pt.sqr(x).sum(axis=axis)
+
+
+def one_hot(labels: Any, classes: Any, dtype: str) -> Any:
+    """Get an indicator of each label along a new last axis.
+
+    Parameters
+    ----------
+    labels : integer expression
+        Labels in [0, classes).
+    classes : int or scalar expression
+        Number of classes.
+    dtype : str
+        Type of the result.
+    """
+    return pt.eq(labels[..., None], pt.arange(classes, dtype=labels.dtype)).astype(dtype)
+
+
+def pick(values: Any, labels: Any) -> Any:
+    """Get ``values[..., label]`` for each label.
+
+    Parameters
+    ----------
+    values : expression of shape (..., classes)
+        Scores of the classes.
+    labels : integer expression of shape (...)
+        Labels in [0, classes); an index outside of that is not checked.
+    """
+    if labels.ndim == 1:
+        return values[pt.arange(labels.shape[0]), labels]
+    flat = values.reshape((-1, values.shape[-1]))
+    return flat[pt.arange(flat.shape[0]), labels.ravel()].reshape(labels.shape)

@@ -1,0 +1,197 @@
+"""Values and gradients of a loss for arrays, without a network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pytensor
+import pytensor.tensor as pt
+
+from .. import backends
+from ..errors import ConfigurationError, DataError, unknown
+
+if TYPE_CHECKING:
+    from .base import Loss
+
+Array = npt.NDArray[Any]
+
+
+def evaluate(
+    loss: Loss, output: Any, target: Any, weights: Any, gradient: bool
+) -> Any:
+    """Compute a loss, or its gradient, for arrays.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    output, target, weights : array_like
+        See `Loss.value`.
+    gradient : bool
+        Whether to compute the gradient with respect to the output.
+
+    Returns
+    -------
+    scalar, ndarray or tuple of ndarrays
+    """
+    names = loss.output_names
+    outputs = _outputs(loss, output, names)
+    target, labels = _target(loss, dict(zip(names, outputs, strict=True)), target)
+    seen = np.ones(target.shape, bool)
+    if weights is not None:
+        weights = _weights(loss, weights, target, outputs[0].dtype)
+        seen &= weights != 0
+    if labels:
+        seen &= _check_labels(loss, target, outputs[names.index(loss.output_name)].shape[-1])
+    _check(loss, "target", target, seen)
+    for name, array in zip(names, outputs, strict=True):
+        _check(loss, name, array, seen)
+    arrays = [*outputs, target] + ([] if weights is None else [weights])
+    key = (gradient, loss.options_key(), *((a.dtype.str, a.shape[1:]) for a in arrays))
+    if key not in loss._functions:
+        loss._functions[key] = _compile(loss, names, arrays, gradient)
+    results = [np.asarray(r) for r in loss._functions[key](*arrays)]
+    if gradient:
+        return results[0] if len(results) == 1 else tuple(results)
+    return results[0][()]
+
+
+def _compile(loss: Loss, names: Sequence[str], arrays: Sequence[Array], gradient: bool) -> Any:
+    dtype = str(arrays[0].dtype)
+    labels = [*names, "target", "weights"]
+    with pytensor.config.change_flags(floatX=dtype):
+        variables = [
+            pt.tensor(name=name, dtype=str(array.dtype), shape=(None, *array.shape[1:]))
+            for name, array in zip(labels, arrays, strict=False)
+        ]
+        count = len(names)
+        twin = copy.copy(loss)
+        twin.bind(*variables[count:])
+        outputs = dict(zip(names, variables, strict=False))
+        if loss.reduction == "none":
+            result = twin.weighted_errors(outputs)[0]
+        else:
+            result = twin(outputs)
+        if gradient:
+            total = result.sum() if result.ndim else result
+            results = pytensor.grad(total, variables[:count], disconnected_inputs="ignore")
+        else:
+            results = [result]
+    return backends.function(variables, results, mode="FAST_COMPILE", dtype=dtype)
+
+
+def _outputs(loss: Loss, output: Any, names: Sequence[str]) -> list[Array]:
+    """Get one array for each output of the loss, all of one type, float32 or float64."""
+    if isinstance(output, Mapping):
+        full = {key if ":" in key else f"{key}:out": value for key, value in output.items()}
+        for name in full:
+            if name not in names:
+                raise unknown(f"output of loss {loss.name!r}", name, names)
+        given = [full[name] for name in names if name in full]
+    elif len(names) > 1:
+        given = list(output) if isinstance(output, (tuple, list)) else [output]
+    else:
+        given = [output]
+    if len(given) != len(names):
+        raise DataError(
+            f"loss {loss.name!r} takes {len(names)} outputs, {', '.join(names)}, as a tuple or "
+            f"a dict; got {len(given)}"
+        )
+    arrays = [np.asarray(array) for array in given]
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind not in "biuf" or not array.ndim or not array.size:
+            raise DataError(
+                f"output {name!r} has shape {array.shape} and dtype {array.dtype}; expected "
+                "numbers, of at least one example along the first axis"
+            )
+    found = np.result_type(*arrays, np.float32 if arrays[0].dtype.kind == "f" else np.float64)
+    dtype = np.float32 if found == np.float32 else np.float64
+    return [array.astype(dtype, copy=False) for array in arrays]
+
+
+def _target(loss: Loss, outputs: dict[str, Array], target: Any) -> tuple[Array, bool]:
+    """Get the target, and whether it is class labels."""
+    array = np.asarray(target)
+    first = next(iter(outputs.values()))
+    expected = []
+    for labels in (True, False):
+        if labels and not loss.accepts_labels:
+            continue
+        shape = (
+            len(first),
+            *loss.target_shape(lambda name: outputs[name].shape[1:], labels),
+        )
+        fits = array.ndim == len(shape) and all(
+            b is None or a == b for a, b in zip(array.shape, shape, strict=True)
+        )
+        if fits and array.dtype.kind in ("biu" if labels else "biuf"):
+            return array.astype(np.int32 if labels else first.dtype, copy=False), labels
+        expected.append(f"{'integers' if labels else 'numbers'} of shape {shape}")
+    raise DataError(
+        f"loss {loss.name!r}: target has shape {array.shape} and dtype {array.dtype}; expected "
+        + " or ".join(expected)
+    )
+
+
+def _weights(loss: Loss, weights: Any, target: Array, dtype: Any) -> Array:
+    if "weights" in loss.unsupported:
+        raise ConfigurationError(f"loss {loss.name!r} cannot be weighted")
+    array = np.asarray(weights, dtype=dtype)
+    full = array.reshape(array.shape + (1,) * (target.ndim - array.ndim))
+    try:
+        spread = np.broadcast_to(full, target.shape)
+    except ValueError:
+        raise DataError(
+            f"loss {loss.name!r}: weights have shape {array.shape}, which does not broadcast to "
+            f"the target's, {target.shape}; they may lack trailing axes"
+        ) from None
+    if not np.isfinite(array).all():
+        raise DataError(f"loss {loss.name!r}: weights are not all finite")
+    return np.ascontiguousarray(spread)
+
+
+def _check_labels(loss: Loss, target: Array, classes: int) -> Array:
+    """Refuse labels out of range; get which ones count."""
+    ignore = getattr(loss, "ignore_index", None)
+    counts = np.ones(target.shape, bool) if ignore is None else target != ignore
+    low, high = loss.label_range(classes)
+    wrong = counts & ((target < low) | (target >= high))
+    if wrong.any():
+        extra = "" if ignore is None else f" or {ignore}"
+        raise DataError(
+            f"loss {loss.name!r}: target has the label {target[wrong][0]}; valid is "
+            f"[{low}, {high}){extra}"
+        )
+    return counts
+
+
+def _check(loss: Loss, name: str, array: Array, seen: Array) -> None:
+    """Refuse NaN, inf and values that the formula has no meaning for, where they count."""
+    if array.dtype.kind != "f":
+        return
+    if array.shape[: seen.ndim] == seen.shape:
+        counts = seen.reshape(seen.shape + (1,) * (array.ndim - seen.ndim))
+    elif len(array) == len(seen):
+        rows = seen.reshape(len(seen), -1).any(axis=1)
+        counts = rows.reshape((-1,) + (1,) * (array.ndim - 1))
+    else:
+        counts = np.ones((1,) * array.ndim, bool)
+    low, high = loss.limits().get(name, (None, None))
+    wrong = ~np.isfinite(array)
+    with np.errstate(invalid="ignore"):
+        if low is not None:
+            wrong |= array < low
+        if high is not None:
+            wrong |= array > high
+    wrong &= counts
+    if wrong.any():
+        span = f"[{'-inf' if low is None else low:}, {'inf' if high is None else high}]"
+        where = [int(i) for i in np.argwhere(wrong)[0]]
+        raise DataError(
+            f"loss {loss.name!r}: {name} has {array[tuple(where)]} at {where}; expected finite "
+            f"numbers in {span}, except where weights are 0"
+        )

@@ -1,0 +1,1 @@
+"""Our own PyTensor operations: NumPy and Numba implementations, gradients."""
