@@ -1,0 +1,90 @@
+"""What a step costs, what the loop around it adds, and PyTorch's eager step beside it.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/step.py
+
+CPU time of one thread, the minimum of many repeats; all networks are trained
+by adam on cross-entropy, in float32. PyTorch's column needs torch.
+"""
+
+import math
+import time
+
+import numpy as np
+
+import theanets
+from theanets import fitting
+
+SIZES = [([10, 20, 3], 32), ([64, 100, 10], 32), ([784, 512, 256, 10], 128)]
+BATCHES = 64
+
+
+def seconds(function, least=0.02, repeats=25):
+    """Get the least CPU time of one call."""
+    calls = 1
+    while True:
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        if time.process_time() - start >= least:
+            break
+        calls *= 2
+    best = math.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        best = min(best, (time.process_time() - start) / calls)
+    return best
+
+
+def ours(sizes, x, y, batch):
+    """Get the time of the bare compiled step, and of one step in an epoch."""
+    net = theanets.Classifier(sizes)
+    run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
+    step = run.engine.step.function
+    one = x[:batch].copy(), y[:batch].astype("int32")
+    bare = seconds(lambda: step(*one))
+    epoch = seconds(lambda: run.engine.epoch(0, 0, math.inf, None), least=0.1, repeats=15)
+    return bare, epoch / BATCHES
+
+
+def torch_step(sizes, x, y, batch):
+    """Get the time of PyTorch's eager step, or NaN without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return math.nan
+    torch.set_num_threads(1)
+    parts = []
+    for nin, nout in zip(sizes, sizes[1:]):
+        parts += [torch.nn.Linear(nin, nout), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*parts[:-1])
+    optimizer = torch.optim.Adam(net.parameters())
+    loss = torch.nn.CrossEntropyLoss()
+    inputs, labels = torch.tensor(x[:batch]), torch.tensor(y[:batch]).long()
+
+    def step():
+        optimizer.zero_grad()
+        loss(net(inputs), labels).backward()
+        optimizer.step()
+
+    return seconds(step)
+
+
+def main():
+    rng = np.random.default_rng(0)
+    print(f"{'network':>20} {'batch':>5} {'step':>10} {'loop':>7} {'torch':>10} {'ratio':>6}")
+    for sizes, batch in SIZES:
+        x = rng.normal(size=(batch * BATCHES, sizes[0])).astype("float32")
+        y = rng.integers(0, sizes[-1], len(x))
+        bare, epoch = ours(sizes, x, y, batch)
+        peer = torch_step(sizes, x, y, batch)
+        print(
+            f"{'-'.join(map(str, sizes)):>20} {batch:5d} {bare * 1e6:7.1f} us "
+            f"{100 * (epoch / bare - 1):+6.1f}% {peer * 1e6:7.1f} us {bare / peer:6.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

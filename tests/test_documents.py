@@ -1,0 +1,29 @@
+"""The code in README, CONTRIBUTING and the documentation runs as it stands."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    """Get the blocks of code of a page, padded so that line numbers are the page's."""
+    text = page.read_text(encoding="utf-8")
+    return ["\n" * text[: m.start(1)].count("\n") + m[1] for m in BLOCK.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_code_of_page_runs(page, tmp_path, monkeypatch):
+    # One namespace for a page: its blocks build on each other.
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "page"}
+    for code in blocks(page):
+        with warnings.catch_warnings():
+            exec(compile(code, str(page), "exec"), namespace)  # noqa: S102
