@@ -149,9 +149,9 @@ BETAS = {"b1": B1, "b2": B2, "eps": 1e-8}
 RPROP = {"up": 1.01, "down": 0.99, "low": 0, "high": 100}
 
 CASES = [
-    ("sgd", {}, SGD, {"lr": 0.01}),
-    ("sgd", {"momentum": 0.8}, Polyak, {"lr": 0.01, "mu": 0.8}),
-    ("sgd", {"momentum": 0.8, "nesterov": True}, Nesterov, {"lr": 0.01, "mu": 0.8}),
+    ("sgd", {}, SGD, {"lr": 0.03}),
+    ("sgd", {"momentum": 0.8}, Polyak, {"lr": 0.03, "mu": 0.8}),
+    ("sgd", {"momentum": 0.8, "nesterov": True}, Nesterov, {"lr": 0.03, "mu": 0.8}),
     ("momentum", {}, Polyak, {"lr": 0.01, "mu": 0.9}),
     ("nag", {"learning_rate": 0.1}, Nesterov, {"lr": 0.1, "mu": 0.9}),
     ("rprop", {}, RProp, {"lr": 1e-3, **RPROP}),
