@@ -28,3 +28,5 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+# Names in single backticks are links where there is something to link to.
+default_role = "py:obj"
