@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 # cycle. A package counts as a whole, by its name.
 RANKS = [
     {"errors", "registry", "names"},
-    {"spec", "rng", "init", "activations", "ops"},
+    {"spec", "rng", "init", "activations", "activations_more", "ops", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
     {"graph"},
-    {"backends", "data", "coerce", "optimizers", "monitors", "objective"},
-    {"training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress"},
-    {"structure", "summary"},
+    {"data", "coerce", "scores", "optimizers", "monitors", "objective"},
+    {"training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress", "resume"},
+    {"structure", "summary", "targets"},
     {"fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},

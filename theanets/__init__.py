@@ -16,7 +16,19 @@
 
 from __future__ import annotations
 
-from . import activations, feedforward, init, layers, losses, monitors, optimizers, regularizers
+from . import (
+    activations,
+    activations_more,  # noqa: F401, registers them
+    convolution,
+    feedforward,
+    init,
+    layers,
+    losses,
+    monitors,
+    optimizers,
+    recurrent,
+    regularizers,
+)
 from .activations import Activation
 from .callbacks import Callback
 from .errors import (
@@ -54,6 +66,7 @@ __all__ = [
     "UnknownNameError",
     "ZeroGradientWarning",
     "activations",
+    "convolution",
     "feedforward",
     "init",
     "layers",
@@ -61,5 +74,6 @@ __all__ = [
     "monitors",
     "optimizers",
     "penalty",
+    "recurrent",
     "regularizers",
 ]

@@ -9,6 +9,7 @@ expression.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Activation:
     adds aliases, ``register=False`` keeps it private. It overrides
     ``__call__``, and `setup` if it has parameters. ::
 
-        class Swish(theanets.Activation):
+        class Gate(theanets.Activation):
             def setup(self, layer, prefix=''):
                 ones = numpy.ones(layer.output_size)
                 self.beta = layer.add_param(prefix + 'beta', ones)
@@ -43,7 +44,7 @@ class Activation:
             def __call__(self, x):
                 return x * pt.sigmoid(self.beta * x)
 
-        net = theanets.Regressor([10, (20, 'swish'), 3])
+        net = theanets.Regressor([10, (20, 'gate'), 3])
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ class Activation:
     """
 
     registry: Registry[Callable[..., Any]] = Registry("activation")
+    #: How many entries of the pre-activation make one of the output.
+    width: int = 1
 
     def __init_subclass__(
         cls,
@@ -119,6 +122,7 @@ class Compose(Activation, abstract=True):
     def __init__(self, parts: list[Activation]) -> None:
         super().__init__("+".join(part.name for part in parts))
         self.parts = parts
+        self.width = math.prod(part.width for part in parts)
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create the parameters of all parts.
@@ -184,13 +188,13 @@ def softplus(x: Any) -> Any:
 def relu(x: Any) -> Any:
     """``max(0, x)``, with gradient 0 at 0."""
     # A NaN has to pass, or a diverged network would look healthy.
-    return pt.switch(_at_most(x, 0), 0, x)
+    return pt.switch(_fixed(x) <= 0, 0, x)
 
 
 @_named("rect:min")
 def rect_min(x: Any) -> Any:
     """``min(1, x)``, with gradient 0 at 1."""
-    return pt.switch(_at_most(-x, -1), 1, x)
+    return pt.switch(_fixed(x) >= 1, 1, x)
 
 
 @_named("rect:minmax")
@@ -236,7 +240,7 @@ class Prelu(Activation, names=("prelu", "leaky-relu")):
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
-        return pt.switch(_at_most(x, 0), self.leak * x, x)
+        return pt.switch(_fixed(x) <= 0, self.leak * x, x)
 
 
 class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
@@ -252,7 +256,7 @@ class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
-        return pt.switch(_at_most(x, 0), self.leak * x, self.gain * x)
+        return pt.switch(_fixed(x) <= 0, self.leak * x, self.gain * x)
 
 
 class Elu(Activation):
@@ -269,7 +273,7 @@ class Elu(Activation):
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
         # The branch that is not taken is computed too: it may not overflow.
-        negative = _at_most(x, 0)
+        negative = _fixed(x) <= 0
         return pt.switch(negative, self.gain * pt.expm1(pt.switch(negative, x, 0)), x)
 
 
@@ -309,10 +313,10 @@ def _constant(value: float, like: Any) -> Any:
     return pt.as_tensor(np.asarray(value, dtype=like.dtype))
 
 
-def _at_most(x: Any, bound: float) -> Any:
-    # The gradient of a comparison is a zero of the configured floatX, which
-    # would make the whole gradient float64 if taken outside of the network.
-    return pt.le(disconnected_grad(x), bound)
+def _fixed(x: Any) -> Any:
+    # What is compared: the gradient of a comparison is a zero of the configured
+    # floatX, which makes a gradient that a user takes float64.
+    return disconnected_grad(x)
 
 
 def is_activation(value: object) -> bool:
@@ -349,7 +353,7 @@ def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | Non
     if isinstance(spec, type) and issubclass(spec, Activation):
         return spec()
     if not isinstance(spec, str):
-        if callable(spec):
+        if callable(spec) and not isinstance(spec, type):
             return Function(spec)
         raise ConfigurationError(
             f"activation={spec!r} is neither a name, an Activation nor a callable"
@@ -365,4 +369,33 @@ def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | Non
     if parts[0] not in Activation.registry:
         raise unknown("activation", spec, [*Activation.registry.names(), "maxout:k"])
     found = Activation.registry[parts[0]]
-    return found(parts[0]) if isinstance(found, type) else Function(found, parts[0])
+    if not isinstance(found, type):
+        return Function(found, parts[0])
+    made = found()
+    made.name = parts[0]
+    return made
+
+
+def to_spec(activation: Activation) -> str | Activation | Callable[[Any], Any]:
+    """Get what builds an activation again: its name, where a name says it all."""
+    name, registry = activation.name, Activation.registry
+    if isinstance(activation, Compose):
+        known = all(isinstance(to_spec(part), str) for part in activation.parts)
+        return name if known else activation
+    if isinstance(activation, Function):
+        known = name in registry and registry[name] is activation.function
+        return name if known else activation.function
+    # An instance of a class with a constructor of its own may differ from the default.
+    plain = type(activation).__init__ is Activation.__init__
+    known = plain and name in registry and registry[name] is type(activation)
+    return name if known or isinstance(activation, Maxout) else activation
+
+
+def is_softmax(activation: Activation) -> bool:
+    """Tell whether an activation is our softmax, over the last axis."""
+    return isinstance(activation, Function) and activation.function is softmax
+
+
+def is_logistic(activation: Activation) -> bool:
+    """Tell whether an activation is our logistic function."""
+    return isinstance(activation, Function) and activation.function is logistic

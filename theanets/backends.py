@@ -80,12 +80,16 @@ def function(
         It does not check the types of its arguments: they come from
         `theanets.data`, which does.
     """
+    found = resolve_mode(mode)
+    if type(pytensor.compile.mode.get_mode(found).linker).__name__ == "JAXLinker":
+        from .ops import jax_window  # noqa: F401, tells JAX of our Ops
+
     with pytensor.config.change_flags(floatX=dtype):
         compiled = pytensor.function(
             list(inputs),
             outputs,
             updates=list((updates or {}).items()),
-            mode=resolve_mode(mode),
+            mode=found,
             on_unused_input="ignore",
             name=name,
         )

@@ -56,6 +56,10 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
         return []
     if isinstance(spec, Callback) or callable(spec):
         spec = [spec]
+    if isinstance(spec, str) or not isinstance(spec, Iterable):
+        raise ConfigurationError(
+            f"callbacks={spec!r} is not a Callback, a function, or a list of these"
+        )
     found: list[Callback] = []
     for item in spec:
         if isinstance(item, Callback):
@@ -69,6 +73,6 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
     return found
 
 
-def uses_batches(callbacks: Iterable[Callback]) -> bool:
-    """Tell whether any callback has something to do after each update."""
-    return any(type(c).batch is not Callback.batch for c in callbacks)
+def uses_batches(callback: Callback) -> bool:
+    """Tell whether a callback has something to do after each update."""
+    return getattr(callback.batch, "__func__", None) is not Callback.batch

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import io
 import json
+import operator
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -43,24 +46,72 @@ def write(target: PathOrFile, arrays: Mapping[str, npt.NDArray[Any]], header: An
         Anything that JSON can hold.
     """
     text = json.dumps({"version": VERSION, **header}, allow_nan=True)
-    contiguous = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+    contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     data = _save(contiguous, metadata={KEY: text})
     if not isinstance(target, (str, os.PathLike)):
-        target.write(data)
+        _check_file(target, "write")
+        try:
+            target.write(data)
+        except TypeError:
+            where = getattr(target, "name", "file object")
+            raise ConfigurationError(
+                f"{where}: the file is open as text; open it with 'wb'"
+            ) from None
         return
-    path = Path(target)
-    if path.suffix == ".gz":
+    if Path(target).suffix == ".gz":
         data = gzip.compress(data, mtime=0)
-    # The same directory: a rename is atomic only within a file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A link stays one, to a new file.
+    path = Path(os.path.realpath(target))
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    temporary = _temporary(path, str(os.getpid()))
     try:
         with open(temporary, "wb") as handle:
             handle.write(data)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = os.fspath(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, owner: str) -> Path:
+    # In the same directory: a rename is atomic only within a file system.
+    return path.with_name(f".{path.name}.{owner}.tmp")
+
+
+def clean(target: str | os.PathLike[str]) -> None:
+    """Remove what `write` left of a path in a process that was killed."""
+    path = Path(os.path.realpath(target))
+    escaped = Path(glob.escape(path.name))
+    for left in path.parent.glob(_temporary(escaped, "*").name):
+        left.unlink(missing_ok=True)
+
+
+def check_writable(target: PathOrFile) -> None:
+    """Find out whether `write` can write to a path, without changing what is there.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        path = Path(os.path.realpath(target))
+        if path.exists() and not path.is_file():
+            path.open("ab").close()
+            return
+        try:
+            temporary = _temporary(path, str(os.getpid()))
+            temporary.open("wb").close()
+            temporary.unlink()
+        except OSError as error:
+            error.filename = os.fspath(target)
+            raise
 
 
 def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:
@@ -82,64 +133,101 @@ def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:
     FileNotFoundError
         If there is no such file.
     """
+    where = name_of(source)
     if isinstance(source, (str, os.PathLike)):
-        where = os.fspath(source)
         with open(source, "rb") as handle:
             data = handle.read()
         if data[:2] == b"\x1f\x8b":
             try:
                 data = gzip.decompress(data)
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, zlib.error) as error:
                 raise FileError(f"{where}: the compressed file is damaged: {error}") from None
         stream: IO[bytes] = io.BytesIO(data)
     else:
+        _check_file(source, "read")
         where = str(getattr(source, "name", "file object"))
         stream = source
     return _parse(stream, where)
 
 
+def _check_file(file: Any, method: str) -> None:
+    if not hasattr(file, method):
+        raise ConfigurationError(f"{file!r} is neither a path nor a file to {method}")
+
+
+def name_of(source: PathOrFile) -> str:
+    """Get what messages call a file."""
+    if isinstance(source, (str, os.PathLike)):
+        return str(os.fspath(source))
+    return str(getattr(source, "name", "file object"))
+
+
 def _parse(stream: IO[bytes], where: str) -> tuple[Arrays, dict[str, Any]]:
     size = stream.read(8)
+    if not isinstance(size, bytes):
+        raise ConfigurationError(f"{where}: the file is open as text; open it with 'rb'")
     if len(size) < 8:
         raise FileError(f"{where}: {len(size)} bytes are too few for a safetensors file")
     (length,) = struct.unpack("<Q", size)
     # The library refuses larger headers too; a foreign file may announce exabytes.
-    head = stream.read(length) if length <= 100_000_000 else b""
+    head = _read(stream, length) if length <= 100_000_000 else b""
     try:
         entries = json.loads(head)
-        metadata = entries["__metadata__"][KEY]
-        header = json.loads(metadata)
-        ends = [e["data_offsets"][1] for k, e in entries.items() if k != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError):
+        header = json.loads(entries["__metadata__"][KEY])
+        version = header["version"]
+        offsets = [e["data_offsets"] for k, e in entries.items() if k != "__metadata__"]
+        end = max((operator.index(stop) for _, stop in offsets), default=0)
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise FileError(
             f"{where}: not a file of theanets (a safetensors file with a {KEY!r} entry in its "
             "metadata)"
         ) from None
-    body = stream.read(max(ends, default=0))
-    try:
-        arrays = dict(_load(size + head + body))
-    except SafetensorError as error:
-        raise FileError(f"{where}: the file is truncated or damaged: {error}") from None
-    if not isinstance(header, dict) or not isinstance(header.get("version"), int):
-        raise FileError(f"{where}: the header has no version")
-    if header["version"] > VERSION:
+    if not isinstance(version, int):
+        raise FileError(f"{where}: the header has the version {version!r}, not a number")
+    if version > VERSION:
         raise FileError(
-            f"{where}: written by a later version of theanets (format {header['version']}; "
+            f"{where}: written by a later version of theanets (format {version}; "
             f"this one reads up to {VERSION})"
         )
+    try:
+        arrays = dict(_load(size + head + _read(stream, end)))
+    except (SafetensorError, KeyError) as error:
+        raise FileError(f"{where}: the file is truncated or damaged: {error}") from None
     return arrays, header
 
 
-def encode(value: Any, where: str) -> Any:
+def _read(stream: IO[bytes], length: int) -> bytes:
+    """Read so many bytes, or all that there are: no more memory is asked for."""
+    parts = []
+    while length > 0:
+        part = stream.read(min(length, 2**24))
+        if not part:
+            break
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def encode(value: Any, where: str, names: dict[str, Any] | None = None) -> Any:
     """Turn a specification into what JSON can hold.
 
     Callables are written as ``{"callable": name}``, arrays as lists.
 
+    Parameters
+    ----------
+    value : Any
+        The value.
+    where : str
+        Describes it in messages.
+    names : dict of str to callable, optional
+        The callables so far.
+
     Raises
     ------
     ConfigurationError
-        If a value cannot be written.
+        If a value cannot be written, or two callables have the same name.
     """
+    names = {} if names is None else names
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
@@ -147,13 +235,18 @@ def encode(value: Any, where: str) -> Any:
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     if isinstance(value, Mapping):
-        return {str(k): encode(v, f"{where}[{k!r}]") for k, v in value.items()}
+        return {str(k): encode(v, f"{where}[{k!r}]", names) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [encode(v, where) for v in value]
+        return [encode(v, where, names) for v in value]
     if hasattr(value, "to_spec"):
-        return encode(value.to_spec(), where)
+        return encode(value.to_spec(), where, names)
     if callable(value):
-        return {"callable": getattr(value, "name", None) or getattr(value, "__name__", str(value))}
+        name = str(getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__))
+        if names.setdefault(name, value) is not value:
+            raise ConfigurationError(
+                f"{where}: two callables have the name {name!r}, by which a file tells them apart"
+            )
+        return {"callable": name}
     raise ConfigurationError(f"{where}: {value!r} cannot be written to a file")
 
 

@@ -351,8 +351,9 @@ def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
 
 
 def _agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
+    # The lengths of an array may have too many or too few axes.
     return all(
-        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=True)
+        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
     )
 
 

@@ -64,7 +64,7 @@ class Evaluation:
             each loss, each penalty, each metric.
         """
         sums, counts = totals[0::2], totals[1::2]
-        means = [float(s / c) if c else 0.0 for s, c in zip(sums, counts, strict=True)]
+        means = [float(s / c) if c else float(s) for s, c in zip(sums, counts, strict=True)]
         err = sum(w * m for w, m in zip(self.weights, means[: self.num_losses], strict=True))
         penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
         return {
@@ -102,9 +102,12 @@ def compile_evaluation(
     *,
     watched: Any = (),
     mode: Any = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Compile the clean monitors of a network, with the penalties in ``regularizers``."""
-    objective = objectives.build(graph, losses, regularizers, training=False, watched=watched)
+    objective = objectives.build(
+        graph, losses, regularizers, training=False, watched=watched, seed=seed
+    )
     function = backends.function(
         variables,
         objective.stacked(graph.dtype),
@@ -179,26 +182,33 @@ def compile_gradient(
     (evaluation, counts)
         The evaluation's function returns the vector of sums and counts, and
         then the gradients. ``counts`` are shared variables to be set to the
-        counts of the losses over all data, and the last to the share of the
-        penalties that each batch gets; then the gradients of all batches add
-        up to that of the objective.
+        counts of the losses over all data, and the last to the number of
+        examples; then the gradients of all batches add up to that of the
+        objective.
     """
     objective = objectives.build(graph, losses, regularizers, training=True)
     dtype = graph.dtype
     strengths = objective.strengths
     counts = [
         pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
-        for name in [*objective.losses, "batches"]
+        for name in [*objective.losses, "examples"]
     ]
     with pytensor.config.change_flags(floatX=dtype):
         parts = [
             strengths.loss(i) * total / counts[i]
             for i, (total, _) in enumerate(objective.losses.values())
         ]
-        parts += [strengths.scale * v * counts[-1] for v, _ in objective.penalties.values()]
+        parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
         grads = objectives.gradients(sum(parts[1:], parts[0]).astype(dtype), graph.params)
+        updates = objective.outputs.updates
         function = backends.function(
-            variables, [objective.stacked(dtype), *grads], mode=mode, dtype=dtype, name="gradient"
+            variables,
+            [objective.stacked(dtype), *grads],
+            # Noise stays the same, as the search along a line needs it.
+            {variable: updates[variable] for variable in graph.state if variable in updates},
+            mode=mode,
+            dtype=dtype,
+            name="gradient",
         )
     evaluation = Evaluation(
         function,

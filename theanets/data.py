@@ -6,6 +6,7 @@ more than taking a slice, since rows are gathered for several batches at once.
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
@@ -24,7 +25,7 @@ from .coerce import (
     settle,
     take,
 )
-from .errors import ConfigurationError, DataError
+from .errors import ConfigurationError, DataError, ExhaustedError
 
 __all__ = ["Dataset", "Field", "chunks", "coerce", "gather", "prepare"]
 
@@ -139,6 +140,10 @@ class Dataset:
             if field.weighs in names
             and arrays[i].shape[1:] != arrays[names.index(field.weighs)].shape[1:]
         ]
+        self._set_sizes()
+
+    def _set_sizes(self) -> None:
+        arrays = self._arrays
         self.examples = rows = self._row = int(arrays[0].shape[0])
         available = -(-rows // self.batch_size)
         self.batches = self.batches or available
@@ -153,6 +158,14 @@ class Dataset:
         plain = not any(sp.issparse(array) for array in arrays)
         if plain and not (self.shuffle or self._late or self._spread):
             self._chunk = rows
+
+    def ordered(self, batch_size: int) -> Dataset:
+        """Get all of the same arrays in their order, in batches of another size."""
+        other = copy.copy(self)
+        other.shuffle, other.batches = False, None
+        other.batch_size = _positive("batch_size", batch_size)
+        other._set_sizes()
+        return other
 
     def __len__(self) -> int:
         if self.batches is None:
@@ -220,19 +233,29 @@ class Dataset:
 
     def _streamed(self) -> Iterator[Batch]:
         drawn = 0
-        source = repeat(None) if callable(self._data) else self._data
+        source = self._calls() if callable(self._data) else self._data
         for item in islice(source, self.batches):
             drawn += 1
             self._drawn += 1
-            yield self._accept(self._data() if callable(self._data) else item)
-        if not drawn:
-            raise DataError(
-                f"{self.where} gave no batch"
-                if self.replayable
-                else f"{self.where} is exhausted: the iterator ended after {self._drawn} batches; "
-                "give arrays, a callable or an iterable that can start anew, or ask for fewer "
-                "epochs"
-            )
+            yield self._accept(item)
+        if drawn:
+            return
+        if self.replayable and not (callable(self._data) and self._drawn):
+            raise DataError(f"{self.where} gave no batch")
+        kind = ExhaustedError if self._drawn else DataError
+        raise kind(
+            f"{self.where} is exhausted: the iterator ended after {self._drawn} batches; "
+            "give arrays, a callable or an iterable that can start anew, or ask for fewer "
+            "epochs"
+        )
+
+    def _calls(self) -> Iterator[Any]:
+        while True:
+            try:
+                batch = self._data()
+            except StopIteration:  # as of `lambda: next(iterator)`
+                return
+            yield batch
 
     def _accept(self, batch: Any) -> Batch:
         where = f"{self.where}, batch {self._drawn}"

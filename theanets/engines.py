@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from itertools import islice
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice, starmap
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from . import rng as _rng
 from .compiled import Evaluation, Step
 from .data import Dataset
 from .errors import ConfigurationError
-from .optimizers.schedules import Constant
+from .optimizers.schedules import Constant, Schedule
 from .regularizers import Noise, Regularizer
 
 #: Results of so many updates are kept before they are added up and checked.
@@ -29,6 +30,8 @@ class Engine(Protocol):
 
     resumable: bool
     rate: float
+    #: What the last epoch came to, also if an exception ended it.
+    partial: Epoch
 
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Run one epoch.
@@ -111,6 +114,7 @@ class GradientEngine:
         self.step = step
         self.optimizer = optimizer
         self.data = data
+        self.partial = Epoch(0, {})
         self.rate = self._base = float(optimizer.values["learning_rate"])
         optimizer.schedule.reset()
         optimizer.assign(step.optimizer)
@@ -122,27 +126,47 @@ class GradientEngine:
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
-        each = not isinstance(schedule, Constant) and getattr(schedule, "unit", "") != "epoch"
-        self._set_rate(schedule.factor(update, epoch))
+        arguments: Iterator[Any] = map(itemgetter(0), self.data.epoch())
+        if _by_update(schedule):
+            arguments = self._scheduled(arguments, update, epoch)
+        else:
+            self._set_rate(schedule.factor(update, epoch))
         function = self.step.function
         totals = np.zeros(2 * len(self.step.names))
         start, finite = update, True
-        one_by_one = watch is not None or each
-        batches = self.data.epoch()
-        while update < limit:
-            # Nothing but the function and the gathering of rows costs time in here.
-            size = 1 if one_by_one else int(min(FLUSH, limit - update))
-            results = [function(*batch) for batch, _ in islice(batches, size)]
-            if not results:
-                break
-            update += len(results)
-            totals += np.sum(np.asarray(results), axis=0, dtype=np.float64)
-            finite = bool(np.isfinite(totals).all())
-            if not finite or (watch is not None and watch(update)):
-                break
-            if each:
-                self._set_rate(schedule.factor(update, epoch))
-        return Epoch(update - start, self.step.summary(totals), finite)
+        results: list[Any] = []
+        try:
+            while update < limit:
+                # Nothing but the function and the gathering of rows costs time in here. An
+                # exception leaves in the list what came before it.
+                size = int(min(FLUSH, limit - update)) if watch is None else 1
+                results.extend(starmap(function, islice(arguments, size)))
+                if not results:
+                    break
+                update += len(results)
+                totals += _added(results)
+                results.clear()
+                finite = self._finite(totals)
+                if not finite or (watch is not None and watch(update)):
+                    break
+        finally:
+            if results:
+                update += len(results)
+                totals += _added(results)
+                finite = self._finite(totals)
+            self.partial = Epoch(update - start, self.step.summary(totals), finite)
+        return self.partial
+
+    def _scheduled(self, arguments: Iterator[Any], update: int, epoch: int) -> Iterator[Any]:
+        """Set the learning rate of each update just before it."""
+        for number, batch in enumerate(arguments, start=update):
+            self._set_rate(self.optimizer.schedule.factor(number, epoch))
+            yield batch
+
+    def _finite(self, totals: npt.NDArray[np.float64]) -> bool:
+        # A monitor may be what it likes.
+        terms = self.step.num_losses + self.step.num_penalties
+        return bool(np.isfinite(totals[: 2 * terms]).all())
 
     def _set_rate(self, factor: float) -> None:
         rate = self._base * factor
@@ -173,6 +197,17 @@ class GradientEngine:
         """Continue from what `state` returned."""
         self.optimizer.schedule.restore(state["schedule"])
         self.data.restore(state["data"])
+
+
+def _added(results: list[Any]) -> npt.NDArray[np.float64]:
+    return np.sum(np.asarray(results), axis=0, dtype=np.float64)
+
+
+def _by_update(schedule: Schedule) -> bool:
+    """Tell whether the factor may change within an epoch."""
+    if isinstance(schedule, Constant):
+        return False
+    return schedule.unit == "update" or type(schedule).factor is not Schedule.factor
 
 
 class LBFGSEngine:
@@ -214,8 +249,11 @@ class LBFGSEngine:
         self.evaluation, self.counts = compiled
         self.params = params
         self.data = data
+        self.partial = Epoch(0, {})
         self._shapes = [p.get_value(borrow=True).shape for p in params]
+        self._counted = False
         self._monitors: dict[str, float] = {}
+        self._evaluated_at = np.zeros(0)
         # SciPy starts with an evaluation, in its own thread, when first asked.
         self._iterations: Generator[Any, None, str] = optimizer.iterate(
             self._value_and_gradient, self._flat()
@@ -223,18 +261,19 @@ class LBFGSEngine:
 
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Run one iteration."""
-        if update >= limit:
-            return Epoch(0, {})
+        self.partial = Epoch(0, {})
         try:
             x, _ = next(self._iterations)
         except StopIteration:
-            return Epoch(0, dict(self._monitors), converged=True)
+            return Epoch(0, {}, converged=True)
+        if not np.array_equal(x, self._evaluated_at):
+            self._value_and_gradient(x)
         self._set(x)
-        monitors = self._sum_gradient()[1]
-        finite = math.isfinite(monitors["loss"])
+        monitors = self._monitors
+        self.partial = Epoch(1, monitors, math.isfinite(monitors["loss"]))
         if watch is not None:
             watch(update + 1)
-        return Epoch(1, monitors, finite)
+        return self.partial
 
     def _flat(self) -> npt.NDArray[np.float64]:
         return np.concatenate([p.get_value(borrow=True).ravel() for p in self.params]).astype(float)
@@ -248,29 +287,25 @@ class LBFGSEngine:
 
     def _value_and_gradient(self, x: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any]]:
         self._set(x)
-        gradient, monitors = self._sum_gradient()
-        self._monitors = monitors
-        return monitors["loss"], gradient
-
-    def _sum_gradient(self) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
         self._set_counts()
-        names = self.evaluation.names
-        totals = np.zeros(2 * len(names))
-        gradient = np.zeros(sum(math.prod(shape) for shape in self._shapes))
+        totals = np.zeros(2 * len(self.evaluation.names))
+        gradient = np.zeros(len(x))
         for batch, _ in self.data.epoch():
             terms, *grads = self.evaluation.function(*batch)
             totals += terms
-            gradient += np.concatenate([g.ravel() for g in grads])
-        return gradient, self.evaluation.summary(totals)
+            gradient += np.concatenate([np.ravel(g) for g in grads])
+        self._monitors = self.evaluation.summary(totals)
+        self._evaluated_at = x.copy()
+        return self._monitors["loss"], gradient
 
     def _set_counts(self) -> None:
         """Find the counts of the losses over all data, once."""
-        if getattr(self, "_counted", False):
+        if self._counted:
             return
         totals = np.zeros(2 * len(self.evaluation.names))
         for batch, _ in self.data.epoch():
             totals += self.evaluation.function(*batch)[0]
-        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], 1 / len(self.data)]
+        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], self.data.examples]
         for count, value in zip(self.counts, values, strict=True):
             count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
         self._counted = True

@@ -7,6 +7,8 @@ a name was misspelt, the nearest valid one.
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 
 
@@ -27,6 +29,10 @@ class UnknownNameError(ConfigurationError, KeyError):
 
 class DataError(Error, ValueError):
     """An array does not have the form that a network needs."""
+
+
+class ExhaustedError(DataError):
+    """An iterator has no more batches."""
 
 
 class FileError(Error, ValueError):
@@ -103,3 +109,14 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
     if wrong:
         listed = ", ".join(sorted(valid)) or "none"
         raise ConfigurationError(f"{where} got unknown keyword {', '.join(wrong)}; valid: {listed}")
+
+
+def deprecated(message: str) -> None:
+    """Warn of something deprecated, at the line of the caller's that is outside of this package.
+
+    Python shows such warnings only where they concern the program that runs.
+    """
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(message, DeprecationWarning, stacklevel=level)

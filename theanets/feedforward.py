@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from . import prediction
 from . import rng as _rng
-from .data import Field, coerce
-from .errors import ConfigurationError, DataError
+from .errors import ConfigurationError
+from .layers import CRF
 from .losses import Loss
 from .network import Network
+from .scores import check_targets
 
 Array = npt.NDArray[Any]
 
@@ -74,7 +75,7 @@ class Autoencoder(Network):
         ndarray of shape (examples, ..., units)
         """
         name = prediction.middle_output(self, layer)
-        encoded = self._compute(x, name, **kwargs)
+        encoded = self._compute(x, name, kwargs)
         if not sample:
             return encoded
         if encoded.size and not (encoded.min() >= 0 and encoded.max() <= 1):
@@ -114,11 +115,16 @@ class Autoencoder(Network):
             If the output does not depend on that layer alone.
         """
         name = prediction.middle_output(self, layer)
-        return self._compute(z, "out:out", given=name, where="z", **kwargs)
+        return self._compute(z, "out:out", kwargs, given=name, where="z")
 
     def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
         """Get R squared of the reproduction of ``x``, weighted by ``w``; see `Network.score`."""
-        return super().score(x, x, w, **kwargs)
+        y = x
+        if isinstance(x, Mapping):
+            y = x.get(self.inputs[0].name)
+        elif isinstance(x, (list, tuple)) and len(x) == len(self.inputs):
+            y = x[0]
+        return super().score(x, y, w, **kwargs)
 
 
 class Classifier(Network):
@@ -128,6 +134,11 @@ class Classifier(Network):
     the default loss ``'xe'``. Data are ``[inputs, labels]``, and with
     ``weighted=True`` ``[inputs, labels, weights]``: inputs (examples,
     variables), integer labels in [0, classes) and weights (examples).
+
+    With a `crf` layer as the output layer, the labels of the steps of a series
+    are predicted together: inputs are (examples, time, variables), labels and
+    weights (examples, time), where a weight of 0 says that there is no such
+    step. The default loss is then ``'crf'``.
     """
 
     DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "softmax"
@@ -137,31 +148,82 @@ class Classifier(Network):
     def __init__(
         self,
         layers: Iterable[Any] = (),
-        loss: Any = "xe",
+        loss: Any = "auto",
         weighted: bool = False,
         rng: _rng.Seed = 13,
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
-        super().__init__(layers, loss, weighted, rng, dtype, mode)
+        automatic = isinstance(loss, str) and loss == "auto"
+        super().__init__(layers, None if automatic else loss, weighted, rng, dtype, mode)
+        if automatic:
+            is_crf = any(layer.name == "out" and isinstance(layer, CRF) for layer in self.layers)
+            self.set_loss("crf" if is_crf else "xe")
 
-    def predict(self, x: Any, **kwargs: Any) -> Array:
-        """Get the most probable class of each example, as integers."""
-        scores = self.graph.layer("out").logits_output or "out:out"
-        return self._compute(x, scores, **kwargs).argmax(axis=-1)
+    def predict(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
+        """Get the most probable class of each example, as integers.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs.
+        mask : array_like of shape (examples, time), optional
+            For a `crf` output layer, which steps exist: not 0.
+        **kwargs
+            See `feed_forward`.
+
+        Returns
+        -------
+        ndarray of int of shape (examples, ...)
+            Of a `crf` layer, the most probable sequence of each example, found
+            by the algorithm of Viterbi; 0 at steps that do not exist.
+        """
+        self._check_mask(mask)
+        return self._choose(self._scores(x, kwargs), mask)
+
+    def _check_mask(self, mask: Any) -> None:
+        if mask is not None and not isinstance(self.graph.layer("out"), CRF):
+            raise ConfigurationError(
+                "mask= is for networks whose output layer is a crf layer; this one's is "
+                f"{self.graph.layer('out')!r}"
+            )
+
+    def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
+        layer = self.graph.layer("out")
+        # Logits tell apart what is the same as a probability; but noise may come after them.
+        clean = set(kwargs) <= set(prediction.OPTIONS)
+        name = "out:pre" if isinstance(layer, CRF) else (clean and layer.logits_output) or "out:out"
+        return self._compute(x, name, kwargs)
+
+    def _choose(self, scores: Array, mask: Any) -> Array:
+        layer = self.graph.layer("out")
+        if isinstance(layer, CRF):
+            return layer.decode(scores, mask)
+        return scores.argmax(axis=-1)
 
     def classify(self, x: Any, **kwargs: Any) -> Array:
         """Do what `predict` does; deprecated."""
         warnings.warn("classify() is now predict()", DeprecationWarning, stacklevel=2)
         return self.predict(x, **kwargs)
 
-    def predict_proba(self, x: Any, **kwargs: Any) -> Array:
-        """Get the probability of each class, of shape (examples, ..., classes)."""
-        return self._compute(x, "out:out", **kwargs)
+    def predict_proba(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
+        """Get the probability of each class, of shape (examples, ..., classes).
+
+        Takes what `predict` takes. Of a `crf` layer, these are the marginal
+        probabilities of the labels of each step.
+        """
+        layer = self.graph.layer("out")
+        if isinstance(layer, CRF) and mask is not None:
+            return layer.marginals(self._scores(x, kwargs), mask)
+        self._check_mask(mask)
+        return self._compute(x, "out:out", kwargs)
 
     def predict_logit(self, x: Any, **kwargs: Any) -> Array:
-        """Get the logits, what the softmax is taken of, of shape (examples, ..., classes)."""
-        return self._compute(x, "out:pre", **kwargs)
+        """Get the logits, what the softmax is taken of, of shape (examples, ..., classes).
+
+        Of a `crf` layer, these are the scores of the labels of each step.
+        """
+        return self._compute(x, "out:pre", kwargs)
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get the (weighted) share of examples whose most probable class is the label.
@@ -176,14 +238,13 @@ class Classifier(Network):
             Weights of the labels.
         **kwargs
             See `feed_forward`.
+
+        Raises
+        ------
+        DataError
+            If ``x``, ``y`` or ``w`` do not have the form that the network
+            needs, or a weight is negative or all are 0.
         """
-        found = self.predict(x, **kwargs)
-        shape = self.graph.shape("out")
-        labels = coerce(Field("y", "target", "int32", shape[:-1], classes=shape[-1]), y, "y")
-        if labels.shape != found.shape:
-            raise DataError(f"y has shape {labels.shape}, the predictions have {found.shape}")
-        met = (found == labels).astype(float)
-        if w is None:
-            return float(met.mean())
-        _, weights = self._targets_of(labels, w, labels.shape)
-        return float(np.average(met, weights=weights))
+        scores = self._scores(x, kwargs)
+        labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1])
+        return float(np.average(self._choose(scores, weights) == labels, weights=weights))

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from . import backends, optimizers, progress
+import numpy as np
+
+from . import backends, checkpoint, optimizers, progress, resume
 from . import callbacks as _callbacks
 from . import rng as _rng
 from .compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
@@ -18,7 +23,7 @@ from .errors import ConfigurationError, check_keywords
 from .regularizers import Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure
-from .training import Limits, Run
+from .training import Limits, Run, whole_number
 
 #: Keywords of ``train`` besides those of optimizers, regularizers and `Limits`.
 DATA = ("batch_size", "train_batches", "valid_batches", "iteration_size", "axis")
@@ -87,11 +92,14 @@ def make_run(
     optimizer = optimizers.build(algo, **take(optimizer_keywords - regularizer_names))
     regularizers, scale = from_kwargs(net.layers, **take(regularizer_names))
     losses = net.bound_losses()
-    mode = kwargs.get("mode", net.mode)
+    mode = _mode(net, kwargs)
     own_rng = kwargs.get("rng")
-    seed = net.seed if own_rng is None else _rng.as_seed(own_rng)
-    run_seed = int(_rng.stream(seed, "run", run_number).integers(2**62))
-    train_data, valid_data = _datasets(net, train, valid, optimizer, run_seed, take(DATA))
+    # A seed for this run governs it whatever was before; the network's governs all its runs.
+    seed, number = (net.seed, run_number) if own_rng is None else (_rng.as_seed(own_rng), 0)
+    run_seed = int(_rng.stream(seed, "run", number).integers(2**62))
+    train_data, valid_data, whole_data = _datasets(
+        net, train, valid, optimizer, run_seed, take(DATA)
+    )
 
     watched = kwargs.get("monitors") or ()
     shared = (_structures(regularizers), _watched_key(watched), backends.mode_key(mode))
@@ -130,57 +138,144 @@ def make_run(
         engine = LBFGSEngine(compiled, net.params, optimizer, train_data, regularizers)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += _saver(net, kwargs.get("save_progress"), kwargs.get("save_every", 0))
+    every += _saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     return Run(
         engine,
-        net.params,
+        [*net.params, *net.state],
         limits,
         evaluation=evaluation,
         train_data=train_data,
         valid_data=valid_data,
+        whole_data=whole_data,
         callbacks=every,
         network=net,
         checkpoint=kwargs.get("checkpoint"),
-        checkpoint_every=kwargs.get("checkpoint_every", 1),
-        identity=_identity(net, optimizer, regularizers, scale, seed, run_number, train_data),
+        checkpoint_every=kwargs.get("checkpoint_every"),
+        identity=resume.identity(net, optimizer, regularizers, scale, seed, train_data, valid_data),
     )
+
+
+def _mode(net: Structure, kwargs: Mapping[str, Any]) -> Any:
+    mode = kwargs.get("mode")
+    return net.mode if mode is None else mode
+
+
+def stages(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Get the keywords for each of several algorithms that are used one after the other.
+
+    Each gets those that it knows. Each has a checkpoint of its own:
+    ``'run.1.ckpt'``, ``'run.2.ckpt'``, ... instead of ``'run.ckpt'``.
+
+    Raises
+    ------
+    ConfigurationError
+        If a keyword is known to none of them.
+    """
+    if len(algorithms) == 1:
+        return [dict(kwargs)]
+    known = [kwargs.keys() if hasattr(a, "itertrain") else set(keywords(a)) for a in algorithms]
+    valid = set().union(*known)
+    check_keywords("train", set(kwargs) - valid, valid)
+    found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
+    if kwargs.get("checkpoint") is not None:
+        path = Path(kwargs["checkpoint"])
+        for i, own in enumerate(found, start=1):
+            own["checkpoint"] = path.with_name(f"{path.stem}.{i}{path.suffix}")
+    return found
+
+
+class TrainerRun:
+    """A run of training by an object of the user's, which has a method ``itertrain``.
+
+    Parameters
+    ----------
+    trainer : Any
+        Its ``itertrain`` takes ``(train, valid, **kwargs)`` and yields pairs
+        of monitors.
+    train, valid, **kwargs
+        The arguments of ``train``.
+    """
+
+    stop_reason = None
+
+    def __init__(self, trainer: Any, train: Any, valid: Any, **kwargs: Any) -> None:
+        self._iterate = lambda: trainer.itertrain(train, valid, **kwargs)
+        self._last: Any = ({}, {})
+
+    def iterate(self) -> Iterator[Any]:
+        """Yield what the trainer yields."""
+        for monitors in self._iterate():
+            self._last = monitors
+            yield monitors
+
+    def result(self) -> Any:
+        """Get the last monitors."""
+        return self._last
+
+
+class _Kept:
+    """The first batches of an iterator, as many times as they are needed."""
+
+    def __init__(self, batches: Iterator[Any], number: int) -> None:
+        self._batches = list(islice(batches, number))
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batches)
 
 
 def _datasets(
     net: Structure, train: Any, valid: Any, optimizer: Any, seed: int, given: Mapping[str, Any]
-) -> tuple[Dataset, Dataset | None]:
-    sizes = {"batch_size": given.get("batch_size", 32), "axis": given.get("axis", 0)}
-    batches = given.get("train_batches", given.get("iteration_size"))
+) -> tuple[Dataset, Dataset | None, Dataset | None]:
+    """Get the data to train on, to validate on, and all training data in order."""
+    # An algorithm that uses all data at once does not depend on the size.
+    default = 32 if optimizer.first_order else EVALUATION_SIZE
+    size, axis = given.get("batch_size", default), given.get("axis", 0)
+    for key in ("train_batches", "iteration_size", "valid_batches"):
+        if key in given:
+            whole_number(key, given[key])
     train_data = Dataset(
         net.fields,
         train,
-        batches=batches,
+        batch_size=size,
+        batches=given.get("train_batches", given.get("iteration_size")),
         seed_rng=_rng.stream(seed, "shuffle"),
         shuffle=optimizer.first_order,
+        axis=axis,
         where="train data",
-        **sizes,
     )
+    # Results do not depend on the size of batches, the time does.
+    whole, large = None, max(train_data.batch_size, EVALUATION_SIZE)
+    if train_data.examples is not None:
+        whole = train_data.ordered(large)
+    number, where = given.get("valid_batches"), "valid data"
     if valid is None:
         # Arrays are validated on as they are; batches that come in only once, or
         # anew each time, are not asked for more.
-        if train_data.examples is None:
-            return train_data, None
+        if whole is None or number is None:
+            return train_data, whole, whole
         valid, where = train, "train data"
-    else:
-        where = "valid data"
-    size, number = sizes["batch_size"], given.get("valid_batches")
+    if hasattr(valid, "__next__"):
+        if number is None:
+            raise ConfigurationError(
+                f"valid data: the {type(valid).__name__} gives its batches only once, but there "
+                "are many validations; give valid_batches=<number>, of which so many are kept, "
+                "or arrays, or something that can start anew"
+            )
+        valid = _Kept(valid, number)
     valid_data = Dataset(
         net.fields,
         valid,
-        # Results do not depend on the size of batches, the time does.
-        batch_size=size if number or not isinstance(size, int) else max(size, EVALUATION_SIZE),
+        batch_size=size if number else large,
         batches=number,
         seed_rng=_rng.stream(seed, "valid"),
         shuffle=False,
+        axis=axis,
         where=where,
-        axis=sizes["axis"],
     )
-    return train_data, valid_data
+    return train_data, valid_data, whole
 
 
 def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
@@ -190,7 +285,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     check_keywords("evaluate", set(kwargs) - known, known)
     regularizers, scale = from_kwargs(net.layers, **{k: kwargs[k] for k in kwargs if k in names})
     losses = net.bound_losses()
-    mode = kwargs.get("mode", net.mode)
+    mode = _mode(net, kwargs)
     watched = kwargs.get("monitors") or ()
     found = Dataset(
         net.fields,
@@ -205,7 +300,13 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     evaluation: Evaluation = net.cached(
         ("evaluate", _structures(regularizers), _watched_key(watched), backends.mode_key(mode)),
         lambda: compile_evaluation(
-            net.graph, net.variables, losses, regularizers, watched=watched, mode=mode
+            net.graph,
+            net.variables,
+            losses,
+            regularizers,
+            watched=watched,
+            mode=mode,
+            seed=net.seed,
         ),
     )
     evaluation.assign(losses, regularizers, scale)
@@ -227,31 +328,6 @@ def _watched_key(watched: Any) -> Any:
     return frozen(watched)
 
 
-def _identity(
-    net: Structure,
-    optimizer: Any,
-    regularizers: Sequence[Regularizer],
-    scale: float,
-    seed: int,
-    run_number: int,
-    data: Dataset,
-) -> dict[str, Any]:
-    """Get what must be the same for a checkpoint to be continued."""
-    return {
-        "parameters": {p.name: list(p.get_value(borrow=True).shape) for p in net.params},
-        "losses": [loss.log() for loss in net.losses],
-        "algorithm": repr(optimizer),
-        "regularizers": [r.log() for r in regularizers],
-        "penalty_scale": scale,
-        "seed": seed,
-        "run": run_number,
-        "dtype": net.dtype,
-        "batch_size": data.batch_size,
-        "train_batches": data.batches,
-        "examples": data.examples,
-    }
-
-
 class _Saver(_callbacks.Callback):
     """Saves the network now and then."""
 
@@ -259,11 +335,18 @@ class _Saver(_callbacks.Callback):
         self.net, self.target, self.every = net, target, every
         self.last = time.perf_counter()
 
+    def start(self, run: Run) -> None:
+        # It would be a pity to find out at the end.
+        self.net.save(io.BytesIO())
+        checkpoint.check_writable(self.target)
+
     def epoch(self, run: Run) -> None:
+        if not self.every:
+            return
         if isinstance(self.every, float):
             due = time.perf_counter() - self.last >= 60 * self.every
         else:
-            due = self.every > 0 and run.epoch % self.every == 0
+            due = run.epoch % self.every == 0
         if due:
             self.save()
 
@@ -272,10 +355,13 @@ class _Saver(_callbacks.Callback):
 
     def save(self) -> None:
         self.last = time.perf_counter()
-        if not isinstance(self.target, (str, os.PathLike)):
-            self.target.seek(0)
-            self.target.truncate()
+        if isinstance(self.target, (str, os.PathLike)):
+            self.net.save(self.target)
+            return
+        self.target.seek(0)
+        self.target.truncate()
         self.net.save(self.target)
+        self.target.flush()
 
 
 def _saver(net: Any, target: Any, every: Any) -> list[_callbacks.Callback]:
@@ -283,7 +369,8 @@ def _saver(net: Any, target: Any, every: Any) -> list[_callbacks.Callback]:
         if every:
             raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
         return []
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or every < 0:
+    every = every.item() if isinstance(every, np.number) else every
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not every >= 0:
         raise ConfigurationError(
             f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
         )

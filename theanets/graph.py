@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import pytensor
@@ -10,7 +11,7 @@ import pytensor
 from . import names as _names
 from . import rng as _rng
 from .errors import ConfigurationError, unknown
-from .layers import Input, Inputs, Layer
+from .layers import CRF, Input, Inputs, Layer
 from .regularizers import Regularizer
 
 
@@ -22,11 +23,23 @@ class Outputs(dict[str, Any]):
     logits : dict
         By the name of an output that is a softmax, the expression that it is
         the softmax of.
+    log_odds : dict
+        By the name of an output that is a sigmoid, the expression that it is
+        the logistic function of.
+    layers : dict
+        The layers by name, for losses on their parameters.
+    chains : dict
+        By the name of an output of a `crf` layer, the layer.
     updates : dict
         Updates of shared variables that a function of these outputs needs;
         without those of random generators every call draws the same numbers.
     generators : dict
         The shared random generators by name.
+    lengths : expression or None
+        Number of steps of each series, where some do not exist.
+    initial, final : dict
+        States that recurrent layers start from and end with, by name, by the
+        name of the layer.
     """
 
     def __init__(
@@ -36,8 +49,14 @@ class Outputs(dict[str, Any]):
     ) -> None:
         super().__init__()
         self.logits: dict[str, Any] = {}
+        self.log_odds: dict[str, Any] = {}
+        self.layers: Mapping[str, Layer] = {}
+        self.chains: dict[str, CRF] = {}
         self.updates: dict[Any, Any] = {}
         self.generators: dict[str, Any] = {}
+        self.lengths: Any = None
+        self.initial: Mapping[str, Mapping[str, Any]] = {}
+        self.final: dict[str, dict[str, Any]] = {}
         self._level = level
         self._seed = seed
 
@@ -85,6 +104,11 @@ class Graph:
         return [param for layer in self.layers for param in layer.params]
 
     @property
+    def state(self) -> list[Any]:
+        """What training changes but not by gradients, of all layers, in order."""
+        return [variable for layer in self.layers for variable in layer.state]
+
+    @property
     def inputs(self) -> list[Any]:
         """The symbolic inputs, in the order of the input layers."""
         return [layer.variable for layer in self.layers if isinstance(layer, Input)]
@@ -120,12 +144,17 @@ class Graph:
             If there is no such layer.
         """
         layers = self.layers
-        if isinstance(which, Layer) and any(which is layer for layer in layers):
-            return which
-        if isinstance(which, int) and -len(layers) <= which < len(layers):
-            return layers[which]
-        if isinstance(which, str) and which in self._layers:
+        if isinstance(which, Layer):
+            if any(which is layer for layer in layers):
+                return which
+        elif isinstance(which, Integral) and -len(layers) <= which < len(layers):
+            return layers[int(which)]
+        elif isinstance(which, str) and which in self._layers:
             return self._layers[which]
+        for layer in layers:
+            for worker in layer.workers:
+                if which in (worker, worker.name):
+                    return worker
         raise unknown("layer", which, self._layers)
 
     def shape(self, output: str) -> tuple[int | None, ...]:
@@ -144,6 +173,8 @@ class Graph:
         needed: Iterable[str] | None = None,
         level: Callable[[Regularizer], Any] | None = None,
         seed: int = 0,
+        lengths: Any = None,
+        initial: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Outputs:
         """Get the expressions of the outputs.
 
@@ -155,14 +186,19 @@ class Graph:
             Noise is put in the graph; penalties are ignored here.
         given : dict, optional
             Expressions to use for some outputs, by full name, instead of
-            computing them.
+            computing them. They get no noise.
         needed : list of str, optional
             The outputs that are needed; by default all. Layers that these do
-            not depend on are left out.
+            not depend on are left out, and so are the inputs where something
+            is given: what is needed must then depend on that alone.
         level : callable, optional
             Gets the variable for the weight of a regularizer.
         seed : int
             Seed of the noise.
+        lengths : expression, optional
+            Number of steps of each series; those after it do not exist.
+        initial : dict, optional
+            Initial states by name, by the name of a recurrent layer.
 
         Returns
         -------
@@ -174,62 +210,66 @@ class Graph:
             If an output is needed that cannot be computed from ``given``.
         """
         result = Outputs(level, seed)
-        given = dict(given or {})
+        result.layers = dict(self._layers)
+        given = {_names.output_name(name): value for name, value in (given or {}).items()}
+        for name in given:
+            self.shape(name)
         wanted = self._wanted(needed, given)
+        result.update(given)
+        result.lengths, result.initial = lengths, dict(initial or {})
         with pytensor.config.change_flags(floatX=self.dtype):
             for name, layer in self._layers.items():
                 if name not in wanted:
                     continue
-                self._connect(layer, result, given, training)
+                self._connect(layer, result, training)
                 local = _Local(result, name)
                 for regularizer in regularizers:
                     regularizer.modify_graph(local)
                 local.merge()
-                for key, value in given.items():
-                    if _names.split_output(key)[0] == name:
-                        result[key] = value
         return result
 
-    def _connect(
-        self, layer: Layer, result: Outputs, given: Mapping[str, Any], training: bool
-    ) -> None:
-        keys = [f"{layer.name}:{output}" for output in layer.output_shapes]
-        if any(key in given for key in keys):
-            result.update({key: given[key] for key in keys if key in given})
-            return
-        inputs = Inputs({name: result[name] for name in layer.input_names}, training)
+    def _connect(self, layer: Layer, result: Outputs, training: bool) -> None:
+        names = layer.input_names
+        inputs = Inputs({name: result[name] for name in names}, training, names)
+        inputs.generator = lambda what: result.generator(f"{layer.name}:{what}")
+        inputs.lengths = result.lengths
+        inputs.initial = dict(result.initial.get(str(layer.name), {}))
         result.update(layer.connect(inputs))
         result.updates.update(inputs.updates)
+        if inputs.final:
+            result.final[str(layer.name)] = inputs.final
         if layer.logits_output is not None:
             result.logits[layer.output_name] = result[layer.logits_output]
+        if layer.log_odds_output is not None:
+            result.log_odds[layer.output_name] = result[layer.log_odds_output]
+        if isinstance(layer, CRF):
+            result.chains[layer.output_name] = layer
 
     def _wanted(self, needed: Iterable[str] | None, given: Mapping[str, Any]) -> set[str]:
-        if needed is None and not given:
-            return set(self._layers)
-        wanted: set[str] = set()
-        stack = [_names.output_name(n) for n in needed or self.output_names]
-        for name in stack:
+        """Get the layers that the needed outputs depend on."""
+        if isinstance(needed, str):
+            needed = [needed]
+        asked = self.output_names if needed is None else [_names.output_name(n) for n in needed]
+        for name in asked:
             self.shape(name)
+        replaced = {_names.split_output(key)[0] for key in given}
+        wanted: set[str] = set()
+        # Each output together with the one that was asked for, for messages.
+        stack = [(output, output) for output in asked]
         while stack:
-            output = stack.pop()
+            output, origin = stack.pop()
             name, _ = _names.split_output(output)
+            if output in given:
+                continue
             layer = self._layers[name]
-            if name in wanted:
-                continue
-            if any(_names.split_output(key)[0] == name for key in given):
-                if output not in given:
-                    raise ConfigurationError(
-                        f"output {output!r} cannot be computed from {[*given]}"
-                    )
-                wanted.add(name)
-                continue
-            if given and isinstance(layer, Input):
+            if name in replaced or (given and isinstance(layer, Input)):
+                via = "" if origin == output else f": it depends on {output!r}"
                 raise ConfigurationError(
-                    f"the outputs {list(needed or ())} depend on the input {name!r}, "
-                    f"not only on {', '.join(given)}"
+                    f"output {origin!r} cannot be computed from {', '.join(given)} alone{via}"
                 )
-            wanted.add(name)
-            stack.extend(layer.input_names)
+            if name not in wanted:
+                wanted.add(name)
+                stack.extend((source, origin) for source in layer.input_names)
         return wanted
 
 
@@ -251,3 +291,4 @@ class _Local(dict[str, Any]):
                 self._outputs[key] = value
                 # A softmax with noise is the softmax of nothing.
                 self._outputs.logits.pop(key, None)
+                self._outputs.log_odds.pop(key, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,11 @@ def _generator(rng: Seed) -> np.random.Generator:
 
 def _check(**values: Any) -> None:
     for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float, np.number))
+            or not np.isfinite(value)
+        ):
             raise ConfigurationError(f"{key}={value!r} is not a finite number")
         if key in ("std", "radius") and value < 0:
             raise ConfigurationError(f"{key}={value!r} is negative")

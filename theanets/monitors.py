@@ -8,36 +8,41 @@ smaller batch counts for what it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import pytensor.tensor as pt
 
 from . import names as _names
 from .errors import ConfigurationError
+from .expressions import expression
 from .losses import Loss
 
 Terms = dict[str, tuple[Any, Any]]
+
+#: Names of monitors that every network has.
+RESERVED = ("loss", "err", "acc")
 
 
 def loss_names(losses: Sequence[Loss]) -> list[str]:
     """Get a distinct name for each loss.
 
     A loss is called by its form. Of several of one form, each has its output
-    with it, ``'mae:b'``, and then its target, and then a number.
+    with it, ``'mae:b'``, and then its target, and then a number. So has one
+    whose form is the name of another monitor, for instance a function
+    ``loss``.
     """
     plain = [loss.name for loss in losses]
     output = [
         f"{loss.name}:{loss.output_name.removesuffix(':out').replace(':', '.')}" for loss in losses
     ]
-    target = [
-        f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=True)
-    ]
+    target = [f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=True)]
     result: list[str] = []
     for i, loss in enumerate(losses):
+        main = loss.output_name == "out:out" or len(losses) == 1
         for names in (plain, output, target):
-            if names.count(names[i]) == 1 and (
-                names is not plain or loss.output_name == "out:out" or len(losses) == 1
-            ):
+            clear = names is not plain or (main and plain[i] not in RESERVED)
+            if clear and names.count(names[i]) == 1:
                 result.append(names[i])
                 break
         else:
@@ -93,6 +98,11 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
     """
     every = {**dict(outputs), **{p.name: p for p in params}}
     pairs = spec.items() if isinstance(spec, Mapping) else spec
+    if not isinstance(pairs, Iterable) or isinstance(pairs, str):
+        raise ConfigurationError(
+            f"monitors={spec!r} is neither a dict from patterns to what is watched, nor a list "
+            "of pairs"
+        )
     found: Terms = {}
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -100,7 +110,8 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         pattern, what = pair
         for name in _names.match_some("monitor", _completed(pattern, every), every):
             for label, function in _watched(what):
-                value = pt.as_tensor(function(every[name])).astype(_dtype(every[name]))
+                value = expression(function(every[name]), f"monitor {name + label!r}")
+                value = value.astype(_dtype(every[name]))
                 count = value.size.astype(value.dtype) if value.ndim else batch
                 total = value.sum() if value.ndim else value * batch
                 found[f"{name.removesuffix(':out')}{label}"] = (total, count)
@@ -112,25 +123,31 @@ def _dtype(x: Any) -> str:
 
 
 def _completed(pattern: Any, every: Iterable[str]) -> list[str]:
-    parts = pattern.replace(",", " ").split() if isinstance(pattern, str) else list(pattern)
-    return [p if _names.match(p, every) else _names.output_name(p) for p in parts]
+    parts = _names.split_patterns(pattern)
+    return [p if _names.match([p], every) else _names.output_name(p) for p in parts]
 
 
 def _watched(what: Any) -> list[tuple[str, Callable[[Any], Any]]]:
     if isinstance(what, Mapping):
-        return [(f":{label}", function) for label, function in what.items()]
+        return [_labelled(label, function) for label, function in what.items()]
     if callable(what):
         return [(f":{getattr(what, '__name__', type(what).__name__)}", what)]
-    if isinstance(what, (int, float)) and not isinstance(what, bool):
-        return [(f"<{what:g}", _below(what))]
+    if isinstance(what, Real) and not isinstance(what, bool):
+        return [(f"<{float(what):g}", _below(float(what)))]
     if isinstance(what, (tuple, list)):
         if len(what) == 2 and isinstance(what[0], str):
-            return [(f":{what[0]}", what[1])]
+            return [_labelled(*what)]
         return [pair for item in what for pair in _watched(item)]
     raise ConfigurationError(
         f"monitors: {what!r} is not a number, a callable, a pair (label, callable), "
         "a dict or a list of these"
     )
+
+
+def _labelled(label: Any, function: Any) -> tuple[str, Callable[[Any], Any]]:
+    if not callable(function):
+        raise ConfigurationError(f"monitors: {function!r}, labelled {label!r}, is not callable")
+    return f":{label}", function
 
 
 def _below(level: float) -> Callable[[Any], Any]:

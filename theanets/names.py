@@ -17,6 +17,11 @@ def output_name(name: str) -> str:
     return name if ":" in name else f"{name}:out"
 
 
+def is_word(name: str) -> bool:
+    """Tell whether a name can be a layer's: no separator or glob would be confused by it."""
+    return bool(name) and not any(c.isspace() or c in ":.,*?[]" for c in name)
+
+
 def split_output(name: str) -> tuple[str, str]:
     """Split the name of an output into layer and output: ``('hid1', 'out')``."""
     layer, _, output = output_name(name).rpartition(":")
@@ -67,8 +72,9 @@ def split_patterns(patterns: str | Iterable[str]) -> list[str]:
     ConfigurationError
         If there is none, or something else than strings.
     """
-    parts = [patterns] if isinstance(patterns, str) else patterns
-    if not isinstance(parts, Iterable) or not all(isinstance(p, str) for p in (parts := [*parts])):
+    listed = isinstance(patterns, Iterable) and not isinstance(patterns, str)
+    parts: list[str] = [*patterns] if listed else [patterns]  # type: ignore[list-item]
+    if not all(isinstance(part, str) for part in parts):
         raise ConfigurationError(
             f"pattern {patterns!r} is neither a str such as 'hid*' nor a list of these"
         )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from . import checkpoint, fitting, prediction
 from . import rng as _rng
-from .errors import ConfigurationError, DataError, FileError
+from .errors import ConfigurationError, FileError
 from .history import History
 from .names import output_name
+from .scores import check_targets, r2
 from .structure import Structure
 from .training import Run
 
@@ -86,6 +87,7 @@ class Network(Structure):
     ) -> None:
         self.history = History()
         self._runs = 0
+        self._current: weakref.ref[Run] | None = None
         super().__init__(layers, loss, weighted, rng, dtype, mode)
 
     # ---- training ------------------------------------------------------------------
@@ -106,6 +108,8 @@ class Network(Structure):
         """
         for run in self._make_runs(train, valid, algo, kwargs):
             yield from run.iterate()
+            if run.stop_reason == "interrupted":
+                break
 
     def train(
         self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
@@ -121,9 +125,11 @@ class Network(Structure):
         valid : optional
             Data to validate on, like ``train``. By default arrays to train on
             are validated on too.
-        algo : str, Optimizer, or list of these
+        algo : str, Optimizer, trainer, or list of these
             How to train, see `theanets.optimizers`; ``'adam'`` by default.
-            Several are used one after the other.
+            A trainer is an object whose method ``itertrain(train, valid,
+            **kwargs)`` yields pairs of monitors. Several are used one after
+            the other, each with the keywords that it knows.
         epochs, max_updates, max_seconds : optional
             Limits of passes, updates and time.
         patience, min_improvement, validate_every : optional
@@ -145,13 +151,19 @@ class Network(Structure):
             Whether to show progress; by default if a person watches.
         checkpoint : path, optional
             Where the state of the run is kept. If the file exists the run
-            continues from it, bit for bit.
+            continues from it, bit for bit; a run that was finished does
+            nothing, unless its limits were raised. Several algorithms have a
+            file each, ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``.
+            Where the data are callables or iterators, what they give after
+            that is up to the caller.
         checkpoint_every : int
             Epochs between writing it.
         save_progress : path or file, optional
-            Where the network is saved when training ends.
+            Where the network is saved when training ends, with its best
+            parameters. A file object is rewound and truncated first.
         save_every : int or float
-            Also save every so many epochs (int) or minutes (float).
+            Also save, as it is then, every so many epochs (int) or minutes
+            (float); 0 is never.
         mode : str or Mode, optional
             How to compile; by default as the network says.
         rng : int, Generator or RandomState, optional
@@ -165,7 +177,8 @@ class Network(Structure):
         -------
         (train, valid) : dicts
             Clean monitors of the parameters that the network now has. (Where
-            ``train`` is not arrays, those of its batches in the best epoch.)
+            ``train`` is not arrays, those of its batches in the best epoch,
+            with noise and penalties; and so for ``valid`` if it is not given.)
 
         Raises
         ------
@@ -174,28 +187,36 @@ class Network(Structure):
         DataError
             If the data do not have the form that the network needs.
         """
-        result: tuple[Monitors, Monitors] = ({}, {})
         for run in self._make_runs(train, valid, algo, kwargs):
             for _ in run.iterate():
                 pass
-            result = run.result()
-            if self.history.stop_reason == "interrupted":
+            last = run
+            if run.stop_reason == "interrupted":
                 break
-        return result
+        return last.result()
 
     def _make_runs(
         self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
-    ) -> Iterator[Run]:
+    ) -> Iterator[Run | fitting.TrainerRun]:
         if "algorithm" in kwargs:
             warnings.warn("algorithm= is now algo=", DeprecationWarning, stacklevel=4)
             algo = kwargs.pop("algorithm")
         algorithms = algo if isinstance(algo, (list, tuple)) else [algo]
         if not algorithms:
             raise ConfigurationError("algo=[] names no algorithm")
-        for one in algorithms:
-            chosen = "adam" if one is None else one
-            run = fitting.make_run(self, train, valid, chosen, run_number=self._runs, **kwargs)
+        algorithms = ["adam" if one is None else one for one in algorithms]
+        for one, own in zip(algorithms, fitting.stages(algorithms, kwargs), strict=True):
+            # A run that was left without being closed may not come back and restore
+            # its parameters later.
+            before = None if self._current is None else self._current()
+            if before is not None:
+                before.finish()
+            if hasattr(one, "itertrain"):
+                yield fitting.TrainerRun(one, train, valid, **own)
+                continue
+            run = fitting.make_run(self, train, valid, one, run_number=self._runs, **own)
             self._runs += 1
+            self._current = weakref.ref(run)
             self.history = run.history
             yield run
 
@@ -235,22 +256,33 @@ class Network(Structure):
         x : array_like, list or dict
             Inputs: one array, or several in order or by name of the layers.
         **kwargs
-            ``batch_size``, ``rng``, ``mode``, and noise: see
-            `theanets.prediction.compute`.
+            ``batch_size`` (4096 rows are computed at once by default),
+            ``mode``, and noise, for instance ``hidden_dropout=0.5``: see
+            `theanets.regularizers.from_kwargs`. It is new in each call;
+            ``rng`` (an int or Generator) starts it anew.
 
         Returns
         -------
         dict of str to ndarray
-            By full name, ``'hid1:out'``.
+            By full name, ``'hid1:out'``; where there is noise, what it was
+            added to as ``'hid1:out-prenoise'`` or ``'hid1:out-predrop'``. There
+            is a row for each of ``x``; there may be none.
+
+        Raises
+        ------
+        DataError
+            If ``x`` does not have the form that the network needs.
+        ConfigurationError
+            If a keyword is unknown or has a value without meaning.
         """
-        return prediction.compute(self, x, **kwargs)
+        return prediction.compute(self, x, None, kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Array:
         """Compute the output ``out``, as `feed_forward` does."""
-        return self._compute(x, "out:out", **kwargs)
+        return self._compute(x, "out:out", kwargs)
 
-    def _compute(self, x: Any, wanted: str, **kwargs: Any) -> Array:
-        return prediction.compute(self, x, [wanted], **kwargs)[output_name(wanted)]
+    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
+        return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         r"""Get the coefficient of determination, R squared.
@@ -272,25 +304,16 @@ class Network(Structure):
             :math:`1 - \sum w (y - \hat y)^2 / \sum w (y - \bar y)^2` for each
             output variable, averaged over those that are not constant. At
             most 1; 0 is what predicting the mean gives.
+
+        Raises
+        ------
+        DataError
+            If ``x``, ``y`` or ``w`` do not have the form that the network
+            needs, a weight is negative or all are 0, or ``y`` is constant.
         """
         predicted = self.predict(x, **kwargs).astype(float)
-        y, w = self._targets_of(y, w, predicted.shape)
-        return r2_score(y, predicted, w)
-
-    def _targets_of(self, y: Any, w: Any, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
-        y = np.asarray(y, dtype=float)
-        if y.ndim == len(shape) - 1 and (*y.shape, 1) == shape:
-            y = y.reshape(shape)
-        if y.shape != shape:
-            raise DataError(f"y has shape {y.shape}; the network's output has {shape}")
-        if w is None:
-            return y, None
-        w = np.asarray(w, dtype=float)
-        w = w.reshape(w.shape + (1,) * (y.ndim - w.ndim))
-        try:
-            return y, np.broadcast_to(w, shape)
-        except ValueError:
-            raise DataError(f"w has shape {w.shape}, which does not fit y's, {shape}") from None
+        y, w = check_targets(y, w, predicted.shape)
+        return r2(y, predicted, w)
 
     # ---- files, pickles and copies -------------------------------------------------------
 
@@ -342,7 +365,7 @@ class Network(Structure):
         checkpoint.write(target, self._arrays(), header)
 
     def _arrays(self) -> dict[str, Any]:
-        return {p.name: p.get_value(borrow=True) for p in self.params}
+        return {p.name: p.get_value(borrow=True) for p in [*self.params, *self.state]}
 
     @classmethod
     def _load(cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> Self:
@@ -368,10 +391,13 @@ class Network(Structure):
             something that is not defined.
         """
         arrays, header = checkpoint.read(source)
-        where = str(getattr(source, "name", source))
+        where = checkpoint.name_of(source)
         if header.get("kind") != "network":
             raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        described = checkpoint.decode(header["spec"], custom or {}, where)
+        described = checkpoint.decode(header.get("spec"), custom or {}, where)
+        missing = {"model", "layers", "losses", "seed"} - set(described or ())
+        if missing:
+            raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
         model = described["model"]
         if model not in Network._models:
             raise FileError(
@@ -393,7 +419,7 @@ class Network(Structure):
             If the file is damaged, or its parameters differ in name or shape.
         """
         arrays, header = checkpoint.read(source)
-        where = str(getattr(source, "name", source))
+        where = checkpoint.name_of(source)
         if header.get("kind") != "network":
             raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
         self._set_arrays(arrays, where)
@@ -412,7 +438,7 @@ class Network(Structure):
         extra = sorted(set(arrays) - set(mine))
         if extra:
             raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
-        for param in self.params:
+        for param in [*self.params, *self.state]:
             param.set_value(arrays[param.name].astype(param.dtype))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -433,19 +459,3 @@ class Network(Structure):
         sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)
         losses = " + ".join(loss.log() for loss in self.losses)
         return f"<{type(self).__name__} [{sizes}] {losses}>"
-
-
-def r2_score(y: Array, predicted: Array, w: Array | None = None) -> float:
-    """Get R squared for each variable along the last axis, averaged."""
-    y, predicted = (a.reshape(-1, y.shape[-1]) for a in (y, predicted))
-    w = np.ones_like(y) if w is None else w.reshape(y.shape)
-    # Entries of weight 0 may be NaN.
-    y, predicted = np.where(w == 0, 0, y), np.where(w == 0, 0, predicted)
-    total = w.sum(axis=0)
-    mean = (w * y).sum(axis=0) / np.where(total == 0, 1, total)
-    residual = (w * (y - predicted) ** 2).sum(axis=0)
-    spread = (w * (y - mean) ** 2).sum(axis=0)
-    varied = spread > 0
-    if not varied.any():
-        raise DataError("R squared is not defined: y is constant")
-    return float(np.mean(1 - residual[varied] / spread[varied]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from . import monitors
 from .errors import ConfigurationError, ZeroGradientWarning
+from .expressions import scalar
 from .graph import Graph, Outputs
 from .losses import Loss
 from .monitors import Terms
@@ -83,7 +84,8 @@ class Objective:
     total : scalar expression
         The weighted sum of losses and penalties.
     losses, penalties, metrics : dict
-        Pairs (sum, count) of scalar expressions by name.
+        Pairs (sum, count) of scalar expressions by name. The count of a
+        penalty is the number of examples.
     outputs : Outputs
         The outputs it was built on.
     strengths : Strengths
@@ -115,7 +117,7 @@ def build(
     *,
     training: bool,
     watched: Any = (),
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Objective:
     """Build the objective of a network.
 
@@ -131,8 +133,8 @@ def build(
         Whether layers show their training form.
     watched : dict or list
         Further monitors, see `theanets.monitors.custom`.
-    seed : int
-        Seed of the noise.
+    seed : int, optional
+        Seed of the noise; by default that of the graph.
 
     Returns
     -------
@@ -148,7 +150,11 @@ def build(
     strengths.number(regularizers)
     with pytensor.config.change_flags(floatX=dtype):
         outputs = graph.outputs(
-            training=training, regularizers=regularizers, level=strengths.level, seed=seed
+            training=training,
+            regularizers=regularizers,
+            level=strengths.level,
+            seed=graph.seed if seed is None else seed,
+            lengths=series_lengths(graph, losses),
         )
         loss_terms = dict(
             zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=True)
@@ -157,30 +163,54 @@ def build(
             strengths.loss(i) * (total / pt.switch(pt.eq(count, 0), 1, count))
             for i, (total, count) in enumerate(loss_terms.values())
         ]
-        one = pt.as_tensor(np.asarray(1, dtype=dtype))
+        batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
         penalties: Terms = {}
         for regularizer in regularizers:
             value = regularizer.loss(graph.layers, outputs)
             if value is not None:
-                parts.append(strengths.scale * strengths.level(regularizer) * value)
-                penalties[_distinct(regularizer.name, {**loss_terms, **penalties})] = (
-                    strengths.level(regularizer) * value,
-                    one,
-                )
+                value = scalar(value, f"regularizer {regularizer.name!r}")
+                value = strengths.level(regularizer) * value.astype(dtype)
+                parts.append(strengths.scale * value)
+                taken = {*monitors.RESERVED, *loss_terms, *penalties}
+                penalties[_distinct(regularizer.name, taken)] = (value * batch, batch)
         if not parts:
             raise ConfigurationError("the network has no loss; add one with add_loss()")
         metrics = monitors.accuracies(losses, outputs)
-        batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
-        metrics.update(monitors.custom(watched, outputs, graph.params, batch))
-        total = sum(parts[1:], parts[0]).astype(dtype)
-        if total.ndim:
-            raise ConfigurationError(
-                f"the losses add up to an expression of {total.ndim} dimensions, not a scalar"
-            )
+        for name, term in monitors.custom(watched, outputs, graph.params, batch).items():
+            metrics[_distinct(name, {*loss_terms, *penalties, *metrics})] = term
+        total = scalar(sum(parts[1:], parts[0]), "the sum of the losses").astype(dtype)
     return Objective(total, loss_terms, penalties, metrics, outputs, strengths)
 
 
-def _distinct(name: str, taken: Any) -> str:
+def series_lengths(graph: Graph, losses: Sequence[Loss]) -> Any:
+    """Get the number of steps of each series from the weights of a loss.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network's layers.
+    losses : list of Loss
+        Its losses. The first one with weights on an output that is a series
+        counts.
+
+    Returns
+    -------
+    expression of shape (batch,) or None
+        Steps up to the last one of positive weight; None without such a loss.
+    """
+    for loss in losses:
+        weights = loss._weights
+        if weights is None or weights.ndim < 2 or len(graph.shape(loss.output_name)) < 2:
+            continue
+        positive = pt.gt(weights, 0)
+        if weights.ndim > 2:
+            positive = positive.any(axis=tuple(range(2, weights.ndim)))
+        steps = pt.arange(1, positive.shape[1] + 1)
+        return pt.switch(positive, steps, 0).max(axis=1)
+    return None
+
+
+def _distinct(name: str, taken: Iterable[str]) -> str:
     number = 2
     base = name
     while name in taken:

@@ -13,14 +13,17 @@ from . import backends
 from . import rng as _rng
 from .data import Field, chunks, gather, prepare
 from .errors import ConfigurationError, check_keywords
+from .layers import Input
 from .names import output_name
-from .regularizers import from_kwargs, keywords
+from .regularizers import Regularizer, from_kwargs, keywords
 from .structure import Structure
 
 Array = npt.NDArray[Any]
 
 #: Rows that are computed at once, where the caller does not say.
 BATCH_SIZE = 4096
+#: Keywords of ``predict`` and the like besides those of regularizers.
+OPTIONS = ("batch_size", "rng", "mode")
 
 
 class Compiled:
@@ -30,8 +33,8 @@ class Compiled:
     ----------
     net : Structure
         The network.
-    wanted : list of str
-        Full names of the outputs.
+    wanted : list of str, optional
+        Full names of the outputs; by default all, with what noise adds.
     regularizers : list of Regularizer
         Noise to put in the graph.
     given : dict of str to variable
@@ -43,7 +46,7 @@ class Compiled:
     def __init__(
         self,
         net: Structure,
-        wanted: Sequence[str],
+        wanted: Sequence[str] | None,
         regularizers: Sequence[Any],
         given: Mapping[str, Any],
         mode: Any,
@@ -51,10 +54,10 @@ class Compiled:
         self.outputs = net.graph.outputs(
             regularizers=regularizers, needed=wanted, given=given, seed=net.seed
         )
-        self.wanted = list(wanted)
+        self.wanted = list(self.outputs if wanted is None else wanted)
         self.function = backends.function(
             list(given.values()) or net.inputs,
-            [self.outputs[name] for name in wanted],
+            [self.outputs[name] for name in self.wanted],
             self.outputs.updates,
             mode=mode,
             dtype=net.dtype,
@@ -66,13 +69,10 @@ def compute(
     net: Structure,
     x: Any,
     wanted: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
     *,
     given: str | None = None,
-    batch_size: int | None = None,
-    rng: Any = None,
-    mode: Any = None,
     where: str = "x",
-    **regularizers: Any,
 ) -> dict[str, Array]:
     """Compute outputs of a network.
 
@@ -83,24 +83,26 @@ def compute(
     x : array_like, list or dict
         Inputs: one array, or several in order or by name.
     wanted : list of str, optional
-        Names of outputs; by default all.
+        Names of outputs; by default all, with the clean ones of those that
+        have noise.
+    options : dict, optional
+        What the user may say:
+
+        - ``batch_size``: rows to compute at once; 4096 by default;
+        - ``rng``: an int, Generator or RandomState starts the noise anew;
+          without it, noise goes on where the last call stopped;
+        - ``mode``: how to compile; by default as the network says;
+        - noise at prediction time, see `theanets.regularizers.from_kwargs`.
+          Penalties have no meaning here and are ignored.
     given : str, optional
         Name of an output that ``x`` holds, instead of the inputs.
-    batch_size : int, optional
-        Rows to compute at once; 4096 by default.
-    rng : int, Generator or RandomState, optional
-        Starts the noise anew; without it, noise goes on where the last call
-        stopped.
-    mode : str or Mode, optional
-        How to compile; by default as the network says.
     where : str
         What the data are called in messages.
-    **regularizers
-        Noise at prediction time; see `theanets.regularizers.from_kwargs`.
 
     Returns
     -------
     dict of str to ndarray
+        Arrays with a row for each of ``x``; there may be none.
 
     Raises
     ------
@@ -109,30 +111,54 @@ def compute(
     ConfigurationError
         If an output does not exist, or a keyword is unknown.
     """
-    check_keywords("predict", set(regularizers) - set(keywords()), keywords())
-    names = [output_name(n) for n in (net.graph.output_names if wanted is None else wanted)]
-    for name in names:
-        net.graph.shape(name)
-    noise, _ = from_kwargs(net.layers, **regularizers)
+    options = dict(options or {})
+    valid = [*OPTIONS, *keywords()]
+    check_keywords("prediction", set(options) - set(valid), valid)
+    size, rng, mode = (options.pop(key, None) for key in OPTIONS)
     mode = net.mode if mode is None else mode
-    key = ("predict", tuple(names), given, tuple((r.structure(), r.weight) for r in noise))
-    variable = None if given is None else _variable(net, output_name(given))
+    names = None if wanted is None else tuple(output_name(name) for name in wanted)
+    for name in names or ():
+        net.graph.shape(name)
+    found, _ = from_kwargs(net.layers, **options)
+    noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
+    padded, x = _padded(x)
+    arrays, fields = _arrays(net, x, given, where)
+    rows = int(arrays[0].shape[0])
+    parts = list(chunks(rows, BATCH_SIZE if size is None else size))
 
     def make() -> Compiled:
-        replaced = {} if variable is None else {output_name(str(given)): variable}
+        replaced = {} if given is None else {output_name(given): _variable(net, given)}
         return Compiled(net, names, noise, replaced, mode)
 
+    key = ("predict", names, given, tuple((r.structure(), r.weight) for r in noise))
     compiled = net.cached((*key, backends.mode_key(mode)), make)
     if rng is not None:
         compiled.outputs.reseed(_rng.as_seed(rng))
-    arrays, fields = _arrays(net, x, given, where)
-    rows = int(arrays[0].shape[0])
-    parts = []
-    for part in chunks(rows, batch_size or BATCH_SIZE):
+    results = []
+    for part in parts:
         batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-        parts.append(compiled.function(*batch))
-    joined = parts[0] if len(parts) == 1 else [np.concatenate(p) for p in zip(*parts, strict=True)]
-    return dict(zip(names, (np.asarray(a) for a in joined), strict=True))
+        results.append(compiled.function(*batch))
+    joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
+    stop = 0 if padded else None
+    return {
+        name: np.asarray(array)[:stop] for name, array in zip(compiled.wanted, joined, strict=True)
+    }
+
+
+def _padded(x: Any) -> tuple[bool, Any]:
+    """Put one row of zeros into arrays that have no rows; tell whether that was done.
+
+    Not all that a network computes is defined for no rows at all.
+    """
+    several = isinstance(x, (Mapping, list, tuple))
+    arrays = list(x.values() if isinstance(x, Mapping) else x) if several else [x]
+    shapes: list[tuple[int, ...]] = [getattr(array, "shape", ()) for array in arrays]
+    if not shapes or not all(len(shape) > 1 and shape[0] == 0 for shape in shapes):
+        return False, x
+    rows = [np.zeros((1, *shape[1:])) for shape in shapes]
+    if isinstance(x, Mapping):
+        return True, dict(zip(x, rows, strict=True))
+    return True, rows if several else rows[0]
 
 
 def _arrays(net: Structure, x: Any, given: str | None, where: str) -> tuple[list[Any], list[Any]]:
@@ -146,6 +172,7 @@ def _arrays(net: Structure, x: Any, given: str | None, where: str) -> tuple[list
 
 
 def _variable(net: Structure, name: str) -> Any:
+    name = output_name(name)
     shape = net.graph.shape(name)
     with pytensor.config.change_flags(floatX=net.dtype):
         return pytensor.tensor.tensor(name=name, dtype=net.dtype, shape=(None, *shape))
@@ -167,7 +194,7 @@ def middle_output(net: Structure, layer: Any = None) -> str:
         return layer
     if layer is not None:
         return net.graph.layer(layer).output_name
-    hidden = net.layers[1:-1]
+    hidden = [found for found in net.layers[1:-1] if not isinstance(found, Input)]
     if not hidden:
         raise ConfigurationError("the network has no hidden layer to encode to")
     return min(hidden, key=lambda found: found.output_size).output_name

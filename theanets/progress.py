@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from .callbacks import Callback
@@ -19,70 +18,8 @@ if TYPE_CHECKING:
 #: Monitors with a column of their own, where they exist.
 SHOWN = ("loss", "acc")
 
-
-def build(progress: bool | str) -> list[Callback]:
-    """Make the callback that shows progress, if there is to be one.
-
-    Parameters
-    ----------
-    progress : bool or 'auto'
-        ``'auto'`` shows it when standard output is a terminal.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is something else.
-    """
-    if progress not in (True, False, "auto"):
-        raise ConfigurationError(f"progress={progress!r} is not True, False or 'auto'")
-    console = Console()
-    shown = console.is_terminal if progress == "auto" else progress
-    return [Progress(console)] if shown else []
-
-
-class Progress(Callback):
-    """Shows one line for each epoch that was the best, and the current one.
-
-    On a terminal the current line is live; elsewhere a line is printed for
-    each epoch.
-
-    Parameters
-    ----------
-    console : rich.console.Console, optional
-        Where to show it; by default standard output.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = Console() if console is None else console
-        self._live: Live | None = None
-
-    def start(self, run: Run) -> None:
-        """Print the head of the table."""
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
-            self._live.start()
-        else:
-            self.console.print(_line(_head(run)), highlight=False)
-
-    def epoch(self, run: Run) -> None:
-        """Show the epoch."""
-        if self._live is None:
-            self.console.print(_line(_cells(run)), highlight=False)
-        else:
-            self._live.update(_table(run))
-
-    def end(self, run: Run) -> None:
-        """Say why training ended, and what it came to."""
-        if self._live is not None:
-            self._live.stop()
-            self.console.print(_table(run))
-        self.console.print(
-            f"stopped: {_REASONS.get(str(run.history.stop_reason), run.history.stop_reason)}; "
-            f"best epoch {run.best_epoch}, validation loss {run.best_loss:.4g}; "
-            f"{run.updates} updates in {run.seconds:.1f} s",
-            highlight=False,
-        )
-
+_WIDTHS = {"epoch": 5, "learning_rate": 8, "seconds": 7, "best": 4}
+_HEADS = {"learning_rate": "rate", "seconds": "time"}
 
 _REASONS = {
     "patience": "validation no longer improves (patience)",
@@ -93,37 +30,146 @@ _REASONS = {
     "diverged": "the loss diverged (NaN or infinite)",
     "converged": "converged",
     "closed": "the caller closed the run",
+    "data": "there are no more data",
+    "callback": "a callback stopped it",
     "error": "an error was raised",
 }
 
 
-def _cells(run: Run) -> dict[str, str]:
-    cells = {"epoch": f"{run.epoch:d}"}
-    for which, monitors in (("train", run.train), ("valid", run.valid)):
-        cells.update({f"{which} {k}": f"{monitors[k]:.4f}" for k in SHOWN if k in monitors})
-    cells["best"] = "*" if run.best_epoch == run.epoch else f"({run.best_epoch})"
-    cells["rate"] = f"{run.learning_rate:.2g}"
-    cells["time"] = f"{run.seconds:.1f} s"
-    return cells
+def build(progress: bool | str | None) -> list[Callback]:
+    """Make the callback that shows progress, if there is to be one.
+
+    Parameters
+    ----------
+    progress : bool or 'auto'
+        ``'auto'`` shows it when standard output is a terminal or a notebook.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is something else.
+    """
+    if progress is None:
+        progress = "auto"
+    if not isinstance(progress, bool) and progress != "auto":
+        raise ConfigurationError(f"progress={progress!r} is not True, False or 'auto'")
+    console = Console()
+    watched = console.is_terminal or console.is_jupyter
+    return [Progress(console)] if progress is True or (progress and watched) else []
 
 
-def _head(run: Run) -> dict[str, str]:
-    names = _cells(run)
-    # Before the first epoch there are no monitors of training.
-    if not run.train:
-        ahead = {f"train {k}": "" for k in SHOWN if k in run.valid}
-        names = {"epoch": "", **ahead, **names}
-    return {name: name for name in names}
+class Progress(Callback):
+    """Shows a table of the epochs.
+
+    On a terminal it has two lines that change: the best epoch so far and the
+    current one. Elsewhere there is a line for each epoch.
+
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        Where to show it; by default standard output.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = Console() if console is None else console
+        self._live: Live | None = None
+        self._columns: list[str] = []
+        self._lines: dict[str, Text] = {}
+
+    def start(self, run: Run) -> None:
+        """Forget the run before."""
+        self._columns, self._lines = [], {}
+        if self.console.is_terminal and not self.console.is_jupyter:
+            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+            self._live.start()
+
+    def epoch(self, run: Run) -> None:
+        """Show the epoch."""
+        row = run.history.rows[-1]
+        if not self._columns:
+            # Only now is it known what there is to show.
+            self._columns = _columns(row, run.valid)
+            self._print(_line({name: _head(name) for name in self._columns}))
+        is_best = run.best_epoch == row["epoch"]
+        cells = {name: _cell(name, row.get(name)) for name in self._columns}
+        line = _line({**cells, "best": "*" if is_best else ""})
+        if self._live is None:
+            self._print(line)
+            return
+        self._lines["last"] = line
+        if is_best:
+            self._lines["best"] = line
+        shown = Text("\n").join(self._final_lines())
+        shown.no_wrap, shown.overflow = True, "crop"
+        self._live.update(shown)
+
+    def end(self, run: Run) -> None:
+        """Say why training ended, and what it came to."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            for line in self._final_lines():
+                self._print(line)
+        reason = str(run.history.stop_reason)
+        epochs = "1 epoch" if run.epoch == 1 else f"{run.epoch} epochs"
+        updates = "1 update" if run.updates == 1 else f"{run.updates} updates"
+        self._print(
+            Text(
+                f"stopped after {epochs}, {updates}, {_time(run.seconds)}: "
+                f"{_REASONS.get(reason, reason)}"
+            )
+        )
+        if math.isfinite(run.best_loss):
+            where = f"epoch {run.best_epoch}" if run.best_epoch else "the initial parameters"
+            self._print(Text(f"best: {where}, validation loss {_number(run.best_loss)}"))
+
+    def _final_lines(self) -> list[Text]:
+        best, last = self._lines.get("best"), self._lines.get("last")
+        return [line for line in (best if best is not last else None, last) if line is not None]
+
+    def _print(self, line: Text) -> None:
+        # What a terminal cannot show would be an error.
+        encoding = self.console.encoding
+        plain = line.plain.encode(encoding, "replace").decode(encoding)
+        self.console.print(Text(plain), no_wrap=True, overflow="ignore", crop=False)
 
 
-def _line(cells: Mapping[str, str]) -> Text:
-    return Text(" ".join(value.rjust(max(len(name), 7)) for name, value in cells.items()))
+def _columns(row: dict[str, Any], valid: dict[str, float]) -> list[str]:
+    known = {*row, *(f"valid_{name}" for name in valid)}
+    monitors = [f"{which}_{name}" for which in ("train", "valid") for name in SHOWN]
+    shown = [name for name in monitors if name in known]
+    return ["epoch", *shown, "learning_rate", "seconds", "best"]
 
 
-def _table(run: Run) -> Table:
-    table = Table(box=None, pad_edge=False)
-    cells = _cells(run)
-    for name in cells:
-        table.add_column(name, justify="right")
-    table.add_row(*cells.values())
-    return table
+def _head(name: str) -> str:
+    return _HEADS.get(name, name.replace("_", " "))
+
+
+def _line(cells: dict[str, str]) -> Text:
+    widths = (_WIDTHS.get(name, len("train loss")) for name in cells)
+    cut = (cell.rjust(width) for cell, width in zip(cells.values(), widths, strict=True))
+    return Text("  ".join(cut).rstrip())
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name == "epoch":
+        return str(value)
+    if name == "learning_rate":
+        return f"{value:.3g}"
+    return _time(value) if name == "seconds" else _number(value)
+
+
+def _number(value: float) -> str:
+    """Write a number in at most ten characters."""
+    plain = value == 0 or 1e-3 <= abs(value) < 1e4
+    return f"{value:.4f}" if plain else f"{value:.3e}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

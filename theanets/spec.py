@@ -45,7 +45,7 @@ def as_shape(value: Any, spec: object) -> tuple[int | None, ...]:
     Parameters
     ----------
     value : int, tuple or list
-        Any integers of at least 1; None, within a sequence, is any length.
+        Any integers of at least 1; None or -1, within a sequence, is any length.
     spec : object
         What it belongs to, for messages.
 
@@ -63,7 +63,11 @@ def as_shape(value: Any, spec: object) -> tuple[int | None, ...]:
             f"layer {spec!r}: {value!r} is neither a size nor a shape; expected an integer, "
             "or a tuple of integers and None"
         )
-    return tuple(None if v is None else _size(v, spec) for v in value)
+    return tuple(None if v is None or _is_any(v) else _size(v, spec) for v in value)
+
+
+def _is_any(value: object) -> bool:
+    return _is_int(value) and value == -1
 
 
 def _size(value: Any, spec: object) -> int:
@@ -171,7 +175,7 @@ def _parse_sequence(
             either.append(value)
         elif forms(value):
             put("form", value)
-        elif activations(value) or (callable(value) and not isinstance(value, str)):
+        elif activations(value) or (callable(value) and not isinstance(value, (str, type))):
             put("activation", value)
         else:
             raise ConfigurationError(
@@ -211,3 +215,35 @@ def parse_loss(spec: Any, **keywords: Any) -> LossSpec:
             raise ConfigurationError(f"loss {dict(spec)!r} has no 'form' that names the loss")
         return LossSpec(form, options)
     return LossSpec(spec, dict(keywords))
+
+
+def frozen(value: Any) -> Hashable:
+    """Get what tells a value from others, as what can be the key of a dict.
+
+    Mappings, sequences and arrays go by their contents, anything else that
+    can be hashed by itself, and the rest by identity.
+    """
+    if isinstance(value, Mapping):
+        return tuple((k, frozen(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(v) for v in value)
+    if isinstance(value, np.ndarray):
+        return (value.shape, value.dtype.str, value.tobytes())
+    try:
+        hash(value)
+    except TypeError:
+        return _Identity(value)
+    return value
+
+
+class _Identity:
+    """Equal to itself only; holds on to the value, so that its id is not used again."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)

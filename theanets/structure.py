@@ -6,20 +6,22 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from . import activations, spec
+from . import activations, spec, targets
 from . import rng as _rng
 from .backends import resolve_mode
 from .data import Field
 from .errors import ConfigurationError, unknown
 from .graph import Graph, Outputs
-from .layers import Input, Layer
+from .layers import Input, Layer, is_form
 from .losses import Loss
 from .objective import build as build_objective
 from .regularizers import from_kwargs
 from .summary import summarize
+from .targets import Targets
 
 #: Compiled functions that a network keeps; the least recently used goes first.
 CACHE_SIZE = 16
@@ -75,6 +77,8 @@ class Structure:
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
+        if isinstance(dtype, (type, np.dtype)):
+            dtype = np.dtype(dtype).name
         if dtype == "floatX":
             dtype = pytensor.config.floatX
         if dtype not in ("float32", "float64"):
@@ -85,8 +89,9 @@ class Structure:
         self.seed = _rng.as_seed(rng)
         self.graph = Graph(dtype, self.seed)
         self.losses: list[Loss] = []
-        self._targets: dict[str, Any] = {}
-        self._weights: dict[str, Any] = {}
+        self._targets = Targets(
+            lambda loss, name: self._make_target(loss, name), self.graph.shape, dtype
+        )
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
         specs = self._as_specs(layers)
         for i, layer in enumerate(specs):
@@ -96,7 +101,8 @@ class Structure:
 
     @staticmethod
     def _as_specs(layers: Any) -> list[Any]:
-        if isinstance(layers, (str, bytes, Mapping)) or not isinstance(layers, Iterable):
+        wrong = (str, bytes, Mapping, Layer, type)
+        if isinstance(layers, wrong) or not isinstance(layers, Iterable):
             raise ConfigurationError(
                 f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
             )
@@ -118,6 +124,11 @@ class Structure:
     def params(self) -> list[Any]:
         """The trained parameters, as shared variables named ``'layer.param'``."""
         return self.graph.params
+
+    @property
+    def state(self) -> list[Any]:
+        """What training changes but not by gradients, as running means of `batch_norm`."""
+        return self.graph.state
 
     @property
     def num_params(self) -> int:
@@ -163,6 +174,8 @@ class Structure:
             made = layer
             if made.name is None:
                 made.name = self._free_name(first, _output, isinstance(made, Input))
+            if made.name == "out" and not made.bound and made.activation_spec is None:
+                made.activation_spec = self._output_activation(type(made))
         else:
             made = self._make_layer(layer, first, _output, keywords)
         if first and not isinstance(made, Input):
@@ -175,44 +188,45 @@ class Structure:
         self.graph.add(made)
         return made
 
+    def _output_activation(self, form: type[Layer]) -> str | None:
+        return self.DEFAULT_OUTPUT_ACTIVATION if form.default_activation == "relu" else None
+
     def _make_layer(
         self, layer: Any, first: bool, output: bool, keywords: Mapping[str, Any]
     ) -> Layer:
         valid = [*Layer.registry.names(), *activations.Activation.registry.names()]
         parsed = spec.parse_layer(
             dict(keywords) if layer is None else layer,
-            Layer.registry.__contains__,
-            activations.is_name,
+            is_form,
+            activations.is_activation,
             lambda: valid,
         )
         options = dict(parsed.options)
         form, shape = parsed.form, parsed.shape
         if layer is not None and keywords:
-            extra = spec.parse_layer(dict(keywords), Layer.registry.__contains__, bool, list)
+            extra = spec.parse_layer(dict(keywords), is_form, activations.is_activation, list)
             options.update(extra.options)
             form, shape = extra.form or form, extra.shape or shape
         if form is None:
             form = "input" if first else "feedforward"
         kind = Layer.registry[form] if isinstance(form, str) else form
         if not (isinstance(kind, type) and issubclass(kind, Layer)):
-            raise ConfigurationError(f"layer {layer!r}: {kind!r} is not a Layer class")
+            raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
         name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
-        if name == "out" and kind.default_activation == "relu":
-            options.setdefault("activation", self.DEFAULT_OUTPUT_ACTIVATION)
+        if name == "out" and options.get("activation") is None:
+            options["activation"] = self._output_activation(kind)
         return kind(name, shape=shape, **options)
 
     def _free_name(self, first: bool, output: bool, form_is_input: bool) -> str:
         if first:
             return "in"
-        if form_is_input:
-            return f"in{1 + len(self.inputs)}"
-        if output:
+        if output and not form_is_input:
             return "out"
-        taken = {layer.name for layer in self.layers}
-        number = sum(not isinstance(layer, Input) for layer in self.layers) + 1
-        while f"hid{number}" in taken:
+        stem = "in" if form_is_input else "hid"
+        number = sum(isinstance(layer, Input) == form_is_input for layer in self.layers) + 1
+        while f"{stem}{number}" in {layer.name for layer in self.layers}:
             number += 1
-        return f"hid{number}"
+        return f"{stem}{number}"
 
     def find(self, which: str | int | Layer, param: str | int | None = None) -> Any:
         """Find a layer's parameter.
@@ -235,7 +249,7 @@ class Structure:
         """
         if param is None:
             every = {p.name: p for p in self.params}
-            if which not in every:
+            if not isinstance(which, str) or which not in every:
                 raise unknown("parameter", which, every)
             return every[which]
         return self.graph.layer(which).find(param)
@@ -269,49 +283,29 @@ class Structure:
         if not given:
             keywords.setdefault("weighted", self.weighted)
         built = Loss.build(form, **keywords)
-        if self.layers:
-            self._bind(built)
+        # Without a layer that computes, what losses are about is yet to come.
+        if any(not isinstance(layer, Input) for layer in self.layers):
+            self._targets.bind([*self.losses, built], self.inputs)
         self.losses.append(built)
         return built
 
     def set_loss(self, loss: Any = None, **keywords: Any) -> Loss:
         """Replace all losses by one; see `add_loss`."""
-        before, targets, weights = self.losses, dict(self._targets), dict(self._weights)
-        self.losses, self._targets, self._weights = [], {}, {}
+        before, self.losses = self.losses, []
         try:
             return self.add_loss(loss, **keywords)
         except Exception:
-            self.losses, self._targets, self._weights = before, targets, weights
+            self.losses = before
             raise
 
-    def _bind(self, loss: Loss) -> None:
-        """Give a loss its target: one variable for all losses on the same target."""
-        target = loss.target_variable
-        if target is None:
-            key = loss.target_name or "target"
-            if key not in self._targets:
-                self._targets[key] = self._make_target(loss, key)
-            target = self._targets[key]
-        elif not target.name:
-            raise ConfigurationError(f"the target variable of loss {loss.name!r} has no name")
-        key = loss.target_name or ("target" if target in self.inputs else target.name)
-        loss.bind(target, self._weight_variable(key, target) if loss.weighted else None)
-
     def _make_target(self, loss: Loss, key: str) -> Any:
-        shape = self.graph.shape(loss.output_name)
         labels = loss.labels
         if loss.target_name is None and self.TARGET is not None:
             labels = self.TARGET == "labels"
         with pytensor.config.change_flags(floatX=self.dtype):
-            if labels:
-                return pt.tensor(name=key, dtype="int32", shape=(None, *shape[:-1]))
-            return pt.tensor(name=key, dtype=self.dtype, shape=(None, *shape))
-
-    def _weight_variable(self, key: str, target: Any) -> Any:
-        if key not in self._weights:
-            name = "weights" if key == "target" else f"{key}_weights"
-            self._weights[key] = pt.tensor(name=name, dtype=self.dtype, shape=target.type.shape)
-        return self._weights[key]
+            shape = loss.target_shape(self.graph.shape, labels)
+            dtype = "int32" if labels else self.dtype
+            return pt.tensor(name=key, dtype=dtype, shape=(None, *shape))
 
     @property
     def variables(self) -> list[Any]:
@@ -319,60 +313,17 @@ class Structure:
 
         First all inputs, then each target, followed by its weights if it has any.
         """
-        found = list(self.inputs)
-        for loss in self.bound_losses():
-            found.extend(v for v in loss.variables if not any(v is f for f in found))
-        return found
-
-    def bound_losses(self) -> list[Loss]:
-        # Anew each time: an instance may be in the lists of two networks.
-        for loss in self.losses:
-            self._bind(loss)
-        return self.losses
+        return targets.variables(self.inputs, self.bound_losses())
 
     @property
     def fields(self) -> list[Field]:
         """What data must look like, in the order of `variables`."""
-        losses = self.bound_losses()
-        weights = {id(loss._target): loss._weights for loss in losses if loss._weights is not None}
-        found = []
-        for variable in self.variables:
-            shape = variable.type.shape[1:]
-            common: dict[str, Any] = {"dtype": variable.dtype, "shape": shape}
-            by = weights.get(id(variable))
-            if by is not None:
-                common["weighted_by"] = by.name
-            if any(variable is i for i in self.inputs):
-                field = Field(variable.name, "input", impute=by is not None, **common)
-            elif any(variable is loss._weights for loss in losses):
-                target = next(loss._target for loss in losses if loss._weights is variable)
-                field = Field(variable.name, "weights", weighs=target.name, **common)
-            else:
-                field = Field(variable.name, "target", classes=self._classes(variable), **common)
-            found.append(field)
-        taken = [field.name for field in found]
-        for name in taken:
-            if taken.count(name) > 1:
-                raise ConfigurationError(
-                    f"two arrays of the data are called {name!r}: an input layer and a target "
-                    "must have different names"
-                )
-        return found
+        return targets.fields(self.inputs, self.bound_losses(), self.graph.shape)
 
-    def _classes(self, target: Any) -> int | None:
-        if not target.dtype.startswith("int"):
-            return None
-        widths = {
-            loss.output_name: self.graph.shape(loss.output_name)[-1]
-            for loss in self.losses
-            if loss._target is target
-        }
-        if len(set(widths.values())) > 1:
-            raise ConfigurationError(
-                f"the labels {target.name!r} are compared with outputs of different sizes: "
-                + ", ".join(f"{name} has {width}" for name, width in widths.items())
-            )
-        return next(iter(widths.values()))
+    def bound_losses(self) -> list[Loss]:
+        """Get the losses, each with its target: anew, as networks may share an instance."""
+        self._targets.bind(self.losses, self.inputs)
+        return self.losses
 
     # ---- expressions ---------------------------------------------------------------
 
@@ -397,7 +348,8 @@ class Structure:
 
     def build_graph(self, regularizers: Sequence[Any] = ()) -> tuple[Outputs, list[Any]]:
         """Get the outputs, and the updates that go with them, as pairs."""
-        outputs = self.graph.outputs(regularizers=regularizers, seed=self.seed)
+        found, _ = from_kwargs(self.layers, regularizers=regularizers)
+        outputs = self.graph.outputs(regularizers=found, seed=self.seed)
         return outputs, list(outputs.updates.items())
 
     def loss(self, training: bool = False, **regularizers: Any) -> Any:
@@ -430,11 +382,11 @@ class Structure:
 
     def _structure(self) -> Hashable:
         """Get what the compiled functions depend on, besides the call's arguments."""
-        parts = [spec.frozen(layer.to_spec()) for layer in self.layers]
+        parts = [spec.frozen(layer.structure()) for layer in self.layers]
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
-            described = {k: v for k, v in vars(loss).items() if k != "weight"}
-            parts.append((type(loss), spec.frozen(described)))
+            described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
+            parts.append((type(loss), *loss.variables, spec.frozen(described)))
         return tuple(parts)
 
     def cached(self, key: Hashable, make: Any) -> Any:

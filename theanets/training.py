@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from . import callbacks as _callbacks
-from . import checkpoint as _checkpoint
+from . import resume
 from .compiled import Evaluation
 from .data import Dataset
-from .engines import Engine
-from .errors import ConfigurationError, FileError
+from .engines import Engine, Epoch
+from .errors import ConfigurationError, ExhaustedError
 from .history import History
 
 log = logging.getLogger("theanets")
@@ -30,6 +30,8 @@ Monitors = dict[str, float]
 class Limits:
     """When to validate, and when to stop.
 
+    None, or infinity, is no limit.
+
     Attributes
     ----------
     epochs : int, optional
@@ -38,12 +40,14 @@ class Limits:
         Updates of the parameters, exactly.
     max_seconds : float, optional
         Wall-clock time; checked after each update.
-    patience : int
+    patience : int, optional
         How many validations in a row may fail to improve the loss; one more
         ends training.
     min_improvement : float
-        A validation succeeds if the loss falls by more than this fraction of
-        the best so far.
+        A validation succeeds if its loss is less than that of the last one
+        that succeeded, by more than this fraction of its absolute value. (So
+        small improvements add up. The best parameters are those of the lowest
+        loss, whatever this is.)
     validate_every : int
         Epochs between validations. There is always one before the first and
         after the last update.
@@ -52,22 +56,43 @@ class Limits:
     epochs: int | None = None
     max_updates: int | None = None
     max_seconds: float | None = None
-    patience: int = 10
+    patience: int | None = 10
     min_improvement: float = 0.0
     validate_every: int = 1
 
     def __post_init__(self) -> None:
+        if self.min_improvement is None:
+            self.min_improvement = 0.0
+        if self.validate_every is None:
+            self.validate_every = 1
         for name in ("epochs", "max_updates", "max_seconds", "patience", "min_improvement"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if value is not None and not (number and value >= 0):
+            if value is not None and not (_is_number(value) and value >= 0):
                 raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
-        for name in ("epochs", "max_updates", "patience", "validate_every"):
+            if value == math.inf and name != "min_improvement":
+                setattr(self, name, None)
+        for name in ("epochs", "max_updates", "patience"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or value != int(value)):
+            if value is not None and value != int(value):
                 raise ConfigurationError(f"{name}={value!r} is not an integer")
-        if self.validate_every < 1:
-            raise ConfigurationError(f"validate_every={self.validate_every} is not at least 1")
+        whole_number("validate_every", self.validate_every)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Check an argument that has to be an integer of at least 1.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not.
+    """
+    if not (_is_number(value) and 1 <= value < math.inf and value == int(value)):
+        raise ConfigurationError(f"{name}={value!r} is not an integer of at least 1")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 class Run:
@@ -80,11 +105,16 @@ class Run:
     seconds : float
         Time since the start, that of an interrupted run before included.
     train, valid : dict
-        The last monitors; `valid` is empty before the first validation.
+        The last monitors; `train` is empty before the first epoch, `valid`
+        before the first validation.
     best_loss, best_epoch
         Loss of the best validation so far, and when it was.
+    best_values : list of ndarray
+        Values of the parameters then.
     learning_rate : float
         The current one.
+    stop_reason : str or None
+        Why the run ended or is about to end; see `History`.
     history : History
         One row for each epoch.
     network : Any
@@ -104,16 +134,15 @@ class Run:
         evaluation: Evaluation,
         train_data: Dataset,
         valid_data: Dataset | None,
+        whole_data: Dataset | None = None,
         callbacks: Sequence[_callbacks.Callback] = (),
         network: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_every: int = 1,
+        checkpoint_every: int | None = None,
         identity: Any = None,
     ) -> None:
-        if isinstance(checkpoint_every, bool) or checkpoint_every != int(checkpoint_every):
-            raise ConfigurationError(f"checkpoint_every={checkpoint_every!r} is not an integer")
-        if checkpoint_every < 1:
-            raise ConfigurationError(f"checkpoint_every={checkpoint_every} is not at least 1")
+        every = 1 if checkpoint_every is None else checkpoint_every
+        self._checkpoint_every = whole_number("checkpoint_every", every)
         if checkpoint is not None and not engine.resumable:
             raise ConfigurationError("l-bfgs cannot continue from a checkpoint; leave it out")
         self.engine = engine
@@ -127,29 +156,31 @@ class Run:
         self.valid: Monitors = {}
         self.best_loss = math.inf
         self.best_epoch = 0
+        self.best_values = self._values()
         self.batches = train_data.batches
+        self.stop_reason: str | None = None
+        self.identity = identity
+        self.resumed_seconds = 0.0
         self._best_train: Monitors = {}
         self._best_valid: Monitors = {}
-        self._best = self._values()
         self._evaluation = evaluation
-        self._train_data = train_data
         self._valid_data = valid_data
+        self._whole_data = whole_data
         self._callbacks = list(callbacks)
+        self._by_batch = [c for c in self._callbacks if _callbacks.uses_batches(c)]
+        self._started_callbacks: list[_callbacks.Callback] = []
+        self._last_success = math.inf
         self._failures = 0
         self._validated = -1
-        self._reason: str | None = None
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        self._checkpoint_every = checkpoint_every
-        self._identity = identity
-        self._before = 0.0
         self._started = time.perf_counter()
-        self._idle = False
-        self._seen = 0
+        self._in_epoch = False
+        self._finished = False
 
     @property
     def seconds(self) -> float:
         """Time since the start of the run."""
-        return self._before + time.perf_counter() - self._started
+        return self.resumed_seconds + time.perf_counter() - self._started
 
     @property
     def learning_rate(self) -> float:
@@ -157,8 +188,12 @@ class Run:
         return self.engine.rate
 
     def stop(self, reason: str = "callback") -> None:
-        """End the run after the current batch or epoch."""
-        self._reason = self._reason or reason
+        """End the run after the current batch or epoch.
+
+        A run that a callback stopped goes on if it is called again with its
+        checkpoint.
+        """
+        self.stop_reason = self.stop_reason or str(reason)
 
     # ---- the loop ----------------------------------------------------------------
 
@@ -171,67 +206,79 @@ class Run:
         try:
             self._begin()
             while not self._over():
-                self._one_epoch()
-                if self._idle:
-                    continue
-                if self._stopping() or self.epoch % self.limits.validate_every == 0:
-                    self._validate()
-                self._record()
-                for callback in self._callbacks:
-                    callback.epoch(self)
-                self._save_if_due()
-                yield self.train, self.valid
+                if self._one_epoch():
+                    yield self.train, self.valid
         except KeyboardInterrupt:
-            self._reason = "interrupted"
+            self.stop_reason = "interrupted"
         except GeneratorExit:
-            self._reason = "closed"
+            self.stop_reason = "closed"
             raise
         except BaseException:
-            self._reason = "error"
+            self.stop_reason = "error"
             raise
         finally:
-            self._finish()
+            self.finish()
 
     def _begin(self) -> None:
-        resumed = self._checkpoint is not None and self._resume()
-        if not resumed:
+        resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
+        if resumed:
+            log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
+        else:
             self._validate()
             if self._checkpoint is not None:
                 # Now, so that a place that cannot be written to is known at once.
-                self.save(self._checkpoint)
+                resume.save(self, self._checkpoint)
         for callback in self._callbacks:
+            self._started_callbacks.append(callback)
             callback.start(self)
 
-    def _one_epoch(self) -> None:
+    def _one_epoch(self) -> bool:
+        """Train for an epoch; tell whether it had any updates."""
         limits = self.limits
-        watch = None
-        if limits.max_seconds is not None or _callbacks.uses_batches(self._callbacks):
-            watch = self._watch
+        watch = self._watch if self._by_batch or limits.max_seconds is not None else None
         limit = math.inf if limits.max_updates is None else limits.max_updates
-        done = self.engine.epoch(self.epoch, self.updates, limit, watch)
+        self._in_epoch, self._before = True, self.updates
+        try:
+            done = self.engine.epoch(self.epoch, self.updates, limit, watch)
+        except ExhaustedError:
+            if not self.updates:
+                raise
+            self.stop("data")
+            done = Epoch(0, {})
         if done.converged:
             self.stop("converged")
-            if done.updates == 0:
-                self._idle = True
-                return
-        self.updates = self.updates + done.updates if watch is None else self._counted(done.updates)
-        self.epoch += 1
-        self.train = done.monitors
-        if not done.finite:
-            self.stop("diverged")
+        self._count(done)
+        if not done.updates:
+            return False
+        if self._stopping() or self.epoch % limits.validate_every == 0:
+            self._validate()
+        self._record()
+        for callback in self._callbacks:
+            callback.epoch(self)
+        # A callback may have ended the run.
+        if self._over() and self._validate():
+            self._record()
+        if self._checkpoint is not None and (
+            self._over() or self.epoch % self._checkpoint_every == 0
+        ):
+            resume.save(self, self._checkpoint)
+        return True
 
     def _watch(self, updates: int) -> bool:
         self.updates = updates
-        self._seen += 1
-        for callback in self._callbacks:
+        for callback in self._by_batch:
             callback.batch(self)
-        return self._out_of_time() or self._reason is not None
+        return self._out_of_time() or self.stop_reason is not None
 
-    def _counted(self, updates: int) -> int:
-        # `_watch` counts while the epoch runs.
-        missing = updates - self._seen
-        self._seen = 0
-        return self.updates + missing
+    def _count(self, done: Epoch) -> None:
+        """Count what was done in an epoch, or in the part of it that there was."""
+        self._in_epoch = False
+        self.updates = self._before + done.updates
+        if done.updates:
+            self.epoch += 1
+            self.train = done.monitors
+            if not done.finite:
+                self.stop("diverged")
 
     def _out_of_time(self) -> bool:
         limit = self.limits.max_seconds
@@ -242,16 +289,16 @@ class Run:
 
     def _over(self) -> bool:
         limits = self.limits
-        if self._reason is None:
+        if self.stop_reason is None:
             if limits.epochs is not None and self.epoch >= limits.epochs:
-                self._reason = "epochs"
+                self.stop("epochs")
             elif limits.max_updates is not None and self.updates >= limits.max_updates:
-                self._reason = "updates"
-            elif self._failures > limits.patience:
-                self._reason = "patience"
+                self.stop("updates")
+            elif limits.patience is not None and self._failures > limits.patience:
+                self.stop("patience")
             else:
                 self._out_of_time()
-        return self._reason is not None
+        return self.stop_reason is not None
 
     def _stopping(self) -> bool:
         """Tell whether this was the last epoch, as far as that is known now."""
@@ -262,39 +309,42 @@ class Run:
 
     # ---- validation ----------------------------------------------------------------
 
-    def _validate(self) -> None:
-        """Evaluate, and keep the parameters if they are the best so far."""
+    def _validate(self) -> bool:
+        """Validate unless that is done, and keep the parameters if they are the best so far."""
         if self._validated == self.updates:
-            return
+            return False
         valid = self._evaluate(self._valid_data)
         if valid is None:
-            if not self.updates:
-                return
+            if not self.updates or not self.train:
+                return False
             valid = dict(self.train)
         self._validated = self.updates
         self.valid = valid
         loss = valid["loss"]
-        if not math.isfinite(loss):
+        finite = math.isfinite(loss)
+        first = not math.isfinite(self.best_loss)
+        better = finite and (first or loss < self.best_loss)
+        if better or not self._best_valid:
+            self._best_train, self._best_valid = dict(self.train), dict(valid)
+        if not finite:
             if self.updates:
                 self.stop("diverged")
-            return
-        first = not math.isfinite(self.best_loss)
-        better = self.best_loss - loss
-        if first or better > abs(self.best_loss) * self.limits.min_improvement:
+            return True
+        if better:
+            self.best_loss, self.best_epoch = loss, self.epoch
+            self.best_values = self._values()
+        goal = self._last_success
+        if first or goal - loss > abs(goal) * self.limits.min_improvement:
+            self._last_success = loss
             self._failures = 0
         else:
             self._failures += 1
-        if first or better > 0:
-            self.best_loss, self.best_epoch = loss, self.epoch
-            self._best = self._values()
-            self._best_train, self._best_valid = dict(self.train), dict(valid)
         if self.updates:
             self.engine.observe(loss)
+        return True
 
     def _evaluate(self, data: Dataset | None) -> Monitors | None:
-        if data is None or not data.replayable:
-            return None
-        return self._evaluation.run(data.epoch())
+        return None if data is None else self._evaluation.run(data.epoch())
 
     def _values(self) -> list[Any]:
         return [p.get_value(borrow=False) for p in self.params]
@@ -307,136 +357,62 @@ class Run:
             "learning_rate": self.learning_rate,
         }
         fresh = self.valid if self._validated == self.updates else {}
+        # An epoch that is recorded again has been validated in the meantime.
+        del self.history.rows[self.epoch - 1 :]
         self.history.append(facts, self.train, fresh)
 
-    def _finish(self) -> None:
-        """Restore the best parameters, and say why the run ended."""
+    # ---- the end -------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Restore the best parameters, and say why the run ended; once."""
+        if self._finished:
+            return
+        self._finished = True
+        self.stop("closed")
         try:
             self.engine.close()
-            if self._reason in ("closed", "interrupted") and self.updates:
-                self._validate()
+            self._settle()
         finally:
-            for param, value in zip(self.params, self._best, strict=True):
+            for param, value in zip(self.params, self.best_values, strict=True):
                 param.set_value(value, borrow=False)
-            self.history.stop_reason = self._reason
+            self.history.stop_reason = self.stop_reason
             self.history.best_epoch = self.best_epoch
             log.info(
                 "training stopped: %s, after %d epochs and %d updates; best loss %g, epoch %d",
-                self._reason,
+                self.stop_reason,
                 self.epoch,
                 self.updates,
                 self.best_loss,
                 self.best_epoch,
             )
-            if self._reason == "diverged":
+            if self.stop_reason == "diverged":
                 log.warning("the loss became NaN or infinite; the best parameters are restored")
-            for callback in self._callbacks:
+            for callback in self._started_callbacks:
                 callback.end(self)
 
-    def result(self) -> tuple[Monitors, Monitors]:
-        """Get the monitors, on training and validation data, of the restored parameters."""
-        train: Monitors | None = dict(self._best_train)
-        if self._train_data.examples is not None:
-            train = self._evaluate(self._train_data)
-        return train or {}, dict(self._best_valid)
-
-    # ---- checkpoints ---------------------------------------------------------------
-
-    def _save_if_due(self) -> None:
-        if self._checkpoint is None:
+    def _settle(self) -> None:
+        """Validate after the last update, also if that was in the middle of an epoch."""
+        if self._in_epoch:
+            self._count(self.engine.partial)
+        if not self.updates:
             return
-        if self._over() or self.epoch % self._checkpoint_every == 0:
-            self.save(self._checkpoint)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that is needed to continue the run bit for bit."""
-        arrays = {f"param/{p.name}": p.get_value(borrow=True) for p in self.params}
-        for param, value in zip(self.params, self._best, strict=True):
-            arrays[f"best/{param.name}"] = value
-        for name, variable in self.engine.arrays().items():
-            arrays[f"state/{name}"] = np.asarray(variable.get_value(borrow=True))
-        header = {
-            "kind": "checkpoint",
-            "identity": self._identity,
-            "engine": self.engine.state(),
-            "generators": {
-                name: generator.get_value(borrow=True).bit_generator.state
-                for name, generator in self.engine.generators().items()
-            },
-            "counters": {key: getattr(self, key) for key in _COUNTERS},
-            "seconds": self.seconds,
-            "history": self.history.rows,
-            "stop_reason": self._reason,
-        }
-        _checkpoint.write(path, arrays, header)
-
-    def _resume(self) -> bool:
-        """Continue from the checkpoint, if there is one."""
-        path = self._checkpoint
-        assert path is not None
         try:
-            arrays, header = _checkpoint.read(path)
-        except FileNotFoundError:
-            return False
-        self._check(path, header)
-        try:
-            self._restore(arrays, header)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
-        log.info("continuing from %s, epoch %d", path, self.epoch)
-        return True
+            validated = self._validate()
+        except Exception as error:
+            if self.stop_reason != "error":
+                raise
+            log.warning("the last parameters could not be validated: %s", error)
+            validated = False
+        if validated or self.epoch > len(self.history):
+            self._record()
 
-    def _check(self, path: Path, header: Mapping[str, Any]) -> None:
-        if header.get("kind") != "checkpoint":
-            raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
-        was, now = header.get("identity"), _plain(self._identity)
-        for key in now:
-            if not isinstance(was, Mapping) or was.get(key) != now[key]:
-                old = was.get(key) if isinstance(was, Mapping) else was
-                raise FileError(
-                    f"{path}: the checkpoint belongs to another run: {key} was {old!r}, now is "
-                    f"{now[key]!r}; delete the file to start anew"
-                )
+    def result(self) -> tuple[Monitors, Monitors]:
+        """Get the monitors, on training and validation data, of the restored parameters.
 
-    def _restore(self, arrays: _checkpoint.Arrays, header: Mapping[str, Any]) -> None:
-        for param in self.params:
-            param.set_value(arrays[f"param/{param.name}"])
-        self._best = [arrays[f"best/{param.name}"] for param in self.params]
-        for name, variable in self.engine.arrays().items():
-            variable.set_value(arrays[f"state/{name}"])
-        for name, generator in self.engine.generators().items():
-            value = generator.get_value(borrow=False)
-            value.bit_generator.state = header["generators"][name]
-            generator.set_value(value, borrow=True)
-        self.engine.restore(header["engine"])
-        for key, value in header["counters"].items():
-            if key in _COUNTERS:
-                setattr(self, key, value)
-        self.history.rows = list(header["history"])
-        self._before = header["seconds"]
-        # A run that ended by itself stays ended; one that was cut off goes on.
-        if header["stop_reason"] in _FINAL:
-            self._reason = header["stop_reason"]
-
-
-_COUNTERS = (
-    "epoch",
-    "updates",
-    "train",
-    "valid",
-    "best_loss",
-    "best_epoch",
-    "_best_train",
-    "_best_valid",
-    "_failures",
-    "_validated",
-)
-_FINAL = ("diverged", "converged")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
+        Of training data that are not arrays, those of the batches of the best epoch.
+        """
+        train = self._best_train
+        if self._whole_data is not None:
+            same = self._valid_data is self._whole_data and self._best_valid
+            train = self._best_valid if same else self._evaluation.run(self._whole_data.epoch())
+        return dict(train), dict(self._best_valid)

@@ -7,12 +7,87 @@ form           what it does
 `feedforward`  ``g(x @ w + b)``, alias ``ff``
 `classifier`   ``softmax(x @ w + b)``, alias ``softmax``
 `tied`         ``g(x @ w.T + b)`` with another layer's ``w``
+`crf`          a linear chain of labels, for each step of a series
+`concatenate`  inputs side by side on the last axis, alias ``concat``
+`product`      elementwise product of inputs, alias ``prod``
+`add`          elementwise sum of inputs, alias ``sum``
+`flatten`      all axes but that of the batch as one, alias ``flat``
+`reshape`      the same entries in another shape
+`lambda`       any function of the inputs
+`conv1`        convolution of series, `conv1_transposed` its transpose
+`conv2`        convolution of images, `conv2_transposed` its transpose
+`pool1`        pooling of series, `upsample1` repeats each step
+`pool2`        pooling of images, `upsample2` repeats each entry
+`embedding`    a vector for each symbol of an input of the form `symbols`
+`batch_norm`   mean 0 and variance 1 of each unit over a batch
+`layer_norm`   mean 0 and variance 1 of each example over its units
+`dropout`      sets entries to 0 at random, in training
+`noise`        adds normal noise, in training
+`rnn`          ``h_t = g(x_t @ xh + h_(t-1) @ hh + b)``, and its relatives
+               `lstm`, `gru`, `mut1`, `clockwork`, `bcrnn`, `rrnn`, `mrnn`,
+               `scrn`, `cell` and `bidirectional`
+`lengths`      an input with the number of steps of each series
 =============  ==========================================================
 """
 
 from __future__ import annotations
 
-from .base import Inputs, Layer
+from .base import Layer, is_form
+from .convolution import Conv1, Conv1Transposed, Conv2, Conv2Transposed
+from .crf import CRF
+from .embedding import Embedding, Symbols
 from .feedforward import Classifier, Feedforward, Input, Tied
+from .merge import Add, Concatenate, Product
+from .normalization import BatchNorm, Dropout, LayerNorm, Noise
+from .pooling import Pool1, Pool2, Upsample1, Upsample2
+from .recurrent import RNN, Lengths, Recurrent
+from .recurrent_bidirectional import Bidirectional
+from .recurrent_form import CellLayer
+from .recurrent_gated import GRU, LSTM, MUT1
+from .recurrent_modules import BCRNN, MRNN, RRNN, SCRN, Clockwork
+from .shape import Flatten, Lambda, Reshape
+from .signals import Inputs
 
-__all__ = ["Classifier", "Feedforward", "Input", "Inputs", "Layer", "Tied"]
+__all__ = [
+    "BCRNN",
+    "CRF",
+    "GRU",
+    "LSTM",
+    "MRNN",
+    "MUT1",
+    "RNN",
+    "RRNN",
+    "SCRN",
+    "Add",
+    "BatchNorm",
+    "Bidirectional",
+    "CellLayer",
+    "Classifier",
+    "Clockwork",
+    "Concatenate",
+    "Conv1",
+    "Conv1Transposed",
+    "Conv2",
+    "Conv2Transposed",
+    "Dropout",
+    "Embedding",
+    "Feedforward",
+    "Flatten",
+    "Input",
+    "Inputs",
+    "Lambda",
+    "Layer",
+    "LayerNorm",
+    "Lengths",
+    "Noise",
+    "Pool1",
+    "Pool2",
+    "Product",
+    "Recurrent",
+    "Reshape",
+    "Symbols",
+    "Tied",
+    "Upsample1",
+    "Upsample2",
+    "is_form",
+]

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-import pytensor
-
-from .. import activations, init, names
+from .. import activations, names
 from ..errors import ConfigurationError, check_keywords, unknown
 from ..registry import Registry, subclass_names
-from ..rng import as_seed, stream
-
-Shape = tuple[int | None, ...]
-
-
-class Inputs(dict[str, Any]):
-    """The expressions a layer gets, by full output name, in the order of its inputs.
-
-    Attributes
-    ----------
-    training : bool
-        Whether the graph is the one that trains, or the clean one.
-    updates : dict
-        What a layer must add its updates of shared variables to.
-    """
-
-    def __init__(self, values: Mapping[str, Any], training: bool = False) -> None:
-        super().__init__(values)
-        self.training = training
-        self.updates: dict[Any, Any] = {}
-
-    @property
-    def only(self) -> Any:
-        """The expression of a layer's single input."""
-        if len(self) != 1:
-            raise ConfigurationError(f"expected one input, got {', '.join(self)}")
-        return next(iter(self.values()))
+from ..rng import Seed, as_seed, stream
+from ..spec import as_shape
+from .params import DRAWS, Parameters
+from .signals import Inputs, Shape, named_outputs
 
 
-class Layer:
+class Layer(Parameters):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -55,7 +29,19 @@ class Layer:
     - `resolve_outputs`, which gives the shapes of its outputs where they are
       not ``(size,)`` for ``out``;
     - ``options``, a dict of further keywords and their defaults, which become
-      attributes and are saved with a network.
+      attributes and are saved with a network. ::
+
+        class Scaled(theanets.Layer):
+            options = {'factor': 1.0}
+
+            def setup(self):
+                self.add_weights('w')
+
+            def transform(self, inputs):
+                pre = pt.dot(inputs.only, self.find('w'))
+                return self.activation(self.factor * pre)
+
+        net = theanets.Regressor([10, dict(form='scaled', size=20, factor=2), 3])
 
     Parameters
     ----------
@@ -70,11 +56,15 @@ class Layer:
         ``'hid1:out'``). By default the layer before.
     activation : str, Activation or callable, optional
         See `theanets.activations`.
-    rng : int, Generator, RandomState or None, optional
-        Own source of randomness; by default a child of the network's.
+    rng : int, Generator, RandomState, SeedSequence or None, optional
+        Own seed; by default the network's. Layers of different names have
+        different weights even if their seeds are the same.
     mean, std, sparsity, diagonal, radius : float, optional
-        How weights are drawn, see `theanets.init.random_matrix`. With a
-        suffix they are for one parameter: ``std_w``, ``mean_b``.
+        How weights are drawn, see `theanets.init.random_matrix`: by default
+        normally with mean 0 and standard deviation ``sqrt(2 / (inputs +
+        outputs))``, none of them zero. With a suffix they are for one
+        parameter: ``std_w``, ``mean_b``. Biases, which only those with a
+        suffix are for, start at 0.
     **options
         The options of the subclass.
 
@@ -111,39 +101,34 @@ class Layer:
         shape: Shape | int | None = None,
         inputs: Any = None,
         activation: Any = None,
-        rng: Any = None,
+        rng: Seed = None,
         **options: Any,
     ) -> None:
         if size is not None and shape is not None:
             raise ConfigurationError(f"layer {name!r} has both size={size} and shape={shape}")
-        if size is not None:
-            shape = (size,)
-        if isinstance(shape, (int, np.integer)):
-            shape = (int(shape),)
-        for length in shape or ():
-            if length is not None and length < 1:
-                raise ConfigurationError(f"layer {name!r}: size {length} is not positive")
-        if name is not None and (not isinstance(name, str) or not name or set(name) & set(":. ,")):
+        shape = size if shape is None else shape
+        if name is not None and (not isinstance(name, str) or not names.is_word(name)):
             raise ConfigurationError(
-                f"layer name {name!r} is not a word without spaces, commas, ':' and '.'"
+                f"layer name {name!r} is not a word: it may have no spaces, and none of :.,*?[]"
             )
         self.name = name
-        self.shape: Shape | None = None if shape is None else tuple(shape)
+        self.shape: Shape | None = None if shape is None else as_shape(shape, name)
         self.inputs = inputs
         self.activation_spec = activation
         self.seed = None if rng is None else as_seed(rng)
-        self.draws = self._take_draws(options)
         valid = self.valid_options()
+        self.draws = self.take_draws(options, valid)
         check_keywords(f"layer {type(self).__name__}", set(options) - set(valid), self._keywords())
         for key, default in valid.items():
             setattr(self, key, options.get(key, default))
-        self.activation: activations.Activation = activations.build("linear")
+        self._activation: activations.Activation = activations.build("linear")
         self.input_names: list[str] = []
         self.input_shapes: list[Shape] = []
         self.output_shapes: dict[str, Shape] = {}
         self.dtype = "float32"
         self.bound = False
-        self._params: dict[str, Any] = {}
+        self._params, self._state = {}, {}
+        self._activation_params: list[str] = []
 
     @classmethod
     def build(cls, form: str, *args: Any, **kwargs: Any) -> Layer:
@@ -160,13 +145,8 @@ class Layer:
 
     @classmethod
     def _keywords(cls) -> list[str]:
-        common = ["name", "size", "shape", "inputs", "activation", "rng", *_DRAWS]
+        common = ["name", "size", "shape", "inputs", "activation", "rng", *DRAWS]
         return [*common, *cls.valid_options()]
-
-    @staticmethod
-    def _take_draws(options: dict[str, Any]) -> dict[str, float]:
-        taken = [key for key in options if key.partition("_")[0] in _DRAWS]
-        return {key: options.pop(key) for key in taken}
 
     # ---- what a subclass overrides -------------------------------------------
 
@@ -202,21 +182,6 @@ class Layer:
     # ---- names, shapes, parameters -------------------------------------------
 
     @property
-    def full_name(self) -> str:
-        """Name of the layer, for messages."""
-        return self.name or f"<{type(self).__name__.lower()}>"
-
-    @property
-    def params(self) -> list[Any]:
-        """The trained parameters: shared variables named ``'layer.param'``."""
-        return list(self._params.values())
-
-    @property
-    def num_params(self) -> int:
-        """How many numbers the parameters hold."""
-        return sum(p.get_value(borrow=True).size for p in self.params)
-
-    @property
     def input_name(self) -> str:
         """Full name of the single input."""
         self._check_single()
@@ -250,6 +215,15 @@ class Layer:
 
     size = output_size
 
+    @property
+    def pre_size(self) -> int:
+        """Length of the last axis of the pre-activation: twice ``output_size`` for ``'glu'``."""
+        return self._known(self.output_shapes.get("pre", self.output_shape), "output")
+
+    def pre_width(self) -> int:
+        """Get how many entries of the pre-activation make one of the output."""
+        return self._build_activation(self.activation_spec).width
+
     def _known(self, shape: Shape, which: str) -> int:
         if not shape or shape[-1] is None:
             raise ConfigurationError(
@@ -265,87 +239,14 @@ class Layer:
                 f"({', '.join(self.input_names)}), not one"
             )
 
-    def find(self, key: str | int) -> Any:
-        """Find a parameter by name (``'w'``) or position.
-
-        Raises
-        ------
-        UnknownNameError
-            If the layer has no such parameter.
-        """
-        found = list(self._params)
-        if isinstance(key, int) and not -len(found) <= key < len(found):
-            raise unknown(f"parameter of layer {self.full_name!r}", key, found)
-        if isinstance(key, str) and key not in self._params:
-            raise unknown(f"parameter of layer {self.full_name!r}", key, found)
-        return self._params[key] if isinstance(key, str) else self._params[found[key]]
-
-    def add_param(self, name: str, value: Any) -> Any:
-        """Make a parameter from its initial value.
-
-        Parameters
-        ----------
-        name : str
-            Short name; the variable is called ``'layer.name'``.
-        value : array-like
-            Initial value; cast to the network's dtype.
-
-        Returns
-        -------
-        shared variable
-        """
-        value = np.asarray(value, dtype=self.dtype)
-        param = pytensor.shared(value, name=f"{self.name}.{name}", shape=value.shape)
-        self._params[name] = param
-        return param
-
-    def add_weights(
-        self, name: str, nin: int | None = None, nout: int | None = None, **draws: float
-    ) -> Any:
-        """Make a matrix of weights.
-
-        Parameters
-        ----------
-        name : str
-            Short name.
-        nin, nout : int, optional
-            Shape; by default the sizes of the single input and the output.
-        **draws
-            Defaults for ``mean``, ``std``, ``sparsity``, ``diagonal`` and
-            ``radius``, which keywords of the layer override.
-        """
-        nin = self.input_size if nin is None else nin
-        nout = self.output_size if nout is None else nout
-        found = self._draws(name, _DRAWS, draws)
-        return self.add_param(name, init.random_matrix(nin, nout, rng=self.rng, **found))
-
-    def add_bias(self, name: str, size: int | None = None, **draws: float) -> Any:
-        """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
-
-        Keywords of the layer with the parameter's suffix, ``mean_b`` and
-        ``std_b`` for ``b``, override ``draws``; those without a suffix are
-        for weights only.
-        """
-        size = self.output_size if size is None else size
-        found = self._draws(name, (), draws)
-        return self.add_param(name, init.random_vector(size, rng=self.rng, **found))
-
-    def _draws(
-        self, name: str, common: Iterable[str], defaults: dict[str, float]
-    ) -> dict[str, Any]:
-        found = dict(defaults)
-        found.update({key: self.draws[key] for key in common if key in self.draws})
-        suffix = f"_{name}"
-        found.update({k[: -len(suffix)]: v for k, v in self.draws.items() if k.endswith(suffix)})
-        return found
-
     # ---- life in a network ----------------------------------------------------
 
     def bind(self, layers: Mapping[str, Layer], *, dtype: str = "float32", seed: int = 0) -> None:
         """Take the layer's place in a network: resolve inputs, make parameters.
 
         A layer that is bound already keeps its parameters, so that two
-        networks can share it; its inputs must then have the same shapes.
+        networks can share it; its inputs must then have the same names and
+        shapes in both.
 
         Parameters
         ----------
@@ -361,35 +262,67 @@ class Layer:
         ConfigurationError
             If an input does not exist, or shapes do not fit.
         """
-        input_names = self._resolve_inputs(layers)
+        input_names = self.resolve_inputs(layers)
         input_shapes = [self._shape_of(layers, name) for name in input_names]
         if self.bound:
-            if input_shapes != self.input_shapes:
-                raise ConfigurationError(
-                    f"layer {self.full_name!r} is bound to inputs of shape {self.input_shapes} "
-                    f"and cannot be used with {input_shapes}"
-                )
-            self.input_names = input_names
+            self._check_rebind(input_names, input_shapes, dtype)
             return
         self.input_names, self.input_shapes, self.dtype = input_names, input_shapes, dtype
         self.layers = layers
-        if self.seed is None:
-            self.rng = stream(seed, "layer", str(self.name))
-        else:
-            self.rng = np.random.default_rng(self.seed)
+        self.rng = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
+        # Of an earlier attempt that failed.
+        self._params, self._state, self._activation_params = {}, {}, []
         self.output_shapes = self.resolve_outputs()
+        activation = self._build_activation(self.activation_spec)
         self.setup()
-        self.activation = self._build_activation()
-        self.activation.setup(self)
+        self._set_activation(activation)
         unused = {k for k in self.draws if "_" in k and k.partition("_")[2] not in self._params}
         check_keywords(f"layer {self.full_name!r}", unused, [f"std_{p}" for p in self._params])
         self.bound = True
 
-    def _build_activation(self) -> activations.Activation:
-        spec = self.activation_spec
+    def _check_rebind(self, inputs: list[str], shapes: list[Shape], dtype: str) -> None:
+        for what, mine, other in (
+            ("inputs", self.input_names, inputs),
+            ("inputs of shape", self.input_shapes, shapes),
+            ("dtype", self.dtype, dtype),
+        ):
+            if mine != other:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r} belongs to another network, where it has {what} "
+                    f"{mine}; it cannot have {what} {other} here"
+                )
+
+    @property
+    def activation(self) -> activations.Activation:
+        """What the layer does to its pre-activation; may be set, to a name for instance."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, spec: Any) -> None:
+        built = self._build_activation(spec)
+        self.activation_spec = spec
+        if self.bound:
+            self._set_activation(built)
+
+    def _set_activation(self, built: activations.Activation) -> None:
+        for name in self._activation_params:
+            del self._params[name]
+        before = set(self._params)
+        self._activation = built
+        built.setup(self)
+        self._activation_params = [name for name in self._params if name not in before]
+
+    def _build_activation(self, spec: Any) -> activations.Activation:
         return activations.build(self.default_activation if spec is None else spec)
 
-    def _resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
+    def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
+        """Get the full names of the outputs that feed this layer.
+
+        Parameters
+        ----------
+        layers : dict
+            The layers before this one, by name, in order.
+        """
         inputs = self.inputs
         if inputs is None:
             if not layers:
@@ -399,12 +332,28 @@ class Layer:
             inputs = next(reversed(list(layers.values()))).output_name
         if isinstance(inputs, (str, Layer)):
             inputs = [inputs]
-        resolved = [i.output_name if isinstance(i, Layer) else names.output_name(i) for i in inputs]
+        if not isinstance(inputs, Iterable):
+            inputs = [inputs]
+        resolved = [self._input_name(i, layers) for i in inputs]
+        if not resolved:
+            raise ConfigurationError(f"layer {self.full_name!r} has no inputs: inputs={inputs!r}")
         if self.max_inputs is not None and len(resolved) != self.max_inputs:
             raise ConfigurationError(
                 f"layer {self.full_name!r} takes {self.max_inputs} input(s), got {resolved}"
             )
         return resolved
+
+    def _input_name(self, given: Any, layers: Mapping[str, Layer]) -> str:
+        if isinstance(given, Layer):
+            if layers.get(str(given.name)) is not given:
+                raise unknown(f"input of layer {self.full_name!r}", given, layers)
+            return given.output_name
+        if isinstance(given, str):
+            return names.output_name(given)
+        raise ConfigurationError(
+            f"layer {self.full_name!r}: inputs={self.inputs!r}; expected the name of an output, "
+            "a Layer, or a list of these"
+        )
 
     def _shape_of(self, layers: Mapping[str, Layer], name: str) -> Shape:
         layer, output = names.split_output(name)
@@ -415,23 +364,26 @@ class Layer:
 
     def connect(self, inputs: Inputs) -> dict[str, Any]:
         """Get the layer's outputs by full name; updates go to ``inputs.updates``."""
-        result = self.transform(inputs)
-        if isinstance(result, tuple):
-            result, updates = result
-            inputs.updates.update(dict(updates))
-        if not isinstance(result, Mapping):
-            result = {"out": result}
-        named = {f"{self.name}:{key}": value for key, value in result.items()}
-        for key, value in named.items():
-            if not value.name:
-                value.name = key
-        return named
+        return named_outputs(
+            self.transform(inputs), str(self.name), self.output_shapes, self.dtype, inputs.updates
+        )
+
+    @property
+    def workers(self) -> Sequence[Layer]:
+        """The layers that this one consists of."""
+        return ()
 
     @property
     def logits_output(self) -> str | None:
         """The output whose softmax is ``out``, or None."""
-        is_softmax = self.activation.name == "softmax" and "pre" in self.output_shapes
-        return f"{self.name}:pre" if is_softmax else None
+        has_logits = activations.is_softmax(self.activation) and "pre" in self.output_shapes
+        return f"{self.name}:pre" if has_logits else None
+
+    @property
+    def log_odds_output(self) -> str | None:
+        """The output whose logistic function is ``out``, or None."""
+        has_odds = activations.is_logistic(self.activation) and "pre" in self.output_shapes
+        return f"{self.name}:pre" if has_odds else None
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again, with its form."""
@@ -441,9 +393,12 @@ class Layer:
             spec["shape"] = self.shape
         if self.input_names:
             spec["inputs"] = list(self.input_names)
-        spec["activation"] = (
-            self.activation_spec if callable(self.activation_spec) else self.activation.name
-        )
+        if isinstance(self.activation_spec, str):
+            spec["activation"] = self.activation_spec
+        elif self.activation_spec is not None:
+            spec["activation"] = activations.to_spec(activations.build(self.activation_spec))
+        elif self.bound:
+            spec["activation"] = self.activation.name
         for key in self.valid_options():
             value = getattr(self, key)
             spec[key] = value.name if isinstance(value, Layer) else value
@@ -451,9 +406,25 @@ class Layer:
             spec["rng"] = self.seed
         return {**spec, **self.draws}
 
+    def structure(self) -> Any:
+        """Get what shapes the layer's expressions: all of its attributes."""
+        return (type(self), *vars(self).items())
+
+    def log(self) -> str:
+        """Describe the layer in one line."""
+        inputs = ", ".join(self.input_names) or "-"
+        return (
+            f"{self.full_name}: {type(self).__name__.lower()}({inputs}) -> {self.output_shapes}, "
+            f"{self.activation.name}, {self.num_params:,} parameters"
+        )
+
     def __repr__(self) -> str:
         shape = self.output_shapes.get("out", self.shape)
         return f"<{type(self).__name__} {self.full_name!r} {shape}>"
 
 
-_DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
+def is_form(value: object) -> bool:
+    """Tell whether something is a class of layers, or names one."""
+    if isinstance(value, type):
+        return issubclass(value, Layer)
+    return value in Layer.registry

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
+from ..activations import Activation, is_softmax
 from ..errors import ConfigurationError, unknown
-from .base import Inputs, Layer, Shape
+from .base import Layer
+from .signals import Inputs, Shape
 
 
 class Input(Layer, names=("input",)):
@@ -22,6 +26,9 @@ class Input(Layer, names=("input",)):
         Number of axes with the batch axis. A shape shorter than that gets
         axes of unknown length in front: ``size=12, ndim=3`` is
         ``shape=(None, 12)``.
+    sparse : bool, 'csr' or 'csc'
+        Says that data are SciPy sparse matrices. Nothing depends on it: any
+        input takes dense and sparse data, which are made dense batch by batch.
 
     Attributes
     ----------
@@ -29,11 +36,13 @@ class Input(Layer, names=("input",)):
         The symbolic input, named like the layer.
     """
 
-    options: ClassVar[dict[str, Any]] = {"ndim": None}
+    options: ClassVar[dict[str, Any]] = {"ndim": None, "sparse": False}
     ndim: int | None
+    sparse: bool | str
     default_activation = "linear"
 
-    def _resolve_inputs(self, layers: Any) -> list[str]:
+    def resolve_inputs(self, layers: Any) -> list[str]:
+        """Get the inputs that an input has: none."""
         if self.inputs:
             raise ConfigurationError(
                 f"input layer {self.full_name!r} cannot have inputs={self.inputs!r}"
@@ -44,6 +53,15 @@ class Input(Layer, names=("input",)):
         """Get the shape that data must have."""
         if self.shape is None:
             raise ConfigurationError(f"input layer {self.full_name!r} needs a size or a shape")
+        if self.sparse not in (False, True, "csr", "csc"):
+            raise ConfigurationError(
+                f"input layer {self.full_name!r}: sparse={self.sparse!r} is not False, True, "
+                "'csr' or 'csc'"
+            )
+        if self.ndim is not None and not isinstance(self.ndim, Integral):
+            raise ConfigurationError(
+                f"input layer {self.full_name!r}: ndim={self.ndim!r} is not an integer"
+            )
         missing = 0 if self.ndim is None else self.ndim - 1 - len(self.shape)
         if missing < 0:
             raise ConfigurationError(
@@ -65,8 +83,10 @@ class Input(Layer, names=("input",)):
 class Feedforward(Layer, names=("feedforward", "ff")):
     r"""A fully connected layer: ``out = g(x @ w + b)``.
 
-    Several inputs are multiplied by a matrix of their own each and summed.
-    Inputs of more than two axes are mapped along their last one.
+    Several inputs are multiplied by a matrix of their own each and summed;
+    the matrices are drawn as parts of one that maps all inputs together.
+    Inputs of more than one axis per example, a series for instance, are
+    mapped along the last one.
 
     Parameters ``w`` (inputs, units), or ``w_<input>`` for each of several
     inputs, and ``b`` (units). Outputs ``out`` and ``pre``, the
@@ -82,27 +102,43 @@ class Feedforward(Layer, names=("feedforward", "ff")):
                 f"layer {self.full_name!r}: shape {self.shape} is not a size; a feedforward "
                 "layer maps the last axis of its inputs and keeps the others"
             )
-        leading = {shape[:-1] for shape in self.input_shapes}
-        if len({len(axes) for axes in leading}) > 1:
+        axes, size = self._leading_axes(), self.shape[0]
+        return {"out": (*axes, size), "pre": (*axes, size * self.pre_width())}
+
+    def _leading_axes(self) -> Shape:
+        """Get all axes of the inputs but the last, which must agree where they are known."""
+        if any(not shape for shape in self.input_shapes):
             raise ConfigurationError(
-                f"layer {self.full_name!r}: inputs of different ranks: "
-                + ", ".join(
-                    f"{n} {s}" for n, s in zip(self.input_names, self.input_shapes, strict=True)
-                )
+                f"layer {self.full_name!r} needs inputs of at least one axis per example, got "
+                f"{self._described_inputs()}"
             )
-        shape = (*self.input_shapes[0][:-1], self.shape[0])
-        return {"out": shape, "pre": shape}
+        known = [
+            {length for length in axes if length is not None}
+            for axes in zip(*(shape[:-1] for shape in self.input_shapes), strict=False)
+        ]
+        ranks = {len(shape) for shape in self.input_shapes}
+        if len(ranks) > 1 or any(len(lengths) > 1 for lengths in known):
+            raise ConfigurationError(
+                f"layer {self.full_name!r} has inputs whose shapes differ not only along the last "
+                f"axis: {self._described_inputs()}"
+            )
+        return tuple(next(iter(lengths), None) for lengths in known)
+
+    def _described_inputs(self) -> str:
+        pairs = zip(self.input_names, self.input_shapes, strict=True)
+        return ", ".join(f"{name} {shape}" for name, shape in pairs)
 
     def setup(self) -> None:
         """Make ``w`` (or one ``w_<input>`` each) and ``b``."""
+        size = self.pre_size
         if len(self.input_names) == 1:
-            self.add_weights("w")
+            self.add_weights("w", nout=size)
         else:
             nin = sum(self._known(shape, "input") for shape in self.input_shapes)
-            std = (2.0 / (nin + self.output_size)) ** 0.5
+            std = (2.0 / (nin + size)) ** 0.5
             for key, shape in zip(self._weight_names(), self.input_shapes, strict=True):
-                self.add_weights(key, self._known(shape, "input"), std=std)
-        self.add_bias("b")
+                self.add_weights(key, self._known(shape, "input"), size, std=std)
+        self.add_bias("b", size)
 
     def _weight_names(self) -> list[str]:
         if len(self.input_names) == 1:
@@ -129,8 +165,8 @@ class Feedforward(Layer, names=("feedforward", "ff")):
     def transform(self, inputs: Inputs) -> Any:
         """Get ``out`` and ``pre``."""
         terms = [
-            pt.dot(inputs[name], self._params[key])
-            for name, key in zip(self.input_names, self._weight_names(), strict=True)
+            pt.dot(x, self._params[key])
+            for x, key in zip(inputs.ordered, self._weight_names(), strict=True)
         ]
         pre = sum(terms[1:], terms[0]) + self._params["b"]
         return {"out": self.activation(pre), "pre": pre}
@@ -144,13 +180,14 @@ class Classifier(Feedforward, names=("classifier", "softmax")):
 
     default_activation = "softmax"
 
-    def _build_activation(self) -> Any:
-        if self.activation_spec not in (None, "softmax"):
+    def _build_activation(self, spec: Any) -> Activation:
+        built = super()._build_activation(spec)
+        if not is_softmax(built):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: a classifier layer is a softmax; for "
-                f"activation={self.activation_spec!r} use a feedforward layer"
+                f"activation={spec!r} use a feedforward layer"
             )
-        return super()._build_activation()
+        return built
 
 
 class Tied(Layer, names=("tied",)):
@@ -159,9 +196,10 @@ class Tied(Layer, names=("tied",)):
     Parameters
     ----------
     partner : str or Layer, optional
-        The layer whose ``w`` is used. By default the first of the layers
-        before this one, going backwards, that has weights, whose output fits
-        this layer's input and that no tied layer has as its partner.
+        The layer whose ``w`` is used: a feedforward layer with one input. By
+        default the first of them, going backwards from this layer, whose
+        output fits this layer's input and that no tied layer has as its
+        partner.
 
     Notes
     -----
@@ -182,10 +220,10 @@ class Tied(Layer, names=("tied",)):
                 "must be a feedforward layer with one input"
             )
         self.partner = partner
-        if self.input_size != partner.output_size:
+        if self.input_size != partner.pre_size:
             raise ConfigurationError(
                 f"layer {self.full_name!r} has inputs of size {self.input_size}, but its "
-                f"partner {partner.full_name!r} has outputs of size {partner.output_size}"
+                f"partner {partner.full_name!r} has outputs of size {partner.pre_size}"
             )
         if self.shape is not None and self.shape != (partner.input_size,):
             raise ConfigurationError(
@@ -198,20 +236,36 @@ class Tied(Layer, names=("tied",)):
     def _find_partner(self) -> Layer:
         layers = self.layers
         if isinstance(self.partner, Layer):
-            if layers.get(str(self.partner.name)) is not self.partner:
-                raise unknown("partner", self.partner.full_name, layers)
+            if layers.get(self.partner.full_name) is not self.partner:
+                raise unknown(f"partner of layer {self.full_name!r}", self.partner, layers)
             return self.partner
         if self.partner is not None:
-            if self.partner not in layers:
+            if not isinstance(self.partner, str) or self.partner not in layers:
                 raise unknown(f"partner of layer {self.full_name!r}", self.partner, layers)
             return layers[self.partner]
         taken = {id(other.partner) for other in layers.values() if isinstance(other, Tied)}
         for other in reversed(list(layers.values())):
-            if isinstance(other, Feedforward) and id(other) not in taken:
+            fits = (
+                isinstance(other, Feedforward)
+                and len(other.input_names) == 1
+                and other.pre_size == self.input_size
+            )
+            if fits and id(other) not in taken:
                 return other
         raise ConfigurationError(
-            f"layer {self.full_name!r} found no untied feedforward layer to be its partner"
+            f"layer {self.full_name!r} found no untied feedforward layer with one input and "
+            f"{self.input_size} outputs to be its partner"
         )
+
+    def bind(self, layers: Mapping[str, Layer], **kwargs: Any) -> None:
+        """Take the layer's place in a network; see `Layer.bind`."""
+        shared = self.bound
+        super().bind(layers, **kwargs)
+        if shared and layers.get(self.partner.full_name) is not self.partner:
+            raise ConfigurationError(
+                f"layer {self.full_name!r} is tied to {self.partner.full_name!r} of another "
+                "network, which is not in this one"
+            )
 
     def setup(self) -> None:
         """Make ``b``."""

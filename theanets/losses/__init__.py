@@ -1,27 +1,93 @@
 """Losses: what a network minimizes.
 
-=======  ==========================  =======================================
-name     class                       error of one entry
-=======  ==========================  =======================================
-`mse`    `MeanSquaredError`          ``(y - t) ** 2``
-`mae`    `MeanAbsoluteError`         ``|y - t|``
-`xe`     `CrossEntropy`              ``-log p[t]``
-`hinge`  `Hinge`                     ``max(0, margin + max z[k] - z[t])``
-=======  ==========================  =======================================
+Each is registered under a short name, see the table in the guide to losses,
+and under the lower-case name of its class.
 """
 
 from __future__ import annotations
 
 from .base import Loss
-from .classification import Classification, CrossEntropy, Hinge
-from .regression import MeanAbsoluteError, MeanSquaredError, Regression
+from .binary import BinaryCrossEntropy, BinaryCrossEntropyWithLogits, BinaryFocal
+from .classification import (
+    Classification,
+    CrossEntropy,
+    Focal,
+    Hinge,
+    SquaredHinge,
+    SquareLoss,
+    Squentropy,
+)
+from .ctc import ConnectionistTemporalClassification, ctc_beam_decode, ctc_greedy_decode
+from .distribution import KullbackLeiblerDivergence, MaximumMeanDiscrepancy
+from .likelihood import GaussianLogLikelihood, Laplace, MixtureDensity, StudentT
+from .margin import LSoftmax
+from .regression import (
+    Cosine,
+    Gamma,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogError,
+    Poisson,
+    Quantile,
+    Regression,
+    SmoothL1,
+)
+from .structured import (
+    ConditionalRandomField,
+    InfiniteRamp,
+    Perceptron,
+    Ramp,
+    Risk,
+    SoftmaxMargin,
+    SoftRamp,
+    Structured,
+    StructuredHinge,
+)
 
 __all__ = [
+    "BinaryCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
+    "BinaryFocal",
     "Classification",
+    "ConditionalRandomField",
+    "ConnectionistTemporalClassification",
+    "Cosine",
     "CrossEntropy",
+    "Focal",
+    "Gamma",
+    "GaussianLogLikelihood",
     "Hinge",
+    "Huber",
+    "InfiniteRamp",
+    "KullbackLeiblerDivergence",
+    "LSoftmax",
+    "Laplace",
+    "LogCosh",
     "Loss",
+    "MaximumMeanDiscrepancy",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogError",
+    "MixtureDensity",
+    "Perceptron",
+    "Poisson",
+    "Quantile",
+    "Ramp",
     "Regression",
+    "Risk",
+    "SmoothL1",
+    "SoftRamp",
+    "SoftmaxMargin",
+    "SquareLoss",
+    "SquaredHinge",
+    "Squentropy",
+    "Structured",
+    "StructuredHinge",
+    "StudentT",
+    "ctc_beam_decode",
+    "ctc_greedy_decode",
 ]

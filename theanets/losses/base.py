@@ -8,18 +8,29 @@ is the same for all losses and stands here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
 
 from .. import names as _names
-from ..errors import ConfigurationError, check_keywords, unknown
+from ..errors import ConfigurationError, check_keywords, nearest, unknown
+from ..expressions import expression
 from ..registry import Registry, subclass_names
 from ..spec import parse_loss
+from .formulas import one_hot
+from .numeric import Numeric
+from .reduction import Reduced, batch_length
+
+__all__ = ["Function", "Loss", "one_hot"]
+
+Shape = tuple[int | None, ...]
+Limits = dict[str, tuple[float | None, float | None]]
 
 
-class Loss:
+class Loss(Reduced, Numeric):
     r"""Base class of losses.
 
     A subclass is registered under its lower-case class name, so that
@@ -46,6 +57,14 @@ class Loss:
     output_name : str
         The output that is compared with the target; ``'out'`` means
         ``'out:out'``.
+    reduction : {'mean', 'sum', 'batch', 'none'}
+        What becomes of the errors of the entries, e, with weights w:
+
+        - ``'mean'``: their mean, ``sum(w * e) / sum(w)``;
+        - ``'sum'``: their sum, ``sum(w * e)``;
+        - ``'batch'``: the sum over the variables (and steps) of an example,
+          then the mean over examples: ``sum(w * e) / examples``;
+        - ``'none'``: the errors themselves, ``w * e``, for `value` only.
     **options
         The options of the subclass.
 
@@ -56,16 +75,21 @@ class Loss:
 
     Notes
     -----
-    The value is the mean of the errors over all entries, or with weights
-    ``sum(w * error) / sum(w)``. An entry of weight 0 has no influence on the
-    value or its gradient, even where target or output is NaN. If all weights
-    are zero, the value and its gradient are 0.
+    An entry of weight 0 has no influence on the value or its gradient, even
+    where target or output is NaN. If all weights are zero, the value and its
+    gradient are 0. A loss whose error is about a vector, such as a
+    distribution over classes, gives it the mean of its entries' weights.
+
+    Over several batches, the loss is that of all their examples together,
+    for each reduction: the sum grows with the data, and the gradient with the
+    size of a batch.
     """
 
     registry: ClassVar[Registry[type[Loss]]] = Registry("loss")
-    options: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {"reduction": "mean"}
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "batch", "none")
     #: Whether targets are class labels, with one axis less than the output.
-    labels: ClassVar[bool] = False
+    labels: bool = False
 
     def __init_subclass__(
         cls,
@@ -95,6 +119,9 @@ class Loss:
         self.weight = weight
         self.weighted = bool(weighted)
         self.output_name = _names.output_name(output_name)
+        self._functions: dict[Any, Any] = {}
+        self._check_reduction()
+        self.check_options()
         self.target_name = target if isinstance(target, str) else None
         self.target_variable: Any = None
         self._target: Any = None
@@ -102,6 +129,11 @@ class Loss:
         if isinstance(target, (int, np.integer)):
             self.bind(*_free_variables(self, int(target)))
         elif target is not None and not isinstance(target, str):
+            if not isinstance(target, Variable):
+                raise ConfigurationError(
+                    f"loss {self.name!r}: target={target!r} is not a name, a number of "
+                    "dimensions or a symbolic variable"
+                )
             self.target_variable = target
             self.bind(target, _weights_like(target) if weighted else None)
 
@@ -158,98 +190,42 @@ class Loss:
             f"loss {form!r} is a {type(form).__name__}; expected a name, dict, Loss or callable"
         )
 
-    # ---- the formula ---------------------------------------------------------
+    def check_options(self) -> None:
+        """Refuse options that have no meaning; called once they are attributes."""
 
-    def errors(self, target: Any, output: Any) -> Any:
-        """Get the error of each entry.
+    def require(self, valid: bool, key: str, expected: str) -> None:
+        """Refuse the value of an option unless it is valid; say what was expected."""
+        if not valid:
+            raise ConfigurationError(
+                f"loss {self.name!r}: {key}={getattr(self, key)!r} is not {expected}"
+            )
 
-        Parameters
-        ----------
-        target : expression
-            The target.
-        output : expression
-            The output, of the target's shape; for a loss over classes with
-            the classes as a further, last axis.
-
-        Returns
-        -------
-        expression of the target's shape
-        """
-        raise TypeError(
-            f"loss class {type(self).__name__} defines neither errors(self, target, output) "
-            "nor __call__(self, outputs)"
-        )
-
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
-        """Get what the formula works on, in two steps so that masks come between them.
-
-        Returns
-        -------
-        (raw, link)
-            An expression, and the function that turns it, once masked, into
-            the second argument of `errors`. By default the output as it is.
-        """
-        return self.output(outputs), _identity
-
-    def __call__(self, outputs: Mapping[str, Any]) -> Any:
-        """Get the scalar expression for the loss.
-
-        Parameters
-        ----------
-        outputs : mapping
-            Expressions of a network's outputs by full name.
-
-        Returns
-        -------
-        scalar expression
-        """
-        total, count = self.terms(outputs)
-        return total / pt.switch(pt.eq(count, 0), 1, count)
-
-    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Get the sum and the count whose ratio is the loss.
-
-        Sums and counts of several batches can be added up, which gives the
-        exact loss of all their examples together.
-
-        Returns
-        -------
-        (sum, count) : scalar expressions
-            The count is the number of entries, or the sum of their weights.
-        """
-        if type(self).__call__ is not Loss.__call__:
-            count = _batch_length(self.output(outputs))
-            return self(outputs) * count, count
-        self._check_bound()
-        target, weights = self._target, self._weights
-        output, link = self.scores(outputs)
-        if weights is None:
-            errors = self.errors(target, link(output))
-            return errors.sum(), errors.size.astype(errors.dtype)
-        # Masked entries are replaced before the formula as well as after it:
-        # the gradient of a NaN that is masked only afterwards is 0 * NaN.
-        seen = pt.neq(weights, 0)
-        target = pt.switch(seen, target, pt.zeros((), dtype=target.dtype))
-        seen_output = pt.shape_padright(seen, output.ndim - seen.ndim)
-        output = pt.switch(seen_output, output, pt.zeros((), dtype=output.dtype))
-        errors = self.errors(target, link(output))
-        weighted = pt.switch(seen, weights * errors, pt.zeros((), dtype=errors.dtype))
-        return weighted.sum(), weights.sum()
-
-    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        """Get the (weighted) number of labels met and of labels, or None without labels."""
-        target, weights = self._target, self._weights
-        output = self.output(outputs)
-        # A softmax does not change which is the largest.
-        output = getattr(outputs, "logits", {}).get(self.output_name, output)
-        if target is None or target.dtype[:3] != "int" or target.ndim != output.ndim - 1:
-            return None
-        met = pt.eq(pt.argmax(output, axis=-1), target).astype(output.dtype)
-        if weights is None:
-            return met.sum(), met.size.astype(output.dtype)
-        return (weights * met).sum(), weights.sum()
+    def _check_reduction(self) -> None:
+        if self.reduction not in self.reductions:
+            raise ConfigurationError(
+                f"loss {self.name!r}: reduction={self.reduction!r} is not one of "
+                f"{', '.join(map(repr, self.reductions))}"
+                + nearest(str(self.reduction), self.reductions)
+            )
+        if self.reduction != "mean" and type(self).__call__ is not Reduced.__call__:
+            raise ConfigurationError(
+                f"loss {self.name!r} has its own __call__, which returns a scalar; "
+                f"reduction={self.reduction!r} needs errors(self, target, output) instead"
+            )
 
     # ---- its place in a network ------------------------------------------------
+
+    @property
+    def weight(self) -> float:
+        """Strength of the loss in the sum that training minimizes; may be changed at any time."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, value: float) -> None:
+        number = isinstance(value, (Real, np.ndarray)) and not isinstance(value, bool)
+        if not number or np.ndim(value) or not np.isfinite(value):
+            raise ConfigurationError(f"loss {self.name!r}: weight={value!r} is not a finite number")
+        self._weight = float(value)
 
     @property
     def name(self) -> str:
@@ -263,21 +239,52 @@ class Loss:
 
     def output(self, outputs: Mapping[str, Any]) -> Any:
         """Get the output that the loss is about."""
-        if self.output_name not in outputs:
-            raise unknown(f"output of loss {self.name!r}", self.output_name, outputs)
-        return outputs[self.output_name]
+        return self.find(outputs, self.output_name)
+
+    def find(self, outputs: Mapping[str, Any], name: str) -> Any:
+        """Get an output by its full name."""
+        if name not in outputs:
+            raise unknown(f"output of loss {self.name!r}", name, outputs)
+        return outputs[name]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Full names of the outputs that the loss is about; `output_name` is one of them."""
+        return [self.output_name]
+
+    @property
+    def array_names(self) -> list[str]:
+        """Names of the arrays that `value` takes: by default the outputs."""
+        return self.output_names
+
+    def target_shape(self, shape: Callable[[str], Shape], labels: bool) -> Shape:
+        """Get the shape of one example's target; None for an axis of any length.
+
+        Parameters
+        ----------
+        shape : callable
+            Gets the shape of one example of an output by its full name.
+        labels : bool
+            Whether the target is class labels.
+        """
+        found = shape(self.output_name)
+        return found[:-1] if labels else found
 
     def bind(self, target: Any, weights: Any = None) -> None:
-        """Set the symbolic target and weights."""
+        """Set the symbolic target and weights.
+
+        Raises
+        ------
+        ConfigurationError
+            If the target is labels, and the loss is for values only.
+        """
+        if target.dtype.startswith("int") and not self.accepts_labels:
+            raise ConfigurationError(
+                f"loss {self.name!r} compares values, but its target {target.name!r} is class "
+                "labels; give the loss a target of its own: target='name'"
+            )
         self._target = target
         self._weights = weights
-
-    def _check_bound(self) -> None:
-        if self._target is None:
-            raise ConfigurationError(
-                f"loss {self.name!r} has no target yet: add it to a network, or build it "
-                "with target=<number of dimensions>"
-            )
 
     def log(self) -> str:
         """Describe the loss in one line."""
@@ -316,7 +323,7 @@ class Function(Loss, abstract=True):
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""
-        return pt.as_tensor(self.function(target, output))
+        return expression(self.function(target, output), f"loss {self.name!r}")
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the sum and the count whose ratio is the loss."""
@@ -335,20 +342,12 @@ class Function(Loss, abstract=True):
                 f"loss {self.name!r} is weighted, so it has to return an error for each entry "
                 "of the target, not a scalar"
             )
-        count = _batch_length(output)
+        count = batch_length(output)
         return errors * count, count
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the loss again; the form is the function."""
         return {**super().to_spec(), "form": self.function}
-
-
-def _identity(output: Any) -> Any:
-    return output
-
-
-def _batch_length(output: Any) -> Any:
-    return output.shape[0].astype(output.dtype)
 
 
 def _free_variables(loss: Loss, ndim: int) -> tuple[Any, Any]:
@@ -360,18 +359,3 @@ def _free_variables(loss: Loss, ndim: int) -> tuple[Any, Any]:
 def _weights_like(target: Any) -> Any:
     dtype = target.dtype if target.dtype.startswith("float") else "floatX"
     return pt.tensor(name="weights", dtype=dtype, shape=target.type.shape)
-
-
-def one_hot(labels: Any, classes: Any, dtype: str) -> Any:
-    """Get an indicator of each label along a new last axis.
-
-    Parameters
-    ----------
-    labels : integer expression
-        Labels in [0, classes).
-    classes : int or scalar expression
-        Number of classes.
-    dtype : str
-        Type of the result.
-    """
-    return pt.eq(labels[..., None], pt.arange(classes, dtype=labels.dtype)).astype(dtype)

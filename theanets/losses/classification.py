@@ -2,36 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
-from .base import Loss, one_hot
+from ..errors import ConfigurationError
+from .base import Limits, Loss
+from .formulas import const, log_sum_exp, one_hot, pick, safe_log
 
 
-class Classification(Loss, abstract=True):
-    """Base class of losses over classes.
+class Scores(Loss, abstract=True):
+    """Base class of losses on scores of classes, the output's last axis.
 
-    The output's last axis are the classes. Where the layer is a softmax, the
-    formula gets its pre-activation, the logits, else the output itself.
-    Targets are integer labels, with one axis less than the output.
+    Where the layer is a softmax, the formula gets its pre-activation, the
+    logits, else what `link` makes of the output.
+
+    Parameters
+    ----------
+    logits : bool
+        Whether an output that is not a softmax layer's, or a bare array, is
+        logits already.
     """
 
-    labels = True
+    options: ClassVar[dict[str, Any]] = {"logits": False}
+    logits: bool
 
     def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
         """Get the logits, or the output where there are none."""
         logits = getattr(outputs, "logits", {}).get(self.output_name)
         if logits is not None:
-            return logits, lambda z: z
-        return self.output(outputs), self.link
+            return logits, _same
+        output = self.output(outputs)
+        return output, _same if self.logits else self.link
 
     def link(self, output: Any) -> Any:
         """Turn the output of a layer without logits into scores of the classes."""
         return output
+
+
+class Classification(Scores, abstract=True):
+    """Base class of losses over classes.
+
+    Targets are integer labels, with one axis less than the output.
+
+    Parameters
+    ----------
+    logits : bool
+        Whether an output that is not a softmax layer's, or a bare array, is
+        logits already.
+    ignore_index : int, optional
+        A label that does not count: as if its weight was 0.
+    """
+
+    labels = True
+    options: ClassVar[dict[str, Any]] = {"ignore_index": None}
+    ignore_index: int | None
+
+    def valid(self, target: Any) -> Any:
+        """Get which labels are not ignored."""
+        if self.ignore_index is None or not target.dtype.startswith("int"):
+            return None
+        return pt.neq(target, self.ignore_index)
 
 
 class CrossEntropy(Classification, names=("xe",)):
@@ -41,72 +77,346 @@ class CrossEntropy(Classification, names=("xe",)):
     classes), or distributions over the classes, of the output's shape:
     :math:`-\sum_k t_k \log p_k`. Outputs of a softmax layer are taken as
     logits, so that the value is finite and the gradient right however
-    confident the network is. Other outputs are taken as probabilities, up to
-    a common factor; one below the smallest normal number counts as that.
+    confident the network is, and so is any output with ``logits=True``. Other
+    outputs are taken as probabilities, up to a common factor.
 
     The default of a classifier.
+
+    Parameters
+    ----------
+    class_weight : list of float, optional
+        Factor for each class. For labels, the mean is weighted: it is divided
+        by the sum of the labels' factors.
+    label_smoothing : float
+        The share of each target, in [0, 1), that is spread evenly over all
+        classes; 0 by default.
+    temperature : float
+        What logits are divided by, positive; 1 by default. More than 1 makes
+        the distribution flatter.
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Whether an output that is not a softmax layer's, or a bare array, is
+        logits already.
+
+    Notes
+    -----
+    The logarithm of a probability below 1e-30 (float32) or 1e-200 (float64)
+    goes on as a straight line.
+
+    References
+    ----------
+    Szegedy et al. 2016, "Rethinking the Inception architecture for computer
+    vision" (label smoothing); Hinton et al. 2015, "Distilling the knowledge
+    in a neural network" (temperature).
     """
+
+    options: ClassVar[dict[str, Any]] = {
+        "class_weight": None,
+        "label_smoothing": 0.0,
+        "temperature": 1.0,
+    }
+    class_weight: Any
+    label_smoothing: float
+    temperature: float
+
+    def check_options(self) -> None:
+        """Refuse options out of range."""
+        check_factors(self, "class_weight")
+        self.require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)")
+        self.require(0 < self.temperature < math.inf, "temperature", "a positive number")
+
+    def limits(self) -> Limits:
+        """Get the limits of probabilities."""
+        low = None if self.logits else 0
+        return {"target": (0, None), self.output_name: (low, None)}
 
     def link(self, output: Any) -> Any:
         """Get the logarithm of probabilities, whose softmax they are again."""
-        return pt.log(pt.maximum(output, np.finfo(output.dtype).tiny))
+        return safe_log(output)
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get minus the log-probability of each target."""
-        output = log_softmax(output, axis=-1)
+        if self.temperature != 1:
+            output = output / const(self.temperature, output)
+        cost = -log_softmax(output, axis=-1)
+        factors = class_factors(self, "class_weight", output)
+        if factors is not None:
+            cost = cost * factors
         if target.ndim == output.ndim:
-            # The error of an entry, times the number of classes since the mean
-            # is taken over entries and not over examples.
-            return -target * output * output.shape[-1]
-        return -pick(output, target)
+            found = (target * cost).sum(axis=-1)
+        else:
+            found = pick(cost, target)
+        if not self.label_smoothing:
+            return found
+        kept = const(1 - self.label_smoothing, output)
+        return kept * found + const(self.label_smoothing, output) * cost.mean(axis=-1)
+
+    def counts(self, target: Any, output: Any) -> Any:
+        """Get the factor of each label."""
+        factors = class_factors(self, "class_weight", output)
+        return None if factors is None or target.ndim == output.ndim else factors[target]
+
+
+class Focal(Classification):
+    r"""Focal loss, :math:`-\alpha_t (1 - p_t)^\gamma \log p_t`.
+
+    The mean over examples (and steps). Targets and outputs are as for ``xe``.
+    Labels that are predicted well already count less, the more so the
+    greater gamma is. Use it where easy examples outnumber the others by far.
+    ``binary_focal`` is the same for decisions of their own.
+
+    Parameters
+    ----------
+    gamma : float
+        At least 0; 2 by default, 0 gives ``xe``.
+    alpha : list of float, optional
+        Factor for each class. (It does not count in the mean.)
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Whether an output that is not a softmax layer's, or a bare array, is
+        logits already.
+
+    References
+    ----------
+    Lin et al. 2017, "Focal loss for dense object detection".
+    """
+
+    options: ClassVar[dict[str, Any]] = {"gamma": 2.0, "alpha": None}
+    gamma: float
+    alpha: Any
+
+    def check_options(self) -> None:
+        """Refuse options out of range."""
+        self.require(0 <= self.gamma < math.inf, "gamma", "a number of at least 0")
+        check_factors(self, "alpha")
+
+    def limits(self) -> Limits:
+        """Get the limits of probabilities."""
+        return {self.output_name: (None if self.logits else 0, None)}
+
+    def link(self, output: Any) -> Any:
+        """Get the logarithm of probabilities, whose softmax they are again."""
+        return safe_log(output)
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the error of each label."""
+        target = as_labels(target, output)
+        # Differences of scores, and not of their logarithms, keep their digits. Of a
+        # single class there are no others: they have a score that is low, but finite.
+        output = output - disconnected_grad(output.max(axis=-1, keepdims=True))
+        low = const(np.finfo(output.dtype).min / 4, output)
+        others = pt.switch(one_hot(target, output.shape[-1], "bool"), low, output)
+        odds = log_sum_exp(others) - pick(output, target)
+        gamma = const(self.gamma, output)
+        found = pt.exp(-gamma * pt.softplus(-odds)) * pt.softplus(odds)
+        factors = class_factors(self, "alpha", output)
+        return found if factors is None else factors[target] * found
 
 
 class Hinge(Classification, names=("hinge",)):
-    r"""Multi-class hinge, :math:`\max(0, m + \max_{k \ne t} z_k - z_t)`.
+    r"""Hinge, for a margin between the score of the label and the others.
 
-    The mean over examples (and steps). Targets are integer labels in [0,
-    classes). Outputs of a softmax layer are taken as logits, other outputs
-    as they are. Use it for a large margin where probabilities are not
-    needed.
+    With margin m and scores z of the classes, by ``kind``:
+
+    - ``'crammer-singer'``: :math:`\max(0, m + \max_{k \ne t} z_k - z_t)`;
+    - ``'weston-watkins'``: :math:`\sum_{k \ne t} \max(0, m + z_k - z_t)`;
+    - ``'binary'``: :math:`\max(0, m - t z)` with t = ±1, for each output.
+
+    The mean over examples (and steps), for ``'binary'`` over all entries.
+    Targets are integer labels in [0, classes); for ``'binary'`` numbers of the
+    output's shape, 1 for yes and -1 or 0 for no. Outputs of a softmax layer
+    (for ``'binary'`` of a sigmoid layer) are taken as logits, other outputs as
+    they are. Use it for a large margin where probabilities are not needed.
 
     Parameters
     ----------
     margin : float
         The margin m, 1 by default; 0 is the perceptron's loss.
+    kind : {'crammer-singer', 'weston-watkins', 'binary'}
+        Which formula.
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Means nothing here: bare arrays are scores.
 
     References
     ----------
     Crammer & Singer 2001, "On the algorithmic implementation of multiclass
-    kernel-based vector machines".
+    kernel-based vector machines"; Weston & Watkins 1999, "Support vector
+    machines for multi-class pattern recognition".
     """
 
-    options = {"margin": 1.0}  # noqa: RUF012
+    options: ClassVar[dict[str, Any]] = {"margin": 1.0, "kind": "crammer-singer"}
     margin: float
+    kind: str
+    kinds: ClassVar[tuple[str, ...]] = ("crammer-singer", "weston-watkins", "binary")
+
+    def check_options(self) -> None:
+        """Refuse an unknown kind."""
+        self.require(self.kind in self.kinds, "kind", f"one of {', '.join(map(repr, self.kinds))}")
+        self.require(0 <= self.margin < math.inf, "margin", "a number of at least 0")
+        self.labels = self.kind != "binary"
+
+    def limits(self) -> Limits:
+        """Get the limits of binary targets."""
+        return {"target": (-1, 1)} if self.kind == "binary" else {"target": (0, None)}
+
+    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+        """Get the logits, or the output where there are none."""
+        if self.kind == "binary":
+            log_odds = getattr(outputs, "log_odds", {})
+            return log_odds.get(self.output_name, self.output(outputs)), _same
+        return super().scores(outputs)
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get the hinge of each label."""
-        dtype = output.dtype
-        if target.ndim == output.ndim:
-            target = pt.argmax(target, axis=-1)
+        margin = const(self.margin, output)
+        if self.kind == "binary":
+            return self._binary(target, output, margin)
+        target = as_labels(target, output)
         at_label = one_hot(target, output.shape[-1], "bool")
-        low = pt.as_tensor(np.asarray(-np.inf, dtype=dtype))
-        others = pt.switch(at_label, low, output).max(axis=-1)
-        margin = pt.as_tensor(np.asarray(self.margin, dtype=dtype))
-        gap = margin + others - pick(output, target)
-        return pt.switch(gap <= 0, pt.zeros((), dtype=dtype), gap)
+        if self.kind == "weston-watkins":
+            gaps = margin + output - pt.shape_padright(pick(output, target))
+            return pt.switch(at_label, const(0, output), self.bend(gaps)).sum(axis=-1)
+        others = pt.switch(at_label, const(-np.inf, output), output)
+        # The first of several that are greatest: the gradient of max would be that of each.
+        greatest = pick(others, pt.argmax(others, axis=-1))
+        return self.bend(margin + greatest - pick(output, target))
+
+    def _binary(self, target: Any, output: Any, margin: Any) -> Any:
+        labels = target.ndim < output.ndim
+        if labels:
+            target = one_hot(target, output.shape[-1], output.dtype)
+        found = self.bend(margin - pt.switch(target > 0, output, -output))
+        return found.mean(axis=-1) if labels else found
+
+    def bend(self, gap: Any) -> Any:
+        """Get what a gap between the margin and a score costs."""
+        # A NaN has to pass.
+        return pt.switch(gap <= 0, const(0, gap), gap)
 
 
-def pick(values: Any, labels: Any) -> Any:
-    """Get ``values[..., label]`` for each label.
+class SquaredHinge(Hinge, names=("squared_hinge",)):
+    r"""Squared hinge: the terms of ``hinge``, squared.
+
+    - ``'crammer-singer'``: :math:`\max(0, m + \max_{k \ne t} z_k - z_t)^2`;
+    - ``'weston-watkins'``: :math:`\sum_{k \ne t} \max(0, m + z_k - z_t)^2`;
+    - ``'binary'``: :math:`\max(0, m - t z)^2`.
+
+    All else is as for ``hinge``. It has a gradient that goes to 0 at the
+    margin, and punishes large violations more.
+
+    References
+    ----------
+    Tang 2013, "Deep learning using linear support vector machines".
+    """
+
+    def bend(self, gap: Any) -> Any:
+        """Get what a gap between the margin and a score costs."""
+        return pt.sqr(super().bend(gap))
+
+
+class SquareLoss(Classification, names=("square",)):
+    r"""Squared error of the scores, :math:`\frac1K (k (z_t - M)^2 + \sum_{i \ne t} z_i^2)`.
+
+    For K classes; the mean over examples (and steps). Targets are integer
+    labels in [0, classes). Outputs of a softmax layer are taken as logits,
+    other outputs as they are; a linear output layer is what it is meant for.
+    Use it instead of ``xe``, which it often equals, with a ``k`` and ``M`` of
+    more than 1 for many classes (the authors took 15 and 30 for a thousand).
 
     Parameters
     ----------
-    values : expression of shape (..., classes)
-        Scores of the classes.
-    labels : integer expression of shape (...)
-        Labels in [0, classes); an index outside of that is not checked.
+    k : float
+        Factor of the label's term; 1 by default.
+    M : float
+        What the label's score should be; 1 by default.
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Means nothing here: bare arrays are scores.
+
+    References
+    ----------
+    Hui & Belkin 2020, "Evaluation of neural architectures trained with
+    square loss vs cross-entropy in classification tasks".
     """
-    if labels.ndim == 1:
-        return values[pt.arange(labels.shape[0]), labels]
-    flat = values.reshape((-1, values.shape[-1]))
-    return flat[pt.arange(flat.shape[0]), labels.ravel()].reshape(labels.shape)
+
+    options: ClassVar[dict[str, Any]] = {"k": 1.0, "M": 1.0}
+    k: float
+    M: float
+
+    def check_options(self) -> None:
+        """Refuse a factor that is not positive."""
+        self.require(0 < self.k < math.inf, "k", "a positive number")
+        self.require(0 < self.M < math.inf, "M", "a positive number")
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the error of each label."""
+        target = as_labels(target, output)
+        at_label = one_hot(target, output.shape[-1], "bool")
+        of_label = const(self.k, output) * pt.sqr(output - const(self.M, output))
+        return pt.switch(at_label, of_label, pt.sqr(output)).mean(axis=-1)
+
+
+class Squentropy(Classification):
+    r"""Cross-entropy plus the mean square of the other scores.
+
+    :math:`-\log p_t + \frac1{K-1} \sum_{i \ne t} z_i^2` for K classes; the mean
+    over examples (and steps). Targets are integer labels in [0, classes).
+    Outputs of a softmax layer are taken as logits, other outputs as they are.
+    Use it instead of ``xe``; its probabilities tend to be better calibrated.
+
+    Parameters
+    ----------
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Means nothing here: bare arrays are scores.
+
+    References
+    ----------
+    Hui, Belkin & Wright 2023, "Cut your losses with squentropy".
+    """
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the error of each label."""
+        target = as_labels(target, output)
+        classes = output.shape[-1]
+        rest = pt.switch(one_hot(target, classes, "bool"), const(0, output), pt.sqr(output))
+        others = pt.maximum(classes - 1, 1).astype(output.dtype)
+        return rest.sum(axis=-1) / others - pick(log_softmax(output, axis=-1), target)
+
+
+def as_labels(target: Any, output: Any) -> Any:
+    """Get labels from targets that may be one-hot, of the output's shape."""
+    return pt.argmax(target, axis=-1) if target.ndim == output.ndim else target
+
+
+def check_factors(loss: Loss, key: str) -> None:
+    """Refuse factors of classes that are not a list of numbers of at least 0."""
+    value = getattr(loss, key)
+    if value is not None:
+        factors = np.asarray(value, dtype=float)
+        valid = factors.ndim == 1 and bool((np.isfinite(factors) & (factors >= 0)).all())
+        loss.require(valid, key, "a list with a number of at least 0 for each class")
+
+
+def class_factors(loss: Loss, key: str, output: Any) -> Any:
+    """Get an option with a factor for each class as a constant; None if there is none."""
+    value = getattr(loss, key)
+    if value is None:
+        return None
+    factors, classes = const(value, output), output.type.shape[-1]
+    if classes is not None and classes != len(value):
+        raise ConfigurationError(
+            f"loss {loss.name!r}: {key} has {len(value)} numbers, but the output has {classes} "
+            "classes"
+        )
+    return factors
+
+
+def _same(output: Any) -> Any:
+    return output

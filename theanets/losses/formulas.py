@@ -1,4 +1,4 @@
-"""Pieces that formulas of losses are made of; finite, with a finite gradient, wherever they can be."""
+"""Pieces of formulas; finite, with a finite gradient, wherever they can be."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def safe_log(x: Any, floor: float | None = None, log: Any = None) -> Any:
 
 def safe_log1m(x: Any) -> Any:
     """Get ``log(1 - x)`` for ``x`` up to 1; see `safe_log`."""
-    return safe_log(
-        const(1, x) - x, log=lambda above: pt.log1p(-pt.switch(above, x, const(0, x)))
-    )
+    return safe_log(const(1, x) - x, log=lambda above: pt.log1p(-pt.switch(above, x, const(0, x))))
 
 
 def safe_exp(x: Any) -> Any:

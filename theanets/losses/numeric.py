@@ -10,19 +10,105 @@ import numpy as np
 import numpy.typing as npt
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 
 from .. import backends
-from ..errors import ConfigurationError, DataError, unknown
+from ..errors import DataError, unknown
 
 if TYPE_CHECKING:
     from .base import Loss
 
 Array = npt.NDArray[Any]
 
+#: Nothing is compiled, and only what is computed twice is rewritten: the first call is
+#: quick, and what comes out is what the formula says.
+MODE = Mode(linker="py", optimizer="merge")
 
-def evaluate(
-    loss: Loss, output: Any, target: Any, weights: Any, gradient: bool
-) -> Any:
+
+class Numeric:
+    """Numbers of a loss, for arrays; see `theanets.Loss`."""
+
+    _functions: dict[Any, Any]
+
+    @classmethod
+    def valid_options(cls) -> dict[str, Any]:
+        """Get the options with their defaults."""
+        raise NotImplementedError
+
+    def value(self, output: Any, target: Any, weights: Any = None) -> Any:
+        """Compute the loss of arrays.
+
+        Parameters
+        ----------
+        output : array_like, or tuple or dict of these
+            The output, examples along the first axis. Losses on several
+            outputs take them in the order of `output_names`, or by name.
+        target : array_like
+            The target; class labels are integers.
+        weights : array_like, optional
+            Weights of the target's shape, or without some trailing axes, or
+            with length 1 there.
+
+        Returns
+        -------
+        scalar, or ndarray if the reduction is ``'none'``
+            float32 if the outputs are, else float64.
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit, a label is out of range, or a number is NaN,
+            infinite or outside of the loss's domain, unless its weight is 0.
+        """
+        return _evaluate(self, output, target, weights, gradient=False)
+
+    def gradient(self, output: Any, target: Any, weights: Any = None) -> Any:
+        """Compute the gradient of the loss with respect to the output.
+
+        Parameters
+        ----------
+        output, target, weights
+            See `value`.
+
+        Returns
+        -------
+        ndarray of the output's shape, or tuple of these for several outputs
+            If the reduction is ``'none'``, the gradient of the errors' sum.
+
+        Raises
+        ------
+        DataError
+            See `value`.
+        """
+        return _evaluate(self, output, target, weights, gradient=True)
+
+    def label_range(self, classes: int) -> tuple[int, int]:
+        """Get the first valid label, and the one after the last."""
+        return 0, classes
+
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        """Get the least and the greatest valid number for ``'target'`` and for outputs."""
+        return {}
+
+    @property
+    def array_names(self) -> list[str]:
+        """Names of the arrays that `value` takes as the output."""
+        raise NotImplementedError
+
+    def array_shapes(self, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+        """Get the shape of one example of each output from the arrays that `value` takes."""
+        return {name: array.shape[1:] for name, array in arrays.items()}
+
+    def options_key(self) -> Any:
+        """Get what the compiled formula depends on."""
+        found = ((key, getattr(self, key)) for key in self.valid_options())
+        return tuple((key, repr(np.asarray(v).tolist())) for key, v in found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_functions": {}}
+
+
+def _evaluate(loss: Any, output: Any, target: Any, weights: Any, gradient: bool) -> Any:
     """Compute a loss, or its gradient, for arrays.
 
     Parameters
@@ -38,15 +124,16 @@ def evaluate(
     -------
     scalar, ndarray or tuple of ndarrays
     """
-    names = loss.output_names
+    names = loss.array_names
     outputs = _outputs(loss, output, names)
-    target, labels = _target(loss, dict(zip(names, outputs, strict=True)), target)
+    shapes = loss.array_shapes(dict(zip(names, outputs, strict=True)))
+    target, labels = _target(loss, outputs[0], shapes, target)
     seen = np.ones(target.shape, bool)
     if weights is not None:
         weights = _weights(loss, weights, target, outputs[0].dtype)
         seen &= weights != 0
     if labels:
-        seen &= _check_labels(loss, target, outputs[names.index(loss.output_name)].shape[-1])
+        seen &= _check_labels(loss, target, shapes[loss.output_name][-1])
     _check(loss, "target", target, seen)
     for name, array in zip(names, outputs, strict=True):
         _check(loss, name, array, seen)
@@ -65,7 +152,7 @@ def _compile(loss: Loss, names: Sequence[str], arrays: Sequence[Array], gradient
     labels = [*names, "target", "weights"]
     with pytensor.config.change_flags(floatX=dtype):
         variables = [
-            pt.tensor(name=name, dtype=str(array.dtype), shape=(None, *array.shape[1:]))
+            pt.TensorType(str(array.dtype), (None, *array.shape[1:]))(name)
             for name, array in zip(labels, arrays, strict=False)
         ]
         count = len(names)
@@ -81,7 +168,7 @@ def _compile(loss: Loss, names: Sequence[str], arrays: Sequence[Array], gradient
             results = pytensor.grad(total, variables[:count], disconnected_inputs="ignore")
         else:
             results = [result]
-    return backends.function(variables, results, mode="FAST_COMPILE", dtype=dtype)
+    return backends.function(variables, results, mode=MODE, dtype=dtype)
 
 
 def _outputs(loss: Loss, output: Any, names: Sequence[str]) -> list[Array]:
@@ -108,22 +195,24 @@ def _outputs(loss: Loss, output: Any, names: Sequence[str]) -> list[Array]:
                 f"output {name!r} has shape {array.shape} and dtype {array.dtype}; expected "
                 "numbers, of at least one example along the first axis"
             )
-    found = np.result_type(*arrays, np.float32 if arrays[0].dtype.kind == "f" else np.float64)
-    dtype = np.float32 if found == np.float32 else np.float64
+    floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
+    single = floats and np.result_type(*floats, np.float32) == np.float32
+    dtype = np.float32 if single else np.float64
     return [array.astype(dtype, copy=False) for array in arrays]
 
 
-def _target(loss: Loss, outputs: dict[str, Array], target: Any) -> tuple[Array, bool]:
+def _target(
+    loss: Loss, first: Array, shapes: Mapping[str, tuple[int, ...]], target: Any
+) -> tuple[Array, bool]:
     """Get the target, and whether it is class labels."""
     array = np.asarray(target)
-    first = next(iter(outputs.values()))
     expected = []
     for labels in (True, False):
         if labels and not loss.accepts_labels:
             continue
         shape = (
             len(first),
-            *loss.target_shape(lambda name: outputs[name].shape[1:], labels),
+            *loss.target_shape(lambda name: shapes[name], labels),
         )
         fits = array.ndim == len(shape) and all(
             b is None or a == b for a, b in zip(array.shape, shape, strict=True)
@@ -138,8 +227,6 @@ def _target(loss: Loss, outputs: dict[str, Array], target: Any) -> tuple[Array, 
 
 
 def _weights(loss: Loss, weights: Any, target: Array, dtype: Any) -> Array:
-    if "weights" in loss.unsupported:
-        raise ConfigurationError(f"loss {loss.name!r} cannot be weighted")
     array = np.asarray(weights, dtype=dtype)
     full = array.reshape(array.shape + (1,) * (target.ndim - array.ndim))
     try:
@@ -173,6 +260,7 @@ def _check(loss: Loss, name: str, array: Array, seen: Array) -> None:
     """Refuse NaN, inf and values that the formula has no meaning for, where they count."""
     if array.dtype.kind != "f":
         return
+    counts: Array
     if array.shape[: seen.ndim] == seen.shape:
         counts = seen.reshape(seen.shape + (1,) * (array.ndim - seen.ndim))
     elif len(array) == len(seen):

@@ -19,28 +19,28 @@ Pereira 2001, "Conditional random fields".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
-from pytensor.graph.op import Op
 
-Array = npt.NDArray[Any]
+from . import numpy_chain
+from .base import KernelOp, source_key
 
 
-class ChainOp(Op):
-    """Base class: loads the Numba implementation when the first graph is made."""
+class ChainOp(KernelOp):
+    """Base class of the Ops on chains."""
 
     __props__ = ()
+    kernel_name: ClassVar[str]
 
-    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        """Apply to symbolic inputs."""
-        from . import numba_chain  # noqa: F401, PLC0415, takes half a second
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_chain
 
-        return super().__call__(*inputs, **kwargs)
+        key = source_key(numba_chain.__name__, self.kernel_name)
+        return getattr(numba_chain, self.kernel_name), key
 
 
 class ForwardBackward(ChainOp):
@@ -52,6 +52,8 @@ class ForwardBackward(ChainOp):
     K + 1), the expected numbers of transitions. Computes in float64 and
     returns the dtype of ``unary``. All outputs are differentiable once.
     """
+
+    kernel_name = "forward_backward"
 
     def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
         unary, transition, mask = _inputs(unary, transition, mask)
@@ -65,10 +67,10 @@ class ForwardBackward(ChainOp):
         return Apply(self, [unary, transition, mask], outputs)
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
-        for cell, value in zip(storage, forward_backward(*inputs), strict=True):
+        for cell, value in zip(storage, numpy_chain.forward_backward(*inputs), strict=True):
             cell[0] = value
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: Any) -> list[Any]:
         unary, transition, _ = shapes
         return [(unary[0],), unary, (unary[0], *transition)]
 
@@ -86,7 +88,7 @@ class ForwardBackward(ChainOp):
             d_pair.append(g_logz[:, None, None] * pair)
         if g_node is not None or g_pair is not None:
             # The Jacobian is symmetric, so that the pullback is the tangent.
-            found = tangent(
+            found = Tangent()(
                 unary,
                 transition,
                 mask,
@@ -110,6 +112,8 @@ class Tangent(ChainOp):
     Has no gradient.
     """
 
+    kernel_name = "tangent"
+
     def make_node(
         self, unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any
     ) -> Apply:
@@ -123,9 +127,9 @@ class Tangent(ChainOp):
         return Apply(self, [unary, transition, mask, d_unary, d_transition], outputs)
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
-        storage[0][0], storage[1][0] = forward_backward_tangent(*inputs)
+        storage[0][0], storage[1][0] = numpy_chain.forward_backward_tangent(*inputs)
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: Any) -> list[Any]:
         return [shapes[0], (shapes[0][0], *shapes[1])]
 
 
@@ -136,15 +140,17 @@ class Viterbi(ChainOp):
     last label that differs is the smallest. Has no gradient.
     """
 
+    kernel_name = "viterbi"
+
     def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
         unary, transition, mask = _inputs(unary, transition, mask)
         path = pt.tensor(dtype="int32", shape=unary.type.shape[:2])
         return Apply(self, [unary, transition, mask], [path])
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
-        storage[0][0] = viterbi(*inputs)
+        storage[0][0] = numpy_chain.viterbi(*inputs)
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: Any) -> list[Any]:
         return [shapes[0][:2]]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -159,6 +165,8 @@ class PathCounts(ChainOp):
     gradient.
     """
 
+    kernel_name = "path_counts"
+
     def make_node(self, labels: Any, transition: Any, mask: Any) -> Apply:
         labels, transition, mask = map(pt.as_tensor, (labels, transition, mask))
         if labels.ndim != 2 or not labels.dtype.startswith("int"):
@@ -169,9 +177,9 @@ class PathCounts(ChainOp):
         return Apply(self, [labels, transition, mask], [counts])
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
-        storage[0][0] = path_counts(*inputs)
+        storage[0][0] = numpy_chain.path_counts(*inputs)
 
-    def infer_shape(self, fgraph: Any, node: Apply, shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: Any) -> list[Any]:
         return [(shapes[0][0], *shapes[1])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -193,209 +201,35 @@ def _check(transition: Any, mask: Any) -> None:
         raise TypeError(f"mask {mask.type} is not (batch, time) of bool")
 
 
-chain_sums = ForwardBackward()
-tangent = Tangent()
-chain_best = Viterbi()
-chain_counts = PathCounts()
-
-
-# ---- in NumPy --------------------------------------------------------------------
-
-
-def check_shapes(unary: Array, transition: Array, mask: Array) -> None:
-    """Refuse arrays that do not fit each other.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
-    width = unary.shape[2] + 1
-    if transition.shape != (width, width) or mask.shape != unary.shape[:2]:
-        raise ValueError(
-            f"unary scores of shape {unary.shape} need transition scores of shape "
-            f"{(width, width)}, which have {transition.shape}, and a mask of shape "
-            f"{unary.shape[:2]}, which has {mask.shape}"
-        )
-
-
-def forward_backward(unary: Array, transition: Array, mask: Array) -> tuple[Array, ...]:
-    """Compute sums over all label sequences.
-
-    Parameters
-    ----------
-    unary : ndarray of shape (batch, time, K)
-        Scores of labels.
-    transition : ndarray of shape (K + 1, K + 1)
-        Scores of transitions, with the boundary as the last label.
-    mask : ndarray of bool of shape (batch, time)
-        Which steps exist.
-
-    Returns
-    -------
-    (logz, node, pair) : ndarrays
-        Of the shapes (batch), (batch, time, K) and (batch, K + 1, K + 1). Where
-        no sequence is possible, -inf and zeros.
-    """
-    check_shapes(unary, transition, mask)
-    found = chain_sums_of(unary.astype(float), transition.astype(float)[None], mask)
-    return tuple(array.astype(unary.dtype) for array in found)
-
-
-def forward_backward_tangent(
-    unary: Array, transition: Array, mask: Array, d_unary: Array, d_transition: Array
-) -> tuple[Array, Array]:
-    """Compute the derivative of ``node`` and ``pair`` along a direction.
-
-    Parameters
-    ----------
-    unary, transition, mask : ndarray
-        As for `forward_backward`.
-    d_unary : ndarray of shape (batch, time, K)
-        Direction.
-    d_transition : ndarray of shape (batch, K + 1, K + 1)
-        Direction, for each sequence.
-
-    Returns
-    -------
-    (d_node, d_pair) : ndarrays
-
-    Notes
-    -----
-    By a complex step, which has no cancellation: the imaginary part of
-    ``f(x + ihd)`` is ``h f'(x) d`` up to ``h ** 3`` (Squire & Trapp 1998).
-    """
-    check_shapes(unary, transition, mask)
-    sizes = [np.abs(d).max(initial=0.0) for d in (d_unary, d_transition)]
-    step = TINY_STEP / max(*sizes, np.finfo(float).tiny / TINY_STEP)
-    found = chain_sums_of(
-        unary.astype(float) + 1j * (step * d_unary.astype(float)),
-        transition.astype(float) + 1j * (step * d_transition.astype(float)),
-        mask,
-    )
-    node, pair = ((array.imag / step).astype(unary.dtype) for array in found[1:])
-    return node, pair
-
-
-#: Size of a complex step. Its square must vanish beside 1.
-TINY_STEP = 1e-20
-
-
-def chain_sums_of(u: Array, a: Array, mask: Array) -> tuple[Array, Array, Array]:
-    """Do what `forward_backward` does for real or complex scores.
-
-    ``a`` has a first axis of length 1 or batch.
-    """
-    batch, time, k = u.shape
-    inner, start, end = a[:, :k, :k], a[:, k, :k], a[:, :k, k]
-    alphas = np.zeros((time + 1, batch, k), u.dtype)
-    started = np.zeros((time + 1, batch), bool)
-    for t in range(time):
-        step = _logsumexp(alphas[t][:, :, None] + inner, 1)
-        step = np.where(started[t][:, None], step, start) + u[:, t]
-        alphas[t + 1] = np.where(mask[:, t, None], step, alphas[t])
-        started[t + 1] = started[t] | mask[:, t]
-    logz = np.where(started[time], _logsumexp(alphas[time] + end, 1), 0)
-    # Where no sequence is possible, all probabilities are 0.
-    scale = np.where(np.isfinite(logz), logz, 0)
-    node = np.zeros_like(u)
-    pair = np.zeros((batch, k + 1, k + 1), u.dtype)
-    pair[:, :k, k] = _exp_where(started[time][:, None], alphas[time] + end - scale[:, None])
-    beta = np.broadcast_to(end, (batch, k))
-    for t in reversed(range(time)):
-        seen, old = mask[:, t, None], started[t][:, None]
-        node[:, t] = _exp_where(seen, alphas[t + 1] + beta - scale[:, None])
-        pair[:, k, :k] += np.where(old, 0, node[:, t])
-        after = inner + (u[:, t] + beta)[:, None, :]
-        both = alphas[t][:, :, None] + after - scale[:, None, None]
-        pair[:, :k, :k] += _exp_where((seen & old)[:, :, None], both)
-        beta = np.where(seen, _logsumexp(after, 2), beta)
+def chain_sums(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """Get ``logz``, ``node`` and ``pair`` as expressions; see `ForwardBackward`."""
+    logz, node, pair = ForwardBackward()(unary, transition, mask)
     return logz, node, pair
 
 
-def _exp_where(condition: Array, x: Array) -> Array:
-    return np.exp(np.where(condition, x, -np.inf))
+def chain_best(unary: Any, transition: Any, mask: Any) -> Any:
+    """Get the best labels as an expression; see `Viterbi`."""
+    return Viterbi()(unary, transition, mask)
 
 
-def _logsumexp(x: Array, axis: int) -> Array:
-    top = x.real.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(x - top).sum(axis=axis)) + np.squeeze(top, axis))
+def chain_counts(labels: Any, transition: Any, mask: Any) -> Any:
+    """Get the numbers of transitions as an expression; see `PathCounts`."""
+    return PathCounts()(labels, transition, mask)
 
 
-def viterbi(unary: Array, transition: Array, mask: Array) -> Array:
-    """Find the label sequences of the highest score.
-
-    Parameters
-    ----------
-    unary, transition, mask : ndarray
-        As for `forward_backward`.
-
-    Returns
-    -------
-    ndarray of int32 of shape (batch, time)
-        0 at steps that do not exist.
-    """
-    check_shapes(unary, transition, mask)
-    batch, time, k = unary.shape
-    u = unary.astype(float)
-    a = transition.astype(float)
-    rows = np.arange(batch)
-    state = np.zeros((batch, k))
-    back = np.zeros((time, batch, k), int)
-    started = np.zeros((time + 1, batch), bool)
-    for t in range(time):
-        scores = state[:, :, None] + a[:k, :k]
-        back[t] = scores.argmax(axis=1)
-        step = np.where(started[t][:, None], scores.max(axis=1), a[k, :k]) + u[:, t]
-        state = np.where(mask[:, t, None], step, state)
-        started[t + 1] = started[t] | mask[:, t]
-    label = (state + a[:k, k]).argmax(axis=1)
-    path = np.zeros((batch, time), "int32")
-    for t in reversed(range(time)):
-        path[:, t] = np.where(mask[:, t], label, 0)
-        label = np.where(mask[:, t] & started[t], back[t, rows, label], label)
-    return path
-
-
-def path_counts(labels: Array, transition: Array, mask: Array) -> Array:
-    """Count the transitions in label sequences.
+def with_boundary(transition: Any, start: Any, end: Any) -> Any:
+    """Get the matrix of transitions with the boundary as the last label.
 
     Parameters
     ----------
-    labels : ndarray of int of shape (batch, time)
-        Labels in [0, K) where the mask is true.
-    transition : ndarray of shape (K + 1, K + 1)
-        Of which shape and dtype are used.
-    mask : ndarray of bool of shape (batch, time)
-        Which steps exist.
-
-    Returns
-    -------
-    ndarray of shape (batch, K + 1, K + 1)
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, or a label is out of range.
+    transition : expression of shape (K, K)
+        Scores of each label (row) being followed by each (column).
+    start, end : expressions of shape (K)
+        Scores of the first and of the last label; they become the last row
+        and the last column.
     """
-    k = len(transition) - 1
-    if labels.shape != mask.shape or transition.shape != (k + 1, k + 1):
-        raise ValueError(
-            f"labels of shape {labels.shape}, a mask of shape {mask.shape} and transition "
-            f"scores of shape {transition.shape} do not fit"
-        )
-    seen = labels[mask]
-    if seen.size and not 0 <= seen.min() <= seen.max() < k:
-        raise ValueError(f"labels from {seen.min()} to {seen.max()} are not all in [0, {k})")
-    counts = np.zeros((len(labels), k + 1, k + 1), transition.dtype)
-    rows = np.arange(len(labels))
-    last = np.full(len(labels), k)
-    for t in range(labels.shape[1]):
-        at = mask[:, t]
-        counts[rows[at], last[at], labels[at, t]] += 1
-        last[at] = labels[at, t]
-    at = last < k
-    counts[rows[at], last[at], k] += 1
-    return counts
+    k = transition.shape[0]
+    matrix = pt.zeros((k + 1, k + 1), dtype=transition.dtype)
+    matrix = matrix[:k, :k].set(transition)
+    matrix = matrix[k, :k].set(start)
+    return matrix[:k, k].set(end)

@@ -1,14 +1,14 @@
-"""The Ops of `chain` for Numba: the same recursions as loops, sequence by sequence."""
+"""The recursions of `chain` for Numba: loops, sequence by sequence."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
+from pytensor.link.numba.dispatch.basic import numba_njit
 
-from .chain import TINY_STEP, ForwardBackward, PathCounts, Tangent, Viterbi
-from .numba_key import source_key
+#: Size of a complex step. Its square must vanish beside 1.
+TINY_STEP = 1e-20
 
 
 def _njit(function: Any) -> Any:
@@ -90,7 +90,8 @@ def _sums(u: Any, a: Any, steps: Any, logz: Any, node: Any, pair: Any) -> None:
 
 
 @_njit
-def _forward_backward(unary: Any, transition: Any, mask: Any) -> Any:
+def forward_backward(unary: Any, transition: Any, mask: Any) -> Any:
+    """Compute sums over all label sequences; see `chain.ForwardBackward`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
     logz = np.zeros(batch, unary.dtype)
@@ -112,7 +113,8 @@ def _forward_backward(unary: Any, transition: Any, mask: Any) -> Any:
 
 
 @_njit
-def _tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any) -> Any:
+def tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any) -> Any:
+    """Compute a derivative of these, by a complex step; see `chain.Tangent`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
     if d_unary.shape != unary.shape or d_transition.shape != (batch, k + 1, k + 1):
@@ -130,9 +132,7 @@ def _tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition:
         for i in range(k + 1):
             for j in range(k + 1):
                 size = max(size, abs(d_transition[b, i, j]))
-        if size == 0:
-            continue
-        step = TINY_STEP / size
+        step = TINY_STEP / max(size, 1e-287)
         for t in range(time):
             for j in range(k):
                 u[t, j] = complex(unary[b, t, j], step * d_unary[b, t, j])
@@ -148,7 +148,8 @@ def _tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition:
 
 
 @_njit
-def _viterbi(unary: Any, transition: Any, mask: Any) -> Any:
+def viterbi(unary: Any, transition: Any, mask: Any) -> Any:
+    """Find the best labels; see `chain.Viterbi`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
     path = np.zeros((batch, time), np.int32)
@@ -181,7 +182,8 @@ def _viterbi(unary: Any, transition: Any, mask: Any) -> Any:
 
 
 @_njit
-def _path_counts(labels: Any, transition: Any, mask: Any) -> Any:
+def path_counts(labels: Any, transition: Any, mask: Any) -> Any:
+    """Count transitions; see `chain.PathCounts`."""
     k = transition.shape[0] - 1
     if labels.shape != mask.shape or transition.shape != (k + 1, k + 1):
         raise ValueError("shapes of the labels, transition scores and mask do not fit")
@@ -199,15 +201,3 @@ def _path_counts(labels: Any, transition: Any, mask: Any) -> Any:
         if last < k:
             counts[b, last, k] += 1
     return counts
-
-
-for _op, _kernel in (
-    (ForwardBackward, _forward_backward),
-    (Tangent, _tangent),
-    (Viterbi, _viterbi),
-    (PathCounts, _path_counts),
-):
-
-    @register_funcify_and_cache_key(_op)
-    def _funcify(op: Any, node: Any, _kernel: Any = _kernel, **kwargs: Any) -> tuple[Any, str]:
-        return _kernel, source_key(__name__, type(op).__name__)

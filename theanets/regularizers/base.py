@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from .. import names as _names
 from ..errors import ConfigurationError, check_keywords
 from ..layers import Layer
 from ..registry import Registry, subclass_names
+from ..spec import frozen
 
 
 class Regularizer:
@@ -57,14 +59,17 @@ class Regularizer:
         )
         for key, default in self.options.items():
             setattr(self, key, options.get(key, default))
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            try:
-                weight = float(weight)
-            except (TypeError, ValueError):
-                raise ConfigurationError(
-                    f"regularizer {self.name!r}: weight={weight!r} is not a number"
-                ) from None
-        self.weight = weight
+        try:
+            if isinstance(weight, (bool, str)):
+                raise TypeError
+            # A number of NumPy's would bring its dtype into the graph.
+            self.weight = float(weight)
+        except (TypeError, ValueError):
+            raise ConfigurationError(
+                f"regularizer {self.name!r}: weight={weight!r} is not a number"
+            ) from None
+        if pattern is not None and not isinstance(pattern, str):
+            pattern = _names.split_patterns(pattern)
         self.pattern = pattern
         self.check()
 
@@ -113,12 +118,8 @@ class Regularizer:
         """
 
     def structure(self) -> Any:
-        """Get what shapes the graph: all but the weight."""
-        options = tuple((key, getattr(self, key)) for key in self.options)
-        pattern = (
-            self.pattern if isinstance(self.pattern, (str, type(None))) else tuple(self.pattern)
-        )
-        return (type(self), pattern, options)
+        """Get what shapes the graph: all attributes but the weight."""
+        return (type(self), frozen({k: v for k, v in vars(self).items() if k != "weight"}))
 
     def log(self) -> str:
         """Describe the regularizer in one line."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from .. import names as _names
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, check_keywords, deprecated
 from ..layers import Input, Layer
 from .base import Regularizer
 from .noise import BernoulliDropout, GaussianNoise, Noise
@@ -73,24 +74,31 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
     if scale is not None and other is not None:
         raise ConfigurationError("penalty_scale and reg_lambda are the same; give one of them")
     scale = 1.0 if scale is None and other is None else (other if scale is None else scale)
-    if not isinstance(scale, (int, float)) or not 0 <= scale < float("inf"):
+    number = isinstance(scale, Real) and not isinstance(scale, bool)
+    if not number or not 0 <= float(scale) < float("inf"):
         raise ConfigurationError(f"penalty_scale={scale!r} is not a number of at least 0")
     for key, value in kwargs.items():
         if value is None:
             continue
         if key == "regularizers":
             found.extend(_from_regularizers(layers, value))
-            continue
-        if key in _DEPRECATED:
-            warnings.warn(f"{key}= is now {_DEPRECATED[key]}=", DeprecationWarning, stacklevel=3)
-            key = _DEPRECATED[key]
-        found.extend(_from_keyword(layers, key, value))
-    found = [r for r in found if r.weight != 0]
-    outputs = [f"{layer.name}:{o}" for layer in layers for o in layer.output_shapes]
-    for regularizer in found:
-        if isinstance(regularizer, Noise):
-            _names.match_some("output", regularizer.pattern or "*", outputs)
+        else:
+            found.extend(_from_keyword(layers, key, value))
+    found = [_located(layers, r) for r in found if r.weight != 0]
     return found, float(scale)
+
+
+def _located(layers: Sequence[Layer], regularizer: Regularizer) -> Regularizer:
+    """Give a noise its default pattern, and refuse one that matches no output."""
+    if not isinstance(regularizer, Noise):
+        return regularizer
+    outputs = [f"{layer.name}:{o}" for layer in layers for o in layer.output_shapes]
+    if regularizer.pattern is None:
+        # A copy: the same instance may be used with another network.
+        regularizer = copy.copy(regularizer)
+        regularizer.pattern = [*_inputs(layers), *hidden_outputs(layers)]
+    _names.match_some("output", _names.output_patterns(regularizer.pattern), outputs)
+    return regularizer
 
 
 def _from_regularizers(layers: Sequence[Layer], value: Any) -> list[Regularizer]:
@@ -105,7 +113,7 @@ def _from_regularizers(layers: Sequence[Layer], value: Any) -> list[Regularizer]
         if isinstance(item, Regularizer):
             found.append(item)
         elif isinstance(item, Mapping) and "form" in item:
-            options = dict(item)
+            options = dict(_with_weight("regularizers", item))
             found.append(Regularizer.build(options.pop("form"), **options))
         else:
             raise ConfigurationError(
@@ -115,39 +123,47 @@ def _from_regularizers(layers: Sequence[Layer], value: Any) -> list[Regularizer]
 
 
 def _from_keyword(layers: Sequence[Layer], key: str, value: Any) -> list[Regularizer]:
-    where, _, kind = key.rpartition("_")
+    if key in _DEPRECATED:
+        deprecated(f"{key}= is now {_DEPRECATED[key]}=")
+        key = _DEPRECATED[key]
+    where, _, kind = str(key).rpartition("_")
     if kind in _NOISES and where in _PLACES:
         return _noises(_NOISES[kind], key, value, _PLACES[where](layers))
     if key in _NOISES:
-        default = [*_inputs(layers), *hidden_outputs(layers)]
-        return _noises(_NOISES[key], key, value, default)
-    form = Regularizer.registry[key]
+        return _from_value(_NOISES[key], key, value)
+    return _from_value(Regularizer.registry[key], key, value)
+
+
+def _from_value(form: type[Regularizer], key: str, value: Any) -> list[Regularizer]:
     if not isinstance(value, Mapping):
         return [form(value)]
-    if set(value) <= {*_OPTIONS, *form.options}:
-        return [form(**value)]
-    return [form(strength, pattern) for pattern, strength in value.items()]
+    options = {*_OPTIONS, *form.options}
+    if not options & set(value):
+        return [form(strength, pattern) for pattern, strength in value.items()]
+    check_keywords(f"{key}={dict(value)!r}", set(value) - options, options)
+    return [form(**_with_weight(key, value))]
+
+
+def _with_weight(key: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "weight" not in value:
+        raise ConfigurationError(f"{key}: {dict(value)!r} has no 'weight'")
+    return value
 
 
 def _noises(form: type[Noise], key: str, value: Any, default: list[str]) -> list[Regularizer]:
-    if isinstance(value, Mapping) and not set(value) <= set(_OPTIONS):
-        return [form(level, _patterns(pattern)) for pattern, level in value.items()]
-    options = dict(value) if isinstance(value, Mapping) else {"weight": value}
-    pattern = options.get("pattern")
-    chosen = default if pattern is None else _patterns(pattern)
-    made = form(options.get("weight", 0.0), chosen)
-    if made.weight and not chosen:
-        raise ConfigurationError(f"{key}={value!r}: the network has no such layer")
-    return [made]
-
-
-def _patterns(pattern: str | Iterable[str]) -> list[str]:
-    parts = [pattern] if isinstance(pattern, str) else list(pattern)
-    return [_names.output_name(p) for part in parts for p in part.replace(",", " ").split()]
+    found = _from_value(form, key, value)
+    for made in found:
+        if made.pattern is None:
+            if made.weight and not default:
+                raise ConfigurationError(f"{key}={value!r}: the network has no such layer")
+            made.pattern = default
+    return found
 
 
 def _inputs(layers: Sequence[Layer]) -> list[str]:
-    return [layer.output_name for layer in layers if isinstance(layer, Input)]
+    # Symbols and lengths are no quantities.
+    found = [layer for layer in layers if isinstance(layer, Input)]
+    return [layer.output_name for layer in found if layer.variable.dtype.startswith("float")]
 
 
 def _ends(layers: Sequence[Layer]) -> list[str]:

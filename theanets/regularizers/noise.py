@@ -15,7 +15,8 @@ from .base import Regularizer
 class Noise(Regularizer, abstract=True):
     """Base class of noise.
 
-    The clean output stays visible as ``'hid1:out-<suffix>'``.
+    By default on all inputs and hidden outputs. The clean output stays visible
+    as ``'hid1:out-<suffix>'``.
     """
 
     suffix = "prenoise"
@@ -23,8 +24,13 @@ class Noise(Regularizer, abstract=True):
     def modify_graph(self, outputs: Any) -> None:
         """Replace the outputs that match by noisy ones."""
         names = [n for n in outputs if not n.endswith(("-prenoise", "-predrop"))]
-        for name in _names.match(self.pattern or "*", names):
+        for name in _names.match(_names.output_patterns(self.pattern or "*:*"), names):
             clean = outputs[name]
+            if not clean.dtype.startswith("float"):
+                raise ConfigurationError(
+                    f"regularizer {self.name!r}: output {name!r} holds integers, which can have "
+                    "no noise"
+                )
             generator = outputs.generator(f"{self.suffix}:{name}")
             next_state, noisy = self.apply(clean, outputs.level(self), generator)
             outputs.updates[generator] = next_state

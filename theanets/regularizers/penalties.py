@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
+from ..expressions import scalar
 from ..layers import Input, Layer
 from .base import Regularizer
 
@@ -22,8 +24,9 @@ class Penalty(Regularizer, abstract=True):
         See `Regularizer`. Several things that match are averaged.
     norm : {'mean', 'sum'}
         Whether the entries of a thing are averaged, so that the strength does
-        not depend on its size, or summed. With ``'sum'`` the things that
-        match are summed too.
+        not depend on its size, or summed; those of outputs are summed over
+        each example, and averaged over examples. With ``'sum'`` the things
+        that match are summed too.
     lnorm : float, optional
         The power p of :math:`|x|^p`, instead of the penalty's own.
     root : bool
@@ -44,9 +47,10 @@ class Penalty(Regularizer, abstract=True):
             raise ConfigurationError(
                 f"regularizer {self.name!r}: norm={self.norm!r} is not 'mean' or 'sum'"
             )
-        if self.lnorm is not None and not self.lnorm > 0:
+        number = isinstance(self.lnorm, Real) and not isinstance(self.lnorm, bool)
+        if self.lnorm is not None and not (number and 0 < self.lnorm < float("inf")):
             raise ConfigurationError(
-                f"regularizer {self.name!r}: lnorm={self.lnorm!r} is not positive"
+                f"regularizer {self.name!r}: lnorm={self.lnorm!r} is not a positive number"
             )
 
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
@@ -58,12 +62,22 @@ class Penalty(Regularizer, abstract=True):
         p = self.power if self.lnorm is None else self.lnorm
         if p == 1:
             return pt.abs(x)
-        return pt.sqr(x) if p == 2 else pt.abs(x) ** pt.as_tensor(p, dtype=x.dtype)
+        if p == 2:
+            return pt.sqr(x)
+        power = pt.as_tensor(p, dtype=x.dtype)
+        if p > 1:
+            return pt.abs(x) ** power
+        # The derivative is infinite at 0, where that of |x| is taken to be 0.
+        zero = pt.eq(x, 0)
+        return pt.switch(zero, 0, pt.abs(pt.switch(zero, 1, x)) ** power)
+
+    def reduce(self, entries: Any) -> Any:
+        """Get the mean or the sum of the penalties of entries."""
+        return entries.sum() if self.norm == "sum" else entries.mean()
 
     def one(self, x: Any) -> Any:
         """Get the penalty of one parameter or output."""
-        entries = self.entries(x)
-        value = entries.sum() if self.norm == "sum" else entries.mean()
+        value = self.reduce(self.entries(x))
         if self.root:
             p = self.power if self.lnorm is None else self.lnorm
             positive = value > 0
@@ -98,8 +112,7 @@ def matching_outputs(
         if not found:
             raise ConfigurationError("the network has no hidden layer to regularize")
         return [outputs[name] for name in found]
-    patterns = [pattern] if isinstance(pattern, str) else list(pattern)
-    patterns = [_names.output_name(p) for chunk in patterns for p in chunk.split()]
+    patterns = _names.output_patterns(pattern)
     return [outputs[n] for n in _names.match_some("output", patterns, outputs)]
 
 
@@ -122,6 +135,9 @@ class _WeightPenalty(Penalty, abstract=True):
 class _HiddenPenalty(Penalty, abstract=True):
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
         return matching_outputs(self.pattern, layers, outputs, hidden_outputs(layers))
+
+    def reduce(self, entries: Any) -> Any:
+        return super().reduce(entries) / (entries.shape[0] if self.norm == "sum" else 1)
 
 
 class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):
@@ -167,6 +183,8 @@ class FunctionPenalty(Penalty, abstract=True):
     def __init__(
         self, function: Callable[[Any], Any], pattern: str | Sequence[str], weight: float
     ) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"penalty({function!r}): the function is not callable")
         self.function = function
         self.norm, self.lnorm, self.root = "sum", None, False
         super().__init__(weight, pattern)
@@ -176,26 +194,19 @@ class FunctionPenalty(Penalty, abstract=True):
         """Name of the function."""
         return getattr(self.function, "__name__", type(self.function).__name__)
 
-    def structure(self) -> Any:
-        """Get what shapes the graph: all but the weight."""
-        return (self.function, super().structure())
-
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
         """Get the parameters, or else the outputs, that match."""
         params = {p.name: p for layer in layers for p in layer.params}
         every = {**params, **outputs}
-        patterns = [self.pattern] if isinstance(self.pattern, str) else self.pattern
-        return [every[n] for n in _names.match_some("parameter or output", patterns or "*", every)]
+        patterns = [
+            pattern if _names.match([pattern], every) else _names.output_name(pattern)
+            for pattern in _names.split_patterns(self.pattern or "*.w*")
+        ]
+        return [every[n] for n in _names.match_some("parameter or output", patterns, every)]
 
     def one(self, x: Any) -> Any:
         """Get the penalty of one parameter or output."""
-        value = pt.as_tensor(self.function(x))
-        if value.ndim != 0:
-            raise ConfigurationError(
-                f"penalty {self.name!r} returned an expression of {value.ndim} dimensions; "
-                "expected a scalar"
-            )
-        return value
+        return scalar(self.function(x), f"penalty {self.name!r}")
 
 
 def penalty(

@@ -1,0 +1,109 @@
+"""What a step of a small convolutional network costs, and PyTorch's eager step beside it.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/convolution.py
+
+The network: convolution 1 -> 16 of 5 x 5, pool 2, convolution 16 -> 32 of 5 x
+5, pool 2, 10 classes; trained by adam on cross-entropy, in float32. CPU time
+of one thread, the minimum of many repeats. The last column is the time per
+pixel and example, relative to the first row: it should not grow. PyTorch's
+columns need torch.
+"""
+
+import math
+import time
+
+import numpy as np
+
+from theanets import convolution, fitting
+
+#: Examples in a batch, and width and height of the images.
+SHAPES = [(32, 28), (128, 28), (32, 56), (32, 112)]
+
+
+def seconds(function, least=0.05, repeats=25):
+    """Get the least CPU time of one call."""
+    calls = 1
+    while True:
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        if time.process_time() - start >= least:
+            break
+        calls *= 2
+    best = math.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        best = min(best, (time.process_time() - start) / calls)
+    return best
+
+
+def network(width, **kwargs):
+    return convolution.Classifier(
+        [
+            (width, width, 1),
+            dict(form="conv2", size=16, filter_size=5),
+            "pool2",
+            dict(form="conv2", size=32, filter_size=5),
+            "pool2",
+            "flat",
+            10,
+        ],
+        **kwargs,
+    )
+
+
+def ours(batch, width, mode=None):
+    """Get the time of the compiled step."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, width, width, 1)).astype("float32")
+    y = rng.integers(0, 10, batch).astype("int32")
+    net = network(width, mode=mode)
+    run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
+    step = run.engine.step.function
+    step(x, y)
+    return seconds(lambda: step(x, y))
+
+
+def torch_step(batch, width):
+    """Get the time of PyTorch's eager step, or NaN without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return math.nan
+    torch.set_num_threads(1)
+    nn = torch.nn
+    last = ((width - 4) // 2 - 4) // 2
+    net = nn.Sequential(
+        *[nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)],
+        *[nn.Flatten(), nn.Linear(32 * last * last, 10)],
+    )
+    optimizer, loss = torch.optim.Adam(net.parameters()), nn.CrossEntropyLoss()
+    images, labels = torch.randn(batch, 1, width, width), torch.randint(0, 10, (batch,))
+
+    def step():
+        optimizer.zero_grad()
+        loss(net(images), labels).backward()
+        optimizer.step()
+
+    return seconds(step)
+
+
+def main():
+    print(f"{'batch':>5} {'image':>9} {'step':>10} {'torch':>10} {'ratio':>6} {'per pixel':>10}")
+    first = None
+    for batch, width in SHAPES:
+        mine, peer = ours(batch, width), torch_step(batch, width)
+        each = mine / (batch * width**2)
+        first = first or each
+        print(
+            f"{batch:5d} {width:4d}x{width:<4d} {mine * 1e3:7.2f} ms {peer * 1e3:7.2f} ms "
+            f"{mine / peer:6.2f} {each / first:10.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Callbacks: when they run, and what they see."""
+
+import numpy as np
+import pytest
+
+import theanets
+from theanets.errors import ConfigurationError
+
+
+@pytest.fixture(scope="module")
+def net():
+    return theanets.Regressor([2, 3, 1])
+
+
+def data(n=10):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 2)), rng.normal(size=(n, 1))
+
+
+class Diary(theanets.Callback):
+    def __init__(self):
+        self.lines = []
+
+    def write(self, what, run):
+        self.lines.append((what, run.epoch, run.updates))
+
+    def start(self, run):
+        self.write("start", run)
+        assert run.valid["loss"] == run.best_loss
+        assert run.train == {}
+
+    def batch(self, run):
+        self.write("batch", run)
+
+    def epoch(self, run):
+        self.write("epoch", run)
+        assert len(run.history) == run.epoch
+        assert run.history["train_loss"][-1] == run.train["loss"]
+        assert run.history["valid_loss"][-1] == run.valid["loss"]
+        assert run.seconds >= run.history["seconds"][-1] >= 0
+        assert run.learning_rate == 0.01
+
+    def end(self, run):
+        self.write("end", run)
+        assert run.history.stop_reason == run.stop_reason
+
+
+TRAIN = dict(algo="sgd", learning_rate=0.01, batch_size=4)
+
+
+def test_order(net):
+    diary = Diary()
+    net.train(data(), epochs=2, callbacks=diary, **TRAIN)
+    assert diary.lines == [
+        ("start", 0, 0),
+        ("batch", 0, 1),
+        ("batch", 0, 2),
+        ("batch", 0, 3),
+        ("epoch", 1, 3),
+        ("batch", 1, 4),
+        ("batch", 1, 5),
+        ("batch", 1, 6),
+        ("epoch", 2, 6),
+        ("end", 2, 6),
+    ]
+
+
+def test_what_a_run_knows(net):
+    def look(run):
+        assert run.network is net
+        assert run.batches == 3
+        assert run.limits.epochs == 1
+        assert {*run.train} == {"loss", "err", "mse"}
+
+    net.train(data(), epochs=1, callbacks=[look], **TRAIN)
+
+
+def test_several_in_their_order(net):
+    seen = []
+
+    class First(theanets.Callback):
+        def epoch(self, run):
+            seen.append("first")
+
+    second = lambda run: seen.append("second")  # noqa: E731
+    net.train(data(), epochs=2, callbacks=(First(), second), **TRAIN)
+    assert seen == ["first", "second"] * 2
+
+
+@pytest.mark.parametrize("where", ["start", "batch", "epoch"])
+def test_stop(net, where):
+    class Stop(Diary):
+        def write(self, what, run):
+            super().write(what, run)
+            if what == where:
+                run.stop("enough")
+                run.stop("the first reason counts")
+
+    stop = Stop()
+    net.train(data(), epochs=5, callbacks=stop, **TRAIN)
+    assert net.history.stop_reason == "enough"
+    last = {"start": (0, 0), "batch": (1, 1), "epoch": (1, 3)}[where]
+    assert stop.lines[-1] == ("end", *last)
+    assert [line[0] for line in stop.lines].count("epoch") == (where != "start")
+
+
+def test_the_end_sees_the_best_parameters(net):
+    found = {}
+
+    class Look(theanets.Callback):
+        def end(self, run):
+            found["end"] = run.network.evaluate(data())["loss"]
+
+    _, valid = net.train(data(), epochs=9, callbacks=Look(), **{**TRAIN, "learning_rate": 0.5})
+    assert found["end"] == valid["loss"] == min(net.history["valid_loss"])
+
+
+def test_start_that_fails(net):
+    class Fails(Diary):
+        def start(self, run):
+            raise ValueError("not ready")
+
+    before, after = Diary(), Diary()
+    with pytest.raises(ValueError, match="not ready"):
+        net.train(data(), callbacks=[before, Fails(), after], **TRAIN)
+    assert [line[0] for line in before.lines] == ["start", "end"]
+    assert after.lines == []
+    assert net.history.stop_reason == "error"
+
+
+def test_batch_of_an_instance(net):
+    callback, seen = theanets.Callback(), []
+    callback.batch = lambda run: seen.append(run.updates)
+    net.train(data(), epochs=1, callbacks=callback, **TRAIN)
+    assert seen == [1, 2, 3]
+
+
+def test_results_do_not_depend_on_watching(net):
+    found = []
+    for callbacks in (None, Diary()):
+        twin = theanets.Regressor([2, 3, 1])
+        twin.train(data(), epochs=3, callbacks=callbacks, hidden_dropout=0.3, **TRAIN)
+        found.append([twin.history["train_loss"], [p.get_value().tolist() for p in twin.params]])
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12)
+    assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("wrong", [3, "epoch", theanets.Callback, [theanets.Callback], [None]])
+def test_what_is_no_callback(net, wrong):
+    with pytest.raises(ConfigurationError, match="callbacks"):
+        net.train(data(), epochs=1, callbacks=wrong, **TRAIN)

@@ -1,0 +1,373 @@
+"""The base class of losses: reductions, weights, arrays without a network, and networks."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+import theanets
+from theanets.losses import Loss
+
+
+def reduce(errors, weights, reduction):
+    """Twin of the reductions."""
+    w = np.ones_like(errors) if weights is None else np.broadcast_to(weights, errors.shape)
+    if reduction == "none":
+        return w * errors
+    total = (w * errors).sum()
+    return total / {"mean": w.sum(), "sum": 1, "batch": len(errors)}[reduction]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batch", "none"])
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 2)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_reductions(reduction, shape, weighted, rng):
+    y, t = rng.normal(size=(2, *shape))
+    w = rng.random(shape) if weighted else None
+    loss = Loss.build("mse", reduction=reduction)
+    np.testing.assert_allclose(loss.value(y, t, w), reduce((y - t) ** 2, w, reduction), rtol=1e-12)
+    if reduction != "none":
+        slope = {"mean": y.size if w is None else w.sum(), "sum": 1, "batch": len(y)}[reduction]
+        expected = 2 * (y - t) * (1 if w is None else w) / slope
+        np.testing.assert_allclose(loss.gradient(y, t, w), expected, rtol=1e-12)
+
+
+def test_by_hand():
+    y, t, w = [[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [2.0, 1.0]]
+    # Errors 1, 4, 4, 9; weighted 1, 0, 8, 9.
+    values = {r: Loss.build("mse", reduction=r).value(y, t) for r in ("mean", "sum", "batch")}
+    assert values == {"mean": 4.5, "sum": 18, "batch": 9}
+    values = {r: Loss.build("mse", reduction=r).value(y, t, w) for r in ("mean", "sum", "batch")}
+    assert values == {"mean": 4.5, "sum": 18, "batch": 9}
+    w = [[1.0, 0.0], [0.0, 0.0]]
+    values = {r: Loss.build("mse", reduction=r).value(y, t, w) for r in ("mean", "sum", "batch")}
+    assert values == {"mean": 1, "sum": 1, "batch": 0.5}
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batch"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_terms_of_unequal_batches_add_up(reduction, weighted, rng):
+    y, t = rng.normal(size=(2, 7, 3))
+    w = rng.random((7, 3)) if weighted else None
+    with pytensor.config.change_flags(floatX="float64"):
+        loss = Loss.build("mae", target=2, weighted=weighted, reduction=reduction)
+        output = pt.matrix("out")
+        inputs = [output, *loss.variables]
+        terms = pytensor.function(inputs, list(loss.terms({"out:out": output})))
+    arrays = [y, t] + ([w] if weighted else [])
+    parts = [terms(*(a[rows] for a in arrays)) for rows in (slice(0, 4), slice(4, 5), slice(5, 7))]
+    total, count = np.sum(parts, axis=0)
+    expected = Loss.build("mae", reduction=reduction).value(y, t, w)
+    assert total / (count if count else 1) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batch"])
+@pytest.mark.parametrize("batch_size", [2, 5, 100])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluation_is_the_value_of_all_data(reduction, batch_size, weighted, rng):
+    x, y, w = rng.normal(size=(7, 4)), rng.normal(size=(7, 2)), rng.random((7, 2))
+    loss = {"form": "huber", "delta": 0.5, "reduction": reduction}
+    net = theanets.Regressor([4, 3, 2], loss=loss, weighted=weighted, dtype="float64")
+    data = [x, y, w] if weighted else [x, y]
+    found = net.evaluate(data, batch_size=batch_size)
+    expected = net.losses[0].value(net.predict(x), y, w if weighted else None)
+    assert found["loss"] == pytest.approx(expected, rel=1e-12)
+    assert found["huber"] == found["err"] == found["loss"]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "batch"])
+def test_training_follows_the_gradient_of_the_reduction(reduction, rng):
+    x, y = rng.normal(size=(6, 4)), rng.normal(size=(6, 2))
+    loss = {"form": "mse", "reduction": reduction}
+    net = theanets.Regressor([4, 2], loss=loss, dtype="float64")
+    before = net.find("out.b").get_value()
+    slope = net.losses[0].gradient(net.predict(x), y).sum(axis=0)
+    net.train([x, y], algo="sgd", learning_rate=1e-4, momentum=0, max_updates=1, batch_size=6)
+    np.testing.assert_allclose(net.find("out.b").get_value(), before - 1e-4 * slope, rtol=1e-12)
+
+
+def test_no_reduction_cannot_be_trained(rng):
+    net = theanets.Regressor([4, 2], loss={"form": "mse", "reduction": "none"})
+    with pytest.raises(theanets.ConfigurationError, match=r"'mse' has reduction='none'.*'batch'"):
+        net.train([np.zeros((3, 4)), np.zeros((3, 2))])
+
+
+def test_unknown_reduction():
+    with pytest.raises(theanets.ConfigurationError, match=r"reduction='avg' is not one of 'mean'"):
+        Loss.build("mse", reduction="avg")
+    with pytest.raises(theanets.ConfigurationError, match=r"mmd.*reduction='sum'"):
+        Loss.build("mmd", reduction="sum")
+
+
+def test_gradient_of_no_reduction_is_that_of_the_sum(rng):
+    y, t = rng.normal(size=(2, 4, 3))
+    loss = Loss.build("mse", reduction="none")
+    np.testing.assert_allclose(loss.gradient(y, t), 2 * (y - t), rtol=1e-12)
+
+
+# ---- arrays -------------------------------------------------------------------------
+
+
+def test_type_follows_the_arrays():
+    loss = Loss.build("mse")
+    y, t = np.ones((2, 3)), np.zeros((2, 3))
+    for given, found in [("f4", "f4"), ("f8", "f8"), ("f2", "f4"), ("i4", "f8"), ("?", "f8")]:
+        assert loss.value(y.astype(given), t).dtype == np.dtype(found), given
+        assert loss.gradient(y.astype(given), t.astype("i8")).dtype == np.dtype(found), given
+    assert loss.value([[1, 2]], [[0, 0]]) == 2.5
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 3), (1, 3), ()])
+def test_weights_are_spread(shape, rng):
+    y, t, w = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.random(shape)
+    full = np.broadcast_to(w[:, None] if w.ndim == 1 else w, y.shape)
+    expected = (full * np.abs(y - t)).sum() / full.sum()
+    assert Loss.build("mae").value(y, t, w) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("form", "output", "target", "weights", "message"),
+    [
+        ("mse", np.zeros((2, 3)), np.zeros((2, 2)), None, r"shape \(2, 2\).*of shape \(2, 3\)"),
+        ("mse", np.zeros((2, 3)), np.zeros((3, 3)), None, r"target has shape \(3, 3\)"),
+        ("mse", np.zeros((2, 3)), np.zeros((2, 3)), np.ones(3), r"weights have shape \(3,\)"),
+        ("mse", np.zeros((2, 3)), np.zeros((2, 3)), [1, np.nan], "weights are not all finite"),
+        ("mse", [[0, np.nan]], [[0, 0]], None, r"out:out has nan at \[0, 1\]"),
+        ("mse", [[0.0, 0]], [[0, np.inf]], None, r"target has inf at \[0, 1\]"),
+        ("mse", [["a"]], [[0]], None, "expected numbers"),
+        ("mse", 1.0, 0.0, None, "at least one example"),
+        ("mse", np.zeros((0, 3)), np.zeros((0, 3)), None, "at least one example"),
+        ("mse", np.zeros((2, 3)), [0, 3], None, r"label 3; valid is \[0, 3\)"),
+        ("xe", np.ones((2, 3)), [0, -1], None, r"label -1; valid is \[0, 3\)"),
+        ("xe", np.ones((2, 3)), [0.0, 1.0], None, r"integers of shape \(2,\) or numbers"),
+        ("xe", -np.ones((2, 3)), [0, 1], None, r"out:out has -1.0 at \[0, 0\].*\[0, inf\]"),
+        ("bce", [[1.5]], [[1]], None, r"out:out has 1.5.*\[0, 1\]"),
+        ("bce_logits", [[1.5]], [[2]], None, r"target has 2.0.*\[0, 1\]"),
+        ("gll", np.zeros((2, 3)), np.zeros((2, 3)), None, "takes 2 outputs, mean:out, covar:out"),
+        ("gll", ([[0.0]], [[-1.0]]), [[0]], None, r"covar:out has -1.0"),
+        ("gll", {"mean": [[0.0]], "var": [[1.0]]}, [[0]], None, r"unknown output.*'var:out'"),
+        ("gll", {"mean": [[0.0]]}, [[0]], None, r"a dict; got 1"),
+        ("gll", (np.ones((2, 3)), np.ones((2, 2))), np.ones((2, 3)), None, r"has shape \(2,\)"),
+        ("kl", np.ones((2, 3)), [0, 1], None, r"expected numbers of shape \(2, 3\)"),
+        ("l_softmax", (np.ones((2, 3)), np.ones((2, 3))), [0, 1], None, "x and w have shapes"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(form, output, target, weights, message):
+    for method in ("value", "gradient"):
+        with pytest.raises(ValueError, match=message):
+            getattr(Loss.build(form), method)(output, target, weights)
+
+
+def test_outputs_by_name(rng):
+    mean, covar, t = rng.normal(size=(4, 3)), rng.random((4, 3)), rng.normal(size=(4, 3))
+    loss = Loss.build("gll", mean_name="m", covar_name="v:pre")
+    assert loss.output_names == ["m:out", "v:pre"]
+    expected = Loss.build("gll").value((mean, covar), t)
+    assert loss.value({"v:pre": covar, "m": mean}, t) == expected
+    first, second = loss.gradient({"m": mean, "v:pre": covar}, t)
+    assert first.shape == second.shape == (4, 3)
+
+
+def test_compiled_once(rng):
+    loss = Loss.build("huber")
+    y, t = rng.normal(size=(2, 6, 3)) * 5
+    first = loss.value(y, t)
+    loss.value(y[:2], t[:2])
+    assert len(loss._functions) == 1
+    # An option that was changed since has its effect.
+    loss.delta = 0.1
+    assert loss.value(y, t) == pytest.approx(Loss.build("huber", delta=0.1).value(y, t))
+    assert loss.value(y, t) != first
+
+
+def test_values_do_not_touch_the_network(rng):
+    x, y = rng.normal(size=(6, 4)), rng.normal(size=(6, 2))
+    net = theanets.Regressor([4, 2])
+    before = net.evaluate([x, y])
+    net.losses[0].value(rng.normal(size=(3, 5)), rng.normal(size=(3, 5)))
+    assert net.evaluate([x, y]) == before
+
+
+def test_copies(rng):
+    y, t = rng.normal(size=(2, 4, 3))
+    loss = Loss.build("huber", delta=0.3)
+    value = loss.value(y, t)
+    for other in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert other.value(y, t) == value
+        assert other._functions is not loss._functions
+
+
+# ---- losses of one's own --------------------------------------------------------------
+
+
+def test_a_new_loss_is_a_few_lines(rng):
+    class Quartic(Loss, register=False):
+        options = {"power": 4}  # noqa: RUF012
+
+        def errors(self, target, output):
+            return (output - target) ** self.power
+
+    y, t, w = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.random((4, 3))
+    for reduction in ("mean", "sum", "batch", "none"):
+        found = Quartic(reduction=reduction).value(y, t, w)
+        np.testing.assert_allclose(found, reduce((y - t) ** 4, w, reduction), rtol=1e-12)
+    net = theanets.Regressor([5, 3], loss=Quartic(power=2), dtype="float64")
+    x = rng.normal(size=(4, 5))
+    expected = Loss.build("mse").value(net.predict(x), t)
+    assert net.evaluate([x, t])["loss"] == pytest.approx(expected)
+
+
+def test_a_loss_with_its_own_call(rng):
+    class Largest(Loss, register=False):
+        def __call__(self, outputs):
+            return pt.abs(outputs[self.output_name] - self._target).max()
+
+    y, t = rng.normal(size=(2, 4, 3))
+    assert Largest().value(y, t) == np.abs(y - t).max()
+    assert np.count_nonzero(Largest().gradient(y, t)) == 1
+    with pytest.raises(theanets.ConfigurationError, match=r"reduction='sum' needs errors"):
+        Largest(reduction="sum")
+
+
+def test_a_function(rng):
+    y, t, w = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.random((4, 3))
+    loss = Loss.build(lambda target, output: abs(output - target), reduction="batch")
+    assert loss.value(y, t, w) == pytest.approx((w * abs(y - t)).sum() / 4)
+
+
+# ---- networks -------------------------------------------------------------------------
+
+
+def test_ignored_labels_in_a_network(rng):
+    x, y = rng.normal(size=(9, 4)), rng.integers(0, 3, size=9)
+    y[[0, 4, 5]] = -100
+    loss = {"form": "xe", "ignore_index": -100}
+    net = theanets.Classifier([4, 8, 3], loss=loss, dtype="float64")
+    found = net.evaluate([x, y], batch_size=4)
+    kept = y != -100
+    other = theanets.Classifier([4, 8, 3], dtype="float64")
+    expected = other.evaluate([x[kept], y[kept]])
+    assert found == pytest.approx(expected, rel=1e-12)
+    net.train([x, y], epochs=2)
+    y[1] = -1
+    with pytest.raises(theanets.DataError, match=r"valid is \[0, 3\) or -100"):
+        net.evaluate([x, y])
+
+
+def test_a_mixture_has_a_target_of_its_own_shape(rng):
+    heads = [
+        {"name": "weights", "size": 3, "activation": "softmax", "inputs": "hid1"},
+        {"name": "means", "size": 6, "activation": "linear", "inputs": "hid1"},
+        {"name": "scales", "size": 6, "activation": "softplus", "inputs": "hid1"},
+    ]
+    net = theanets.Regressor([4, 5, *heads], loss="mixture_density", dtype="float64")
+    x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 2))
+    found = net.feed_forward(x)
+    names = {"weights": "weights:pre", "means": "means:out", "scales": "scales:out"}
+    arrays = {key: found[name] for key, name in names.items()}
+    expected = net.losses[0].value(arrays, y)
+    assert net.evaluate([x, y], batch_size=3)["loss"] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(theanets.ConfigurationError, match="3, 6 and 4 units"):
+        heads[2]["size"] = 4
+        theanets.Regressor([4, 5, *heads], loss="mixture_density")
+
+
+def test_quantiles_in_a_network(rng):
+    loss = {"form": "quantile", "quantile": [0.1, 0.5, 0.9]}
+    net = theanets.Regressor([4, 6], loss=loss, dtype="float64")
+    x, y = rng.normal(size=(8, 4)), rng.normal(size=(8, 2))
+    expected = net.losses[0].value(net.predict(x), y)
+    assert net.evaluate([x, y], batch_size=3)["loss"] == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(theanets.ConfigurationError, match="divides the 7 variables"):
+        theanets.Regressor([4, 7], loss=loss)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "logistic"])
+@pytest.mark.parametrize("form", ["bce", "bce_logits", "binary_focal"])
+def test_a_sigmoid_layer_gives_its_logits_to_binary_losses(form, activation, rng):
+    net = theanets.Regressor([4, (2, activation)], loss=form)
+    net.find("out.w").set_value(np.full((4, 2), 1e4, "float32"))
+    x = np.array([[1, 1, 1, 1], [-1, -1, -1, -1]], "float32")
+    y = np.array([[0, 1], [1, 0]])
+    # Half of the decisions are right, half are wrong by 4e4.
+    assert net.evaluate([x, y])["loss"] == pytest.approx(2e4)
+
+
+def test_a_sigmoid_layer_does_not_give_its_logits_to_losses_over_classes(rng):
+    x, y = rng.normal(size=(6, 4)), rng.integers(0, 3, size=6)
+    for form in ("xe", "hinge", "square"):
+        net = theanets.Classifier([4, (3, "sigmoid")], loss=form, dtype="float64")
+        found = net.feed_forward(x)
+        expected = Loss.build(form).value(found["out:out"], y)
+        assert net.evaluate([x, y])["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_softmax_layer_does_not_give_its_logits_to_binary_losses(rng):
+    x, y = rng.normal(size=(6, 4)), rng.integers(0, 3, size=6)
+    net = theanets.Classifier([4, 3], loss="bce", dtype="float64")
+    expected = Loss.build("bce").value(net.predict_proba(x), y)
+    assert net.evaluate([x, y])["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_noise_on_the_output_ends_its_logits(rng):
+    x = np.full((500, 1), 50.0)
+    net = theanets.Regressor([1, (1, "sigmoid")], loss="bce")
+    net.find("out.w").set_value(np.ones((1, 1), "float32"))
+    clean = net.evaluate([x, np.ones((500, 1))])["loss"]
+    noisy = net.evaluate([x, np.ones((500, 1))], noise={"out:out": 0.3})["loss"]
+    assert clean < 1e-10
+    assert noisy > 0.01
+
+
+@pytest.mark.parametrize("form", ["softmax", "feedforward"])
+def test_l_softmax_sees_the_layer(form, rng):
+    x, y = rng.normal(size=(6, 4)), rng.integers(0, 3, size=6)
+    out = {"form": form, "size": 3, "name": "out"}
+    if form == "feedforward":
+        out["activation"] = "linear"
+    loss = {"form": "l_softmax", "margin": 3}
+    net = theanets.Classifier([4, (5, "tanh"), out], loss=loss, dtype="float64")
+    hidden = net.feed_forward(x)["hid1:out"]
+    w = net.find("out.w")
+    expected = net.losses[0].value((hidden, w.get_value()), y)
+    assert net.evaluate([x, y], batch_size=4)["loss"] == pytest.approx(expected, rel=1e-12)
+    # Biases are added after the margin.
+    net.find("out.b").set_value(np.array([0.0, 0.0, 50.0]))
+    assert net.evaluate([x, np.full(6, 2)])["loss"] < 1e-10
+    net.train([x, y], epochs=2)
+
+
+def test_l_softmax_needs_a_layer_with_weights(rng):
+    net = theanets.Classifier([4, (3, "tanh")], loss="l_softmax")
+    with pytest.raises(theanets.ConfigurationError, match="needs a softmax or linear"):
+        net.evaluate([np.zeros((2, 4)), [0, 1]])
+
+
+@pytest.mark.parametrize("form", ["gll", "laplace", "kl", "mmd", "cosine", "quantile"])
+def test_losses_on_values_refuse_labels(form, rng):
+    heads = [(3, "softmax")]
+    if form in ("gll", "laplace"):
+        other = "covar" if form == "gll" else "scale"
+        heads = [{"name": name, "size": 3, "inputs": "hid1"} for name in ("mean", other)]
+    with pytest.raises(theanets.ConfigurationError, match=f"{form!r} compares values"):
+        theanets.Classifier([4, 5, *heads], loss=form)
+
+
+def test_saved_with_their_parameters(tmp_path, rng):
+    loss = {
+        "form": "xe",
+        "class_weight": [1.0, 2.0, 0.5],
+        "temperature": 2.0,
+        "label_smoothing": 0.1,
+        "ignore_index": -1,
+        "reduction": "batch",
+    }
+    net = theanets.Classifier([4, 3], loss=loss)
+    x, y = rng.normal(size=(6, 4)), rng.integers(-1, 3, size=6)
+    net.save(tmp_path / "net.safetensors")
+    again = theanets.Network.load(tmp_path / "net.safetensors")
+    assert again.evaluate([x, y]) == net.evaluate([x, y])
+    assert again.losses[0].to_spec() == net.losses[0].to_spec()

@@ -1,0 +1,219 @@
+"""What a person sees while a network trains."""
+
+import io
+import logging
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.live import Live
+
+import theanets
+from theanets import progress
+from theanets.errors import ConfigurationError
+
+
+@pytest.fixture(scope="module")
+def net():
+    return theanets.Classifier([4, (5, "tanh"), 3])
+
+
+def data(n=40):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 4)), rng.integers(0, 3, size=n)
+
+
+def shown(net, *, terminal=False, width=80, **kwargs):
+    """Get what is written in the course of a run, and what a terminal then shows."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=width, legacy_windows=False)
+    callbacks = [*kwargs.pop("callbacks", ()), progress.Progress(console)]
+    kwargs = {"algo": "sgd", "learning_rate": 0.1, "epochs": 3, **kwargs}
+    net.train(data(), callbacks=callbacks, progress=False, **kwargs)
+    return screen(file.getvalue())
+
+
+def screen(text):
+    """Do what a terminal does with the little that is used of its language."""
+    lines, row, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|.|\n", text):
+        if token == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif token == "\r":
+            column = 0
+        elif token == "\x1b[2K":
+            lines[row] = ""
+        elif token.endswith("A") and token[0] == "\x1b":
+            row -= int(token[2:-1] or 1)
+        elif token[0] != "\x1b":
+            lines[row] = lines[row][:column].ljust(column) + token + lines[row][column + 1 :]
+            column += 1
+    return "\n".join(lines).rstrip("\n").split("\n")
+
+
+def test_plain_lines(net):
+    lines = shown(net)
+    head, *epochs, stopped, best = lines
+    names = ["epoch", "train loss", "train acc", "valid loss", "valid acc", "rate", "time", "best"]
+    assert re.split(r"\s\s+", head) == names
+    assert len(epochs) == 3
+    row = net.history.rows[0]
+    cells = epochs[0].split()
+    names = ("train_loss", "train_acc", "valid_loss", "valid_acc", "learning_rate")
+    assert [float(c) for c in cells[:6]] == pytest.approx([1, *(row[n] for n in names)], abs=1e-4)
+    assert re.fullmatch(
+        r"stopped after 3 epochs, 6 updates, \d+\.\d s: all epochs are done", stopped
+    )
+    assert best == f"best: epoch 3, validation loss {net.history['valid_loss'][2]:.4f}"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"learning_rate": 1.23456e-7},
+        {"weight_l2": 123456},
+        {"validate_every": 2},
+        {"monitors": {"hid1:out": 0.2}, "monitor_gradients": True},
+    ],
+)
+def test_columns_are_aligned_and_fit(net, terminal, kwargs):
+    lines = shown(net, terminal=terminal, **kwargs)
+    assert all(line.isascii() and len(line) <= 80 for line in lines)
+    head, *epochs = lines[:-2]
+    assert len(epochs) == 3 or terminal
+    # Each heading ends where its cells do.
+    ends = [match.end() for match in re.finditer(r"(train |valid )?\S+", head)]
+    for line in epochs:
+        cells = [match.end() for match in re.finditer(r"\S+( s)?", line)]
+        assert set(cells) <= set(ends), (head, line)
+        assert len(cells) >= len(ends) - 3
+
+
+def test_epochs_without_validation(net):
+    first, second = shown(net, validate_every=2)[1:3]
+    assert len(first.split()) == len(second.split()) - 2 - second.endswith("*")
+
+
+def test_a_terminal_shows_the_best_and_the_last_epoch(net):
+    losses = [0.5, 0.25, 0.75, 1.0]
+
+    def fake(run):
+        loss = losses[run.epoch - 1]
+        run.history.rows[-1]["valid_loss"] = loss
+        if loss < run.best_loss:
+            run.best_loss, run.best_epoch = loss, run.epoch
+
+    lines = shown(net, terminal=True, epochs=4, callbacks=[fake])
+    assert [line.split()[0] for line in lines] == ["epoch", "2", "4", "stopped", "best:"]
+    assert lines[1].endswith("*")
+    assert not lines[2].endswith("*")
+    assert lines[1].split()[3] == "0.2500"
+    lines = shown(net, terminal=True, epochs=2, learning_rate=0.01)
+    assert [line.split()[0] for line in lines] == ["epoch", "2", "stopped", "best:"]
+
+
+def test_a_narrow_terminal(net, monkeypatch):
+    heights = []
+    update = Live.update
+
+    def spy(live, text, **kwargs):
+        heights.append(len(live.console.render_lines(text)))
+        update(live, text, **kwargs)
+
+    monkeypatch.setattr(Live, "update", spy)
+    shown(net, terminal=True, width=30)
+    assert heights == [1, 1, 1]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_every_ending_is_told(net, terminal):
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    lines = shown(net, terminal=terminal, callbacks=[interrupt])
+    assert lines[-2].endswith("interrupted")
+    assert lines[-2].startswith("stopped after 1 epoch, 2 updates")
+    lines = shown(net, terminal=terminal, callbacks=[lambda run: run.stop("[bold]good enough")])
+    assert lines[-2].endswith(": [bold]good enough")
+    lines = shown(net, terminal=terminal, epochs=0)
+    assert lines[-2].startswith("stopped after 0 epochs, 0 updates")
+    assert lines[-1].startswith("best: the initial parameters")
+    assert all(reason in progress._REASONS for reason in REASONS)
+
+
+REASONS = ["patience", "epochs", "updates", "time", "interrupted", "diverged", "converged"]
+REASONS += ["closed", "data", "callback", "error"]
+
+
+def test_a_terminal_of_little_means(net):
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii")
+    show = progress.Progress(Console(file=file))
+    net.train(data(), epochs=2, callbacks=[show, lambda run: run.stop("schön")])
+    file.flush()
+    assert b": sch?n\n" in raw.getvalue()
+
+
+def test_the_same_object_shows_several_runs(net):
+    file = io.StringIO()
+    show = progress.Progress(Console(file=file, width=80))
+    for _ in range(2):
+        net.train(data(), epochs=1, callbacks=show)
+    lines = file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["epoch", "1", "stopped", "best:"] * 2
+
+
+@pytest.mark.parametrize("value", [False, "auto", None, True])
+def test_who_sees_it(net, value, capsys):
+    net.train(data(), epochs=1, progress=value)
+    out, err = capsys.readouterr()
+    assert (out != "") == (value is True)
+    assert err == ""
+
+
+@pytest.mark.parametrize(("terminal", "notebook"), [(0, 0), (0, 1), (1, 0)])
+def test_auto_is_for_whoever_watches(terminal, notebook, monkeypatch):
+    made = Console(force_terminal=bool(terminal), force_jupyter=bool(notebook))
+    monkeypatch.setattr(progress, "Console", lambda: made)
+    assert len(progress.build("auto")) == terminal + notebook
+
+
+def test_anything_else_is_refused(net):
+    for wrong in ("on", 2, []):
+        with pytest.raises(ConfigurationError, match="progress"):
+            net.train(data(), epochs=1, progress=wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0000"),
+        (1.23456, "1.2346"),
+        (-9999.4, "-9999.4000"),
+        (12345.6, "1.235e+04"),
+        (-0.00012345, "-1.234e-04"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    assert progress._number(value) == text
+    assert len(text) <= len("train loss")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (99.94, "99.9 s"), (99.96, "1:40"), (3599.6, "1:00:00"), (36000, "10:00:00")],
+)
+def test_times_are_short(seconds, text):
+    assert progress._time(seconds) == text
+
+
+def test_nothing_is_logged_or_shown_unless_asked(net, capfd):
+    assert not logging.getLogger("theanets").handlers
+    net.train(data(), epochs=1)
+    assert capfd.readouterr() == ("", "")

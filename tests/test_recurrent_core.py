@@ -1,0 +1,396 @@
+"""The recurrent core: against steps that are unrolled, in all its forms."""
+
+import pickle
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+from theanets import activations
+from theanets.ops import recurrent as core
+from theanets.ops.recurrent_cell import Layout, NotElementwiseError, trace
+from theanets.ops.recurrent_scan import one_step, scan
+
+SIZES = {"n": 5, "f": 3, "m": 2}
+GATES = dict.fromkeys("ifco", "n")
+
+
+def rnn(activation):
+    function = activations.build(activation)
+
+    def step(x, s, v, dot, count):
+        (through,) = dot("hh", s.h)
+        pre = x.h + through + v.b
+        out = function(pre)
+        return {"h": out}, {"out": out, "pre": pre}
+
+    return Layout(("n",), {"h": "n"}, {"h": "n"}, {"b": "n"}, {"hh": ("n", ("n",))}), step
+
+
+def lstm():
+    def step(x, s, v, dot, count):
+        i, f, c, o = dot("hh", s.h)
+        bi, bf, bc, bo = v.b
+        i = pt.sigmoid(x.i + i + bi + s.c * v.ci)
+        f = pt.sigmoid(x.f + f + bf + s.c * v.cf)
+        cell = f * s.c + i * pt.tanh(x.c + c + bc)
+        out = pt.sigmoid(x.o + o + bo + cell * v.co) * pt.tanh(cell)
+        return {"h": out, "c": cell}, {"out": out, "cell": cell}
+
+    vectors = {"b": ("n",) * 4, "ci": "n", "cf": "n", "co": "n"}
+    return Layout(("n",), GATES, {"h": "n", "c": "n"}, vectors, {"hh": ("n", ("n",) * 4)}), step
+
+
+def gru():
+    """Two products, one after the other."""
+
+    def step(x, s, v, dot, count):
+        r, z = dot("gates", s.h)
+        r, z = pt.sigmoid(x.r + r), pt.sigmoid(x.z + z)
+        (through,) = dot("hh", r * s.h)
+        out = (1 - z) * s.h + z * pt.tanh(x.h + through)
+        return {"h": out}, {"out": out, "rate": z}
+
+    dots = {"gates": ("n", ("n", "n")), "hh": ("n", ("n",))}
+    return Layout(("n",), dict.fromkeys("hrz", "n"), {"h": "n"}, {}, dots), step
+
+
+def mrnn():
+    """Two sizes, and a gradient of the input that differs from that of a product."""
+
+    def step(x, s, v, dot, count):
+        (factors,) = dot("hf", s.h)
+        (through,) = dot("fh", x.f * factors)
+        out = pt.tanh(x.h + through + v.b)
+        return {"h": out}, {"out": out, "factors": x.f}
+
+    dots = {"hf": ("n", ("f",)), "fh": ("f", ("n",))}
+    return Layout(("n", "f"), {"h": "n", "f": "f"}, {"h": "n"}, {"b": "n"}, dots), step
+
+
+def scrn():
+    """A new state goes into a product."""
+
+    def step(x, s, v, dot, count):
+        slow = (1 - v.r) * s.s + v.r * x.s
+        (own,) = dot("hh", s.h)
+        (context,) = dot("sh", slow)
+        out = pt.sigmoid(x.h + own + context)
+        return {"h": out, "s": slow}, {"out": out}
+
+    dots = {"hh": ("n", ("n",)), "sh": ("m", ("n",))}
+    sizes = {"h": "n", "s": "m"}
+    return Layout(("n", "m"), sizes, sizes, {"r": "m"}, dots), step
+
+
+def clock():
+    """The number of the step, and a vector that is not trained."""
+
+    def step(x, s, v, dot, count):
+        (through,) = dot("hh", s.h)
+        pre = pt.switch(pt.eq(pt.mod(count, v.period), 0), x.h + through + v.b, s.pre)
+        out = pt.tanh(pre)
+        return {"h": out, "pre": pre}, {"out": out, "pre": pre}
+
+    vectors, states = {"b": "n", "period": "n"}, {"h": "n", "pre": "n"}
+    dots = {"hh": ("n", ("n",))}
+    return Layout(("n",), {"h": "n"}, states, vectors, dots, ("period",)), step
+
+
+def many():
+    """Each kind of operation that is done entry by entry."""
+
+    def step(x, s, v, dot, count):
+        (a,) = dot("hh", s.h)
+        b = x.h + a
+        positive = 1 + pt.sqr(b)
+        out = pt.tanh(
+            pt.exp(-positive)
+            + pt.log(positive) / pt.sqrt(positive)
+            + pt.expm1(-positive) * pt.log1p(positive)
+            + positive**-0.7
+            + pt.softplus(b)
+            + pt.abs(b)
+            + pt.sin(b) * pt.cos(b)
+            + pt.maximum(b, s.h)
+            - pt.minimum(b, 0.25)
+            + pt.switch((b > 0.1) & (s.h < 0.2) | ~(b >= -1), b, -b)
+            + pt.sign(b)
+            + pt.reciprocal(positive)
+            + pt.cast(b <= 0, b.dtype)
+        )
+        return {"h": out}, {"out": out}
+
+    return Layout(("n",), {"h": "n"}, {"h": "n"}, {}, {"hh": ("n", ("n",))}), step
+
+
+CELLS = {
+    "tanh": lambda: rnn("tanh"),
+    "relu": lambda: rnn("relu"),
+    "minmax": lambda: rnn("rect:minmax"),
+    "elu+sigmoid": lambda: rnn("softplus+sigmoid"),
+    "lstm": lstm,
+    "gru": gru,
+    "mrnn": mrnn,
+    "scrn": scrn,
+    "clock": clock,
+    "many": many,
+}
+
+
+class Case:
+    """A cell with symbols and values for all that it takes."""
+
+    def __init__(self, cell, dtype="float64", steps=4, lengths=(4, 2, 0, 3), seed=0):
+        self.layout, self.step = layout, _ = CELLS[cell]()
+        self.dtype, self.steps = dtype, steps
+        rng = np.random.default_rng(seed)
+        batch = len(lengths)
+        sizes = [SIZES[s] for s in layout.blocks.values()]
+        shapes = [(batch, steps, sum(sizes))]
+        shapes += [(batch, SIZES[s]) for s in layout.states.values()]
+        shapes += [(sum(SIZES[s] for s in layout.vector_sizes(v)),) for v in layout.vectors]
+        shapes += [(SIZES[a], sum(SIZES[s] for s in b)) for a, b in layout.dots.values()]
+        self.values = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+        self.symbols = [pt.tensor(dtype=dtype, shape=(None,) * len(s)) for s in shapes]
+        for i, name in enumerate(layout.vectors):
+            if name == "period":
+                where = 1 + len(layout.states) + i
+                self.values[where] = np.array([1, 1, 2, 2, 3], dtype)
+        self.lengths = pt.lvector("lengths")
+        self.arguments = [self.values[0], np.array(lengths), *self.values[1:]]
+        self.inputs = [self.symbols[0], self.lengths, *self.symbols[1:]]
+        ends = np.cumsum([1, len(layout.states), len(layout.vectors), len(layout.dots)])
+        self.z = self.symbols[0]
+        self.states, self.vectors, self.weights = (
+            self.symbols[a:b] for a, b in zip(ends, ends[1:])
+        )
+        untrained = [
+            v for name, v in zip(layout.vectors, self.vectors) if name in layout.constant
+        ]
+        self.trained = [s for s in self.symbols if all(s is not u for u in untrained)]
+
+    def fast(self, **options):
+        with pytensor.config.change_flags(floatX=self.dtype):
+            cell, extra = trace(self.layout, self.step, self.dtype)
+        assert not extra
+        found = core.recur(
+            cell, self.z, self.lengths, self.states, self.vectors, self.weights, **options
+        )
+        return found.outputs, found.final
+
+    def by_scan(self, **options):
+        with pytensor.config.change_flags(floatX=self.dtype):
+            found = scan(
+                self.layout,
+                self.step,
+                SIZES,
+                self.z,
+                self.lengths,
+                self.states,
+                self.vectors,
+                self.weights,
+                **options,
+            )
+        return found.outputs, found.final
+
+    def unrolled(self, reverse=False, limit=0):
+        """Step by step, as a graph without an operation of ours."""
+        state, outputs = list(self.states), {}
+        for t in reversed(range(self.steps)) if reverse else range(self.steps):
+            exists = (t < self.lengths)[:, None]
+            before = self.lengths - 1 - t if reverse else t + pt.zeros_like(self.lengths)
+            before = before[:, None].astype(self.dtype)
+            if limit:
+                cut = exists & (before > 0) & pt.eq(before % limit, 0)
+                fixed = pytensor.gradient.disconnected_grad
+                state = [pt.switch(cut, fixed(s), s) for s in state]
+            with pytensor.config.change_flags(floatX=self.dtype):
+                new, out = one_step(
+                    self.layout,
+                    self.step,
+                    SIZES,
+                    self.z[:, t],
+                    state,
+                    self.vectors,
+                    self.weights,
+                    before,
+                )
+            for name, value in out.items():
+                outputs.setdefault(name, {})[t] = pt.switch(exists, value, 0)
+            state = [pt.switch(exists, new[n], s) for n, s in zip(self.layout.states, state)]
+        stacked = {
+            name: pt.stack([by_step[t] for t in range(self.steps)], axis=1)
+            for name, by_step in outputs.items()
+        }
+        return stacked, state
+
+    def run(self, outputs, final, names=None, ends=True, mode=None):
+        """Values and gradients of a random projection of some outputs and the final states."""
+        rng = np.random.default_rng(5)
+        cost = 0
+        for name, value in outputs.items():
+            factor = rng.normal(size=(1, self.steps, 1)).astype(self.dtype)
+            if names is None or name in names:
+                cost = cost + (value * factor).sum()
+        for value in final:
+            factor = rng.normal(size=(len(self.values[0]), 1)).astype(self.dtype)
+            cost = cost + (value * factor).sum() * int(ends)
+        with pytensor.config.change_flags(floatX=self.dtype):
+            grads = pytensor.grad(cost, self.trained, disconnected_inputs="ignore")
+            function = pytensor.function(
+                self.inputs,
+                [*outputs.values(), *final, *grads],
+                mode=mode,
+                on_unused_input="ignore",
+            )
+        return function(*(a.copy() for a in self.arguments))
+
+
+def close(found, expected, tolerance):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_values_and_gradients_are_those_of_unrolled_steps(cell, reverse):
+    case = Case(cell)
+    expected = case.run(*case.unrolled(reverse))
+    close(case.run(*case.fast(reverse=reverse)), expected, 1e-10)
+
+
+@pytest.mark.parametrize("cell", ["tanh", "lstm", "gru", "clock"])
+def test_gradients_of_the_output_alone(cell):
+    case = Case(cell)
+    expected = case.run(*case.unrolled(), names=["out"], ends=False)
+    close(case.run(*case.fast(), names=["out"], ends=False), expected, 1e-10)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_limit_cuts_gradients(limit, reverse):
+    case = Case("lstm", steps=5, lengths=(5, 4, 1))
+    expected = case.run(*case.unrolled(reverse, limit))
+    close(case.run(*case.fast(reverse=reverse, limit=limit)), expected, 1e-10)
+    free = case.run(*case.fast(reverse=reverse))
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(free, expected))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_agrees(reverse):
+    case = Case("gru", lengths=(4, 2, 0))
+    expected = case.run(*case.unrolled(reverse, 2))
+    close(case.run(*case.by_scan(reverse=reverse, limit=2)), expected, 1e-10)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps, lengths", [(0, (0, 0)), (1, (1,)), (1, (0,)), (3, (3,))])
+def test_short_series(steps, lengths, reverse):
+    case = Case("lstm", steps=steps, lengths=lengths)
+    found = case.run(*case.fast(reverse=reverse))
+    if steps:
+        close(found, case.run(*case.unrolled(reverse)), 1e-10)
+    else:
+        assert found[0].shape == (2, 0, 5)
+        np.testing.assert_array_equal(found[2], case.values[1])
+
+
+def test_steps_that_do_not_exist_may_be_anything():
+    case = Case("gru")
+    clean = case.run(*case.fast())
+    case.arguments[0][1, 2:] = np.nan
+    case.arguments[0][2] = np.inf
+    found = case.run(*case.fast())
+    close(found, clean, 1e-12)
+    assert not found[0][1, 2:].any() and not found[3][1, 2:].any()
+
+
+@pytest.mark.parametrize("lengths", [(-1, 0, 0, 0), (5, 4, 4, 4), (4, 4, 4)])
+def test_wrong_lengths_are_refused(lengths):
+    case = Case("tanh")
+    outputs, _ = case.fast()
+    function = pytensor.function(case.inputs, outputs["out"])
+    case.arguments[1] = np.array(lengths)
+    with pytest.raises(ValueError, match="lengths"):
+        function(*case.arguments)
+
+
+def test_what_is_not_elementwise_is_refused_with_its_name():
+    layout, step = rnn("norm:mean")
+    with pytest.raises(NotElementwiseError, match="Sum"):
+        trace(layout, step, "float64")
+
+
+def test_second_derivatives_are_refused():
+    case = Case("tanh")
+    outputs, _ = case.fast()
+    first = pytensor.grad(pt.sqr(outputs["out"]).sum(), case.weights[0])
+    with pytest.raises(NotImplementedError, match="first derivatives"):
+        pytensor.grad(first.sum(), case.weights[0])
+
+
+def test_outputs_that_nothing_uses_are_not_made():
+    case = Case("lstm")
+    outputs, _ = case.fast()
+    function = pytensor.function(case.inputs, outputs["out"])
+    (node,) = (
+        n for n in function.maker.fgraph.toposort() if isinstance(n.op, core.RecurrentForward)
+    )
+    assert sum(node.op.kept) == 1
+
+
+def test_operations_are_equal_by_content_and_can_be_pickled():
+    a, b = (Case("gru").fast()[0]["out"].owner.op for _ in range(2))
+    other = Case("tanh").fast()[0]["out"].owner.op
+    assert a == b and hash(a) == hash(b) and a != other
+    assert pickle.loads(pickle.dumps(a)) == a
+
+
+@pytest.mark.linker
+@pytest.mark.parametrize("cell", ["lstm", "many"])
+def test_numba_agrees(cell):
+    """Both directions are in one function, whose compilation is what takes time."""
+    case = Case(cell, lengths=(4, 2, 0, 4))
+    for reverse in (False, True):
+        expected = case.run(*case.unrolled(reverse), mode="FAST_COMPILE")
+        found = case.run(*case.fast(reverse=reverse, limit=0), mode="NUMBA")
+        close(found, expected, 1e-10)
+
+
+@pytest.mark.linker
+def test_numba_in_single_precision():
+    case = Case("gru", "float32", steps=30, lengths=(30, 7, 1))
+    expected = case.run(*case.fast(), mode="FAST_COMPILE")
+    close(case.run(*case.fast(), mode="NUMBA"), expected, 2e-5)
+
+
+@pytest.mark.linker
+def test_exponential_functions_of_numba():
+    from numba import njit
+
+    from theanets.ops.recurrent_math import FUNCTIONS
+
+    tanh, sigmoid = FUNCTIONS["float32"].tanh, FUNCTIONS["float32"].sigmoid
+
+    @njit
+    def both(x, y, z):
+        for i in range(len(x)):
+            y[i], z[i] = tanh(x[i]), sigmoid(x[i])
+
+    grids = [np.linspace(-a, a, 200_001) for a in (0.7, 12, 85)]
+    x = np.concatenate([*grids, [0, np.inf, -np.inf, np.nan, 1e-30, 1e4]]).astype("float32")
+    y, z = np.empty_like(x), np.empty_like(x)
+    both(x, y, z)
+    wide = x.astype(float)
+    for found, exact, most in ((y, np.tanh(wide), 1.3), (z, 1 / (1 + np.exp(-wide)), 2)):
+        usual = np.isfinite(x) & (np.abs(x) <= 85)
+        unit = np.spacing(np.abs(exact[usual]).astype("float32"))
+        assert (np.abs(found[usual] - exact[usual]) / unit).max() <= most
+        assert np.isnan(found[-3])
+    np.testing.assert_allclose(y[[-5, -4]], [1, -1])
+    np.testing.assert_allclose(z[[-5, -4]], [1, 0], atol=1e-37)

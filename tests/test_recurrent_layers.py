@@ -1,0 +1,400 @@
+"""Recurrent layers: against NumPy twins of their equations, and what they promise."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+
+import theanets
+from theanets.errors import ConfigurationError, UnknownNameError
+
+N, NIN, BATCH, STEPS = 4, 3, 5, 6
+LENGTHS = np.array([6, 2, 0, 1, 4])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def cut(x, parts):
+    return np.split(x, parts, axis=-1)
+
+
+# One step each: f(parameters, input, states, number of the step) -> states, outputs.
+
+
+def rnn(p, x, s, t):
+    pre = x @ p["xh"] + s["h"] @ p["hh"] + p["b"]
+    return {"h": relu(pre)}, {"out": relu(pre), "pre": pre}
+
+
+def lstm(p, x, s, t):
+    zero = np.zeros(N)
+    i, f, c, o = cut(x @ p["xh"] + s["h"] @ p["hh"] + p["b"], 4)
+    i = sigmoid(i + s["c"] * p.get("ci", zero))
+    f = sigmoid(f + s["c"] * p.get("cf", zero))
+    cell = f * s["c"] + i * np.tanh(c)
+    out = sigmoid(o + cell * p.get("co", zero)) * np.tanh(cell)
+    return {"h": out, "c": cell}, {"out": out, "cell": cell}
+
+
+def gru(p, x, s, t):
+    h, r, z = cut(x @ p["w"] + p["b"], 3)
+    r, z = sigmoid(r + s["h"] @ p["hr"]), sigmoid(z + s["h"] @ p["hz"])
+    through = r * (s["h"] @ p["hh"] + p["bh"]) if "bh" in p else (r * s["h"]) @ p["hh"]
+    pre = h + through
+    hid = np.tanh(pre)
+    out = (1 - z) * s["h"] + z * hid
+    return {"h": out}, {"out": out, "pre": pre, "hid": hid, "rate": z}
+
+
+def mut1(p, x, s, t):
+    r = sigmoid(x @ p["xr"] + s["h"] @ p["hr"] + p["br"])
+    z = sigmoid(x @ p["xz"] + p["bz"])
+    pre = np.tanh(x @ p["xh"]) + (r * s["h"]) @ p["hh"] + p["bh"]
+    out = (1 - z) * s["h"] + z * np.tanh(pre)
+    return {"h": out}, {"out": out, "pre": pre, "hid": np.tanh(pre), "rate": z}
+
+
+def rrnn(p, x, s, t):
+    pre = x @ p["xh"] + s["h"] @ p["hh"] + p["b"]
+    if "rates" in p:
+        rate = np.broadcast_to(p["rates"], pre.shape)
+    else:
+        rate = np.broadcast_to(sigmoid(p["r"] + (x @ p["xr"] if "xr" in p else 0)), pre.shape)
+    out = (1 - rate) * s["h"] + rate * relu(pre)
+    return {"h": out}, {"out": out, "pre": pre, "hid": relu(pre), "rate": rate}
+
+
+def mrnn(p, x, s, t):
+    factors = x @ p["xf"]
+    pre = (factors * (s["h"] @ p["hf"])) @ p["fh"] + x @ p["xh"] + p["b"]
+    return {"h": relu(pre)}, {"out": relu(pre), "pre": pre, "factors": factors}
+
+
+def scrn(p, x, s, t):
+    z = x @ p["w"]
+    m = p["sh"].shape[0]
+    rate = sigmoid(p["r"])
+    slow = (1 - rate) * s["s"] + rate * z[:, N:]
+    hid = sigmoid(z[:, :N] + s["h"] @ p["hh"] + slow @ p["sh"])
+    pre = hid @ p["ho"] + slow @ p["so"] + p["b"]
+    rate = np.broadcast_to(rate, (len(x), m))
+    outputs = {"out": relu(pre), "pre": pre, "hid": hid, "state": slow, "rate": rate}
+    return {"h": hid, "s": slow}, outputs
+
+
+def masked(hh, modules):
+    number = np.arange(N) // (N // modules)
+    return hh * (number[:, None] >= number[None, :])
+
+
+def clockwork(p, x, s, t):
+    pre = x @ p["xh"] + s["h"] @ masked(p["hh"], 2) + p["b"]
+    pre = np.where(t % np.repeat([1, 3], N // 2) == 0, pre, s["pre"])
+    return {"h": relu(pre), "pre": pre}, {"out": relu(pre), "pre": pre}
+
+
+def bcrnn(p, x, s, t):
+    rate = np.repeat([0, 0.5], N // 2)
+    pre = x @ p["xh"] + s["h"] @ masked(p["hh"], 2) + p["b"]
+    pre = rate * s["pre"] + (1 - rate) * pre
+    return {"h": relu(pre), "pre": pre}, {"out": relu(pre), "pre": pre}
+
+
+def cell_step(cell, x, h):
+    gate = pt.sigmoid(x[0] + cell.dot(h, "hz") + cell.vector("bz", 1))
+    new = cell.activation(x[1] + cell.dot(gate * h, "hh"))
+    return gate * h + (1 - gate) * new, {"gate": gate}
+
+
+def cell(p, x, s, t):
+    a, b = cut(x @ p["xh"], 2)
+    gate = sigmoid(a + s["h"] @ p["hz"] + p["bz"])
+    out = gate * s["h"] + (1 - gate) * relu(b + (gate * s["h"]) @ p["hh"])
+    return {"h": out}, {"out": out, "gate": gate}
+
+
+CELL = {"form": "cell", "step": cell_step, "blocks": 2, "outputs_named": ("gate",)}
+RATES = [0.1, 0.9, 0.5, 0.3]
+# By name: the layer, the twin, its states.
+FORMS = {
+    "rnn": ({"form": "rnn"}, rnn, "h"),
+    "lstm": ({"form": "lstm"}, lstm, "hc"),
+    "lstm plain": ({"form": "lstm", "peepholes": False}, lstm, "hc"),
+    "gru": ({"form": "gru"}, gru, "h"),
+    "gru after": ({"form": "gru", "reset_after": True}, gru, "h"),
+    "mut1": ({"form": "mut1"}, mut1, "h"),
+    "rrnn": ({"form": "rrnn"}, rrnn, "h"),
+    "rrnn vector": ({"form": "rrnn", "rate": "vector"}, rrnn, "h"),
+    "rrnn log": ({"form": "rrnn", "rate": "log", "rates": RATES}, rrnn, "h"),
+    "mrnn": ({"form": "mrnn"}, mrnn, "h"),
+    "scrn": ({"form": "scrn"}, scrn, "hs"),
+    "scrn wide": ({"form": "scrn", "context_size": 5}, scrn, "hs"),
+    "clockwork": ({"form": "clockwork", "periods": (3, 1)}, clockwork, ["h", "pre"]),
+    "bcrnn": ({"form": "bcrnn", "num_modules": 2}, bcrnn, ["h", "pre"]),
+    "cell": (CELL, cell, "h"),
+}
+
+
+def make(spec, nout=2, lengths=True, **options):
+    layers = [(None, NIN)]
+    if lengths:
+        layers.append({"form": "lengths", "name": "lengths"})
+    layers += [{"name": "rec", "size": N, "inputs": "in", **spec, **options}, nout]
+    return theanets.recurrent.Regressor(layers, dtype="float64")
+
+
+def shaken(net, seed=3):
+    """Give all parameters random values, biases too."""
+    rng = np.random.default_rng(seed)
+    for param in net.params:
+        param.set_value(rng.normal(size=param.get_value().shape) * 0.7)
+    return net
+
+
+def twin(net, name, x, lengths, reverse=False):
+    spec, step, states = FORMS[name]
+    p = {q.name.partition(".")[2]: q.get_value() for q in net.graph.layer("rec").params}
+    if "rates" in spec:
+        p["rates"] = np.array(spec["rates"])
+    state = {s: np.zeros((BATCH, N)) for s in states}
+    if "s" in state:
+        state["s"] = np.zeros((BATCH, p["sh"].shape[0]))
+    found = {}
+    for t in reversed(range(STEPS)) if reverse else range(STEPS):
+        exists = (t < lengths)[:, None]
+        number = (lengths - 1 - t if reverse else np.full(BATCH, t))[:, None]
+        new, outputs = step(p, x[:, t], state, number)
+        state = {s: np.where(exists, new[s], state[s]) for s in state}
+        for key, value in outputs.items():
+            found.setdefault(key, np.zeros((BATCH, STEPS, value.shape[-1])))[:, t] = np.where(
+                exists, value, 0
+            )
+    return found
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(BATCH, STEPS, NIN))
+
+
+@pytest.mark.parametrize("direction", [None, "backward"])
+@pytest.mark.parametrize("name", FORMS)
+def test_outputs_are_those_of_the_equations(name, direction, x):
+    net = shaken(make(FORMS[name][0], direction=direction))
+    found = net.feed_forward([x, LENGTHS])
+    expected = twin(net, name, x, LENGTHS, direction is not None)
+    assert {k for k in found if k.startswith("rec:")} == {f"rec:{key}" for key in expected}
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[f"rec:{key}"], value, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_gradients_are_finite_differences(name, x, rng):
+    from theanets import compiled
+
+    net = shaken(make(FORMS[name][0]))
+    y = rng.normal(size=(BATCH, STEPS, 2))
+    losses = net.bound_losses()
+    evaluation, counts = compiled.compile_gradient(net.graph, net.variables, losses, [])
+    evaluation.assign(losses, [], 1.0)
+    batch = [x, LENGTHS.astype("int32"), y]
+
+    def loss():
+        return evaluation.function(*batch)[0][0]
+
+    _, *grads = evaluation.function(*batch)
+    for param, grad in zip(net.params, grads):
+        direction = rng.normal(size=grad.shape)
+        value, step = param.get_value(), 1e-6
+        param.set_value(value + step * direction)
+        up = loss()
+        param.set_value(value - step * direction)
+        down = loss()
+        param.set_value(value)
+        numeric = (up - down) / (2 * step)
+        np.testing.assert_allclose((grad * direction).sum(), numeric, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "scrn"])
+def test_last_is_the_last_step_that_exists(name, direction, x):
+    every = shaken(make(FORMS[name][0], direction=direction))
+    last = shaken(make(FORMS[name][0], direction=direction, last=True))
+    lengths = np.maximum(LENGTHS, 1)
+    series = every.feed_forward([x, lengths])["rec:out"]
+    at = lengths - 1 if direction == "forward" else np.zeros(BATCH, int)
+    found = last.feed_forward([x, lengths])["rec:out"]
+    np.testing.assert_allclose(found, series[np.arange(BATCH), at], rtol=1e-12)
+    assert last.predict([x, lengths]).shape == (BATCH, 2)
+
+
+@pytest.mark.parametrize("worker", ["rnn", "lstm", {"form": "gru", "reset_after": True}])
+def test_bidirectional_is_two_layers_that_are_aligned_in_time(worker, x):
+    net = shaken(make({"form": "bidirectional", "worker": worker}))
+    found = net.feed_forward([x, LENGTHS])
+    form = worker if isinstance(worker, dict) else {"form": worker}
+    for half, direction in (("fw", "forward"), ("bw", "backward")):
+        one = make({**form, "size": N // 2}, direction=direction)
+        for param in one.graph.layer("rec").params:
+            param.set_value(net.find("rec", f"{half}_{param.name[4:]}").get_value())
+        expected = one.feed_forward([x, LENGTHS])["rec:out"]
+        np.testing.assert_allclose(found[f"rec:{half}_out"], expected, rtol=1e-12)
+    joined = np.concatenate([found["rec:fw_out"], found["rec:bw_out"]], axis=-1)
+    np.testing.assert_array_equal(found["rec:out"], joined)
+
+
+def test_bidirectional_halves_are_found_and_differ():
+    net = make({"form": "bidirectional", "worker": "rnn"})
+    assert net.find("rec", "fw_xh") is net.find("rec_fw", "xh")
+    assert net.find("rec_fw", "xh").name == "rec_fw.xh"
+    forward, backward = (net.find(f"rec_{h}", "hh").get_value() for h in ("fw", "bw"))
+    assert np.abs(forward - backward).max() > 0.1
+
+
+def test_impulse_backward(x):
+    """The backward state at a step knows that step and later ones, no earlier ones."""
+    net = shaken(make({"form": "rnn", "activation": "tanh"}, direction="backward"))
+    full = np.full(BATCH, STEPS)
+    before = net.feed_forward([x, full])["rec:out"]
+    x[:, 2] += 1
+    changed = np.abs(net.feed_forward([x, full])["rec:out"] - before).max(axis=(0, 2)) > 0
+    np.testing.assert_array_equal(changed, [True, True, True, False, False, False])
+
+
+@pytest.mark.parametrize("form", ["gru", "bidirectional"])
+def test_weights_say_which_steps_exist(form, x, rng):
+    """What is in the steps after the last weight changes nothing."""
+    y, w = rng.normal(size=(BATCH, STEPS, 2)), np.zeros((BATCH, STEPS, 2))
+    for i, n in enumerate(LENGTHS):
+        w[i, :n] = rng.uniform(0.1, 1, size=(n, 2))
+    w[4, 1] = 0  # a hole, which exists all the same
+    results = []
+    for fill in (0, 7.5):
+        a, b = x.copy(), y.copy()
+        for i, n in enumerate(LENGTHS):
+            a[i, n:], b[i, n:] = fill, fill
+        layers = [NIN, {"form": form, "size": N}, 2]
+        net = theanets.recurrent.Regressor(layers, weighted=True, dtype="float64")
+        shaken(net)
+        before = net.evaluate([a, b, w])
+        net.train([a, b, w], algo="sgd", epochs=2, learning_rate=0.1, batch_size=BATCH)
+        results.append((before["loss"], [p.get_value() for p in net.params]))
+    assert results[0][0] == results[1][0]
+    for one, other in zip(results[0][1], results[1][1]):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_saved_and_loaded(name, x, tmp_path):
+    net = shaken(make(FORMS[name][0]))
+    net.save(tmp_path / "net")
+    custom = {"cell_step": cell_step}
+    other = theanets.recurrent.Regressor.load(tmp_path / "net", custom=custom)
+    assert other.to_spec() == net.to_spec()
+    np.testing.assert_array_equal(other.predict([x, LENGTHS]), net.predict([x, LENGTHS]))
+
+
+def test_bidirectional_saved_and_loaded(x, tmp_path):
+    worker = {"form": "lstm", "peepholes": False}
+    net = shaken(make({"form": "bidirectional", "worker": worker, "last": True}))
+    net.save(tmp_path / "net")
+    other = theanets.recurrent.Regressor.load(tmp_path / "net")
+    np.testing.assert_array_equal(other.predict([x, LENGTHS]), net.predict([x, LENGTHS]))
+    assert [p.name for p in other.params] == [p.name for p in net.params]
+
+
+def test_initial_states_from_outputs(x, rng):
+    layers = [
+        {"form": "input", "name": "in", "shape": (None, NIN)},
+        {"form": "input", "name": "start", "shape": (2,)},
+        {"name": "h", "size": N, "inputs": "start", "activation": "tanh"},
+        {"name": "c", "size": N, "inputs": "start", "activation": "linear"},
+        {"form": "lstm", "name": "rec", "size": N, "inputs": "in", "h_0": "h", "c_0": "c"},
+        2,
+    ]
+    net = shaken(theanets.recurrent.Regressor(layers, dtype="float64"))
+    found = net.feed_forward([x, rng.normal(size=(BATCH, 2))])
+    p = {q.name[4:]: q.get_value() for q in net.graph.layer("rec").params}
+    state = {"h": found["h:out"], "c": found["c:out"]}
+    for t in range(STEPS):
+        state, outputs = lstm(p, x[:, t], state, t)
+        np.testing.assert_allclose(found["rec:out"][:, t], outputs["out"], rtol=1e-10)
+
+
+def test_initial_pre_activation_is_not_the_initial_state(x):
+    """A clockwork module that has not had its turn keeps a pre-activation of zero."""
+    net = make({"form": "clockwork", "periods": (1, 2)}, lengths=False)
+    assert net.graph.layer("rec").initial == {"h": "h_0"}
+
+
+@pytest.mark.parametrize(
+    "activation", ["prelu", "maxout:2", "norm:z", "softmax", "tanh+relu", "elu", "rect:min"]
+)
+def test_any_activation_trains(activation, x, rng):
+    net = make({"form": "rnn", "activation": activation}, lengths=False)
+    net.train([x, rng.normal(size=(BATCH, STEPS, 2))], algo="sgd", epochs=1)
+    assert np.isfinite(net.predict(x)).all()
+
+
+def test_a_step_that_is_not_elementwise(x):
+    def step(cell, x, h):
+        mixed = x + cell.dot(h)
+        return pt.tanh(mixed - mixed.mean(axis=-1, keepdims=True))
+
+    net = shaken(make({"form": "cell", "step": step}))
+    found = net.feed_forward([x, LENGTHS])["rec:out"]
+    p = {q.name[4:]: q.get_value() for q in net.graph.layer("rec").params}
+    h = np.zeros((BATCH, N))
+    for t in range(STEPS):
+        mixed = x[:, t] @ p["xh"] + h @ p["hh"]
+        h = np.tanh(mixed - mixed.mean(axis=-1, keepdims=True))
+        np.testing.assert_allclose(found[0, t], h[0], rtol=1e-10)
+
+
+def test_lstm_biases_start_with_the_forget_gate_open():
+    bias = make({"form": "lstm"}).find("rec", "b").get_value()
+    np.testing.assert_array_equal(bias, np.repeat([0, 1, 0, 0], N))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, STEPS), (BATCH, 1)])
+def test_one_series_and_one_step(shape, rng):
+    net = make({"form": "gru"}, lengths=False)
+    x, y = rng.normal(size=(*shape, NIN)), rng.normal(size=(*shape, 2))
+    net.train([x, y], algo="sgd", epochs=1)
+    assert net.predict(x).shape == y.shape
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ({"form": "bidirectional", "size": 5}, "size=5 is odd.*4 or 6"),
+        ({"form": "bidirectional", "worker": "feedforward"}, "not a recurrent layer"),
+        ({"form": "rnn", "direction": "sideways"}, "direction='sideways'"),
+        ({"form": "rnn", "bptt_limit": 0}, "bptt_limit=0"),
+        ({"form": "clockwork", "periods": (1, 2, 4)}, "size=4 is not a multiple of its 3"),
+        ({"form": "clockwork"}, "periods=None"),
+        ({"form": "bcrnn", "num_modules": 3}, "size=4 is not a multiple of its 3"),
+        ({"form": "rrnn", "rate": "matrx"}, "rate='matrx'.*'matrix'"),
+        ({"form": "scrn", "context_size": 0}, "context_size=0"),
+        ({"form": "mrnn", "factors": 1.5}, "factors=1.5"),
+        ({"form": "lstm", "activation": "relu"}, "activation='relu'"),
+        ({"form": "cell"}, "step=None"),
+        ({"form": "cell", "step": lambda cell, x, h: (h, h)}, "2 states"),
+        ({"form": "rnn", "h_0": "in"}, "initial state 'in:out' has shape"),
+    ],
+)
+def test_wrong_options_are_refused(spec, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make(spec)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UnknownNameError, match="lengths"):
+        make({"form": "rnn", "lengths": "in"})
+    with pytest.raises(ConfigurationError, match="needs series"):
+        theanets.Regressor([3, {"form": "rnn", "size": 4}, 2])

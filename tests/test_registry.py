@@ -1,0 +1,132 @@
+"""Registries of classes, and globs over names."""
+
+import pytest
+
+import theanets
+from theanets import names
+from theanets.errors import ConfigurationError, UnknownNameError
+from theanets.registry import Registry
+
+
+def make(name, module="m"):
+    return type(name, (), {"__module__": module, "__qualname__": name})
+
+
+@pytest.fixture
+def registry():
+    found = Registry("thing")
+    found.register(make("First"), "one", "First")
+    found.register(make("Second"), "two")
+    return found
+
+
+def test_names(registry):
+    assert "ONE" in registry
+    assert "three" not in registry
+    assert 1 not in registry
+    assert registry["oNe"] is registry["first"]
+    assert registry.canonical("First") == "one"
+    assert list(registry) == ["one", "two"]
+    assert registry.names() == ["one", "first", "two"]
+    assert registry.name_of(registry["first"]) == "one"
+    assert registry.name_of(make("Other")) is None
+
+
+@pytest.mark.parametrize("get", [Registry.__getitem__, Registry.canonical])
+def test_unknown(registry, get):
+    with pytest.raises(UnknownNameError, match=r"unknown thing 'frist' \(did you mean 'first'\?\)"):
+        get(registry, "frist")
+
+
+def test_taken_names_are_refused(registry):
+    with pytest.raises(ConfigurationError, match=r"'one' is taken by m\.First; rename x\.Third"):
+        registry.register(make("Third", "x"), "three", "ONE")
+    assert "three" not in registry
+
+
+def test_a_new_definition_replaces_the_old_one_with_all_its_names(registry):
+    new = make("First")
+    registry.register(new, "first")
+    assert registry["first"] is new
+    assert "one" not in registry
+    assert sorted(registry) == ["first", "two"]
+
+
+@pytest.mark.parametrize(
+    "base", [theanets.Layer, theanets.Loss, theanets.Activation, theanets.Regularizer]
+)
+def test_subclasses(base):
+    def define(name, **kwargs):
+        return type(base)(name, (base,), {"__module__": "somewhere"}, **kwargs)
+
+    stem = f"Own{base.__name__}"
+    made = define(stem, names=(f"{stem}-Alias",))
+    assert base.registry[stem.lower()] is base.registry[f"{stem}-alias".lower()] is made
+    assert base.registry.name_of(made) == f"{stem}-alias".lower()
+    private = define(f"{stem}Private", register=False)
+    abstract = define(f"{stem}Abstract", abstract=True)
+    assert base.registry.name_of(private) is base.registry.name_of(abstract) is None
+    assert f"{stem}private".lower() not in base.registry
+    renamed = define(f"{stem}Renamed", register=f"{stem}Other")
+    assert base.registry[f"{stem}other".lower()] is renamed
+    assert f"{stem}renamed".lower() not in base.registry
+    assert base.__name__.lower() not in base.registry
+
+
+@pytest.mark.parametrize(
+    ("base", "taken"),
+    [
+        (theanets.Layer, "Feedforward"),
+        (theanets.Loss, "MSE"),
+        (theanets.Activation, "ReLU"),
+        (theanets.Regularizer, "WeightL2"),
+    ],
+)
+def test_names_of_the_package_are_refused(base, taken):
+    before = base.registry[taken]
+    with pytest.raises(ConfigurationError, match="is taken by"):
+        type(taken, (base,), {})
+    assert base.registry[taken] is before
+
+
+def test_output_names():
+    assert names.output_name("hid1") == "hid1:out"
+    assert names.output_name("hid1:pre") == "hid1:pre"
+    assert names.split_output("hid1") == ("hid1", "out")
+    assert names.split_output("hid1:pre") == ("hid1", "pre")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ("hid1.w", ["hid1.w"]),
+        ("hid?.w", ["hid1.w", "hid2.w"]),
+        ("*.b", ["hid1.b", "hid2.b"]),
+        ("hid[!1].*", ["hid2.w", "hid2.b"]),
+        ("hid2.b, hid1.w", ["hid1.w", "hid2.b"]),
+        (["hid2.b", "*2.*"], ["hid2.w", "hid2.b"]),
+        ("HID1.w", []),
+    ],
+)
+def test_match(patterns, expected):
+    every = ["hid1.w", "hid1.b", "hid2.w", "hid2.b"]
+    assert names.match(patterns, every) == expected
+    if expected:
+        assert names.match_some("parameter", patterns, every) == expected
+
+
+@pytest.mark.parametrize("patterns", ["hid1.q", "hid1.w hid1.q", ["hid1.w", "hid1.q"]])
+def test_every_pattern_must_match(patterns):
+    with pytest.raises(UnknownNameError, match=r"parameter pattern 'hid1\.q' \(did you mean"):
+        names.match_some("parameter", patterns, ["hid1.w", "hid2.w"])
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a.b", "a,b", "a*", "a?", "[a]", "a\n"])
+def test_words(name):
+    assert not names.is_word(name)
+    with pytest.raises(ConfigurationError, match="is not a word"):
+        theanets.layers.Feedforward(name, size=3)
+
+
+def test_words_of_any_language():
+    assert names.is_word("слой-1_é")

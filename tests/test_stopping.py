@@ -1,0 +1,416 @@
+"""When and why training ends, and what the network then holds."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import theanets
+from theanets.errors import DataError
+
+ONE = [np.zeros((1, 1), "float32"), np.zeros((1, 1), "float32")]
+
+
+class Scripted(theanets.Callback):
+    """After each update, makes the validation loss what the script says."""
+
+    def __init__(self, net, losses):
+        self.bias, self.losses = net.find("out.b"), losses
+
+    def set(self, loss):
+        self.bias.set_value(np.array([loss], "float32"))
+
+    def batch(self, run):
+        self.set(self.losses[run.updates - 1])
+
+
+@pytest.fixture(scope="module")
+def line():
+    """A network whose loss is its output bias."""
+    return theanets.Regressor([1, 1], loss=lambda target, output: output + 0 * target)
+
+
+def scripted(net, start, losses, **kwargs):
+    script = Scripted(net, losses)
+    script.set(start)
+    kwargs = {"algo": "sgd", "learning_rate": 1e-30, "epochs": len(losses), **kwargs}
+    result = net.train(ONE, callbacks=[script, *kwargs.pop("callbacks", ())], **kwargs)
+    return result, float(script.bias.get_value()[0])
+
+
+def documented(start, losses, patience=10, min_improvement=0.0, validate_every=1):
+    """Get (reason, epochs, best loss, best epoch) by the documentation."""
+    best, best_epoch, success, failures = start, 0, start, 0
+    for epoch, loss in enumerate(losses, start=1):
+        last = epoch == len(losses)
+        if epoch % validate_every == 0 or last:
+            if loss < best:
+                best, best_epoch = loss, epoch
+            if success - loss > abs(success) * min_improvement:
+                success, failures = loss, 0
+            else:
+                failures += 1
+        if last:
+            return "epochs", epoch, best, best_epoch
+        if failures > patience:
+            return "patience", epoch, best, best_epoch
+    return "epochs", 0, best, best_epoch
+
+
+# Multiples of 1/64 are exact in float32, so that comparisons are too.
+losses = st.integers(-256, 256).map(lambda n: n / 64)
+
+
+@settings(max_examples=60)
+@given(
+    losses,
+    st.lists(losses, max_size=12),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.125, 0.5]),
+    st.integers(1, 4),
+)
+def test_stops_as_documented(line, start, sequence, patience, min_improvement, every):
+    limits = dict(patience=patience, min_improvement=min_improvement, validate_every=every)
+    reason, epochs, best, best_epoch = documented(start, sequence, **limits)
+    (_, valid), bias = scripted(line, start, sequence, **limits)
+    history = line.history
+    assert (history.stop_reason, len(history)) == (reason, epochs)
+    assert history.best_epoch == best_epoch
+    assert bias == best == valid["loss"]
+    validated = [i + 1 for i, row in enumerate(history) if "valid_loss" in row]
+    due = [i for i in range(1, epochs + 1) if i % every == 0 or i == len(sequence)]
+    assert validated == due
+
+
+def test_patience_counts_failures_in_a_row(line):
+    scripted(line, 4.0, [5.0, 5.0, 3.0, 3.0, 3.5, 3.0, 1.0], patience=2)
+    assert len(line.history) == 6
+    assert line.history.stop_reason == "patience"
+    scripted(line, 4.0, [5.0, 5.0], patience=0)
+    assert len(line.history) == 1
+    scripted(line, 4.0, [5.0] * 30, patience=None)
+    assert len(line.history) == 30
+
+
+def test_small_improvements_add_up(line):
+    falling = [1 - i / 64 for i in range(1, 9)]
+    scripted(line, 1.0, falling, patience=1, min_improvement=0.02)
+    assert len(line.history) == 8
+    scripted(line, 1.0, falling, patience=1, min_improvement=0.04)
+    assert len(line.history) == 2
+    assert line.history.best_epoch == 2
+
+
+def test_negative_losses(line):
+    # Worse by less than the fraction is not better.
+    scripted(line, -1.0, [-0.75, -0.75, -4.0], patience=1, min_improvement=0.5)
+    assert (len(line.history), line.history.best_epoch) == (2, 0)
+    _, bias = scripted(line, -1.0, [-2.0, -4.0, -3.0], min_improvement=0.5)
+    assert bias == -4.0
+
+
+def test_each_run_has_its_own_patience(line):
+    for _ in range(2):
+        scripted(line, 1.0, [2.0] * 9, patience=3)
+        assert len(line.history) == 4
+
+
+# ---- every ending ----------------------------------------------------------------------
+
+
+def regression(n=64, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4)).astype("float32")
+    return x, np.sin(x.sum(axis=1, keepdims=True)).astype("float32")
+
+
+def values(net):
+    return {p.name: p.get_value() for p in net.params}
+
+
+@pytest.fixture(scope="module")
+def used():
+    net = theanets.Regressor([4, (6, "tanh"), 1])
+    return net, values(net)
+
+
+@pytest.fixture
+def net(used):
+    net, start = used
+    for param in net.params:
+        param.set_value(start[param.name])
+    net._runs = 0
+    return net
+
+
+DATA = regression()
+VALID = regression(50, seed=1)
+
+
+class Ending(theanets.Callback):
+    """Ends a run in some way in update 10, the second of the third epoch of four updates."""
+
+    def __init__(self, end):
+        self.do_end, self.ended = end, 0
+
+    def batch(self, run):
+        if run.updates == 10:
+            self.do_end(run)
+
+    def end(self, run):
+        self.ended += 1
+        self.reason = run.history.stop_reason
+        self.values = values(run.network)
+
+
+def interrupt(run):
+    raise KeyboardInterrupt
+
+
+def fail(run):
+    raise RuntimeError("no more")
+
+
+def spoil(run):
+    run.network.find("hid1.w").set_value(np.full((4, 6), np.nan, "float32"))
+
+
+def check(net, column=None):
+    """Check that the network holds the best parameters of all validations."""
+    column = [v for v in column or net.history["valid_loss"] if v is not None]
+    finite = [v for v in column if np.isfinite(v)]
+    assert net.evaluate(VALID)["loss"] == min(finite)
+    assert net.history["valid_loss"][net.history.best_epoch - 1] == min(finite)
+
+
+CAREFUL = dict(algo="sgd", learning_rate=0.1, batch_size=16, validate_every=7)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "updates"),
+    [
+        (lambda run: run.stop(), "callback", 10),
+        (lambda run: run.stop("enough"), "enough", 10),
+        (interrupt, "interrupted", 10),
+        (spoil, "diverged", 11),
+    ],
+)
+def test_endings_that_return(net, end, reason, updates):
+    start = net.evaluate(VALID)["loss"]
+    ending = Ending(end)
+    train, valid = net.train(DATA, VALID, callbacks=ending, **CAREFUL)
+    history = net.history
+    assert history.stop_reason == ending.reason == reason
+    assert (train, valid) == (net.evaluate(DATA), net.evaluate(VALID))
+    # The last epoch, of which there was only a part, counts.
+    assert history["updates"] == [4, 8, updates]
+    assert history["train_loss"][2] is not None
+    if reason == "diverged":
+        assert history.best_epoch == 0
+        assert valid["loss"] == start
+    else:
+        assert history["valid_loss"][:2] == [None, None]
+        assert history.best_epoch == 3
+        check(net)
+    assert ending.ended == 1
+    for name, value in values(net).items():
+        np.testing.assert_array_equal(ending.values[name], value)
+
+
+def test_monitors_of_a_part_of_an_epoch():
+    # Two of four batches: those monitors, not the mean over all.
+    net = theanets.Regressor([4, (6, "tanh"), 1])
+    seen = []
+
+    def draw():
+        seen.append(regression(16, seed=len(seen)))
+        return seen[-1]
+
+    class Interrupt(theanets.Callback):
+        def batch(self, run):
+            if run.updates == 2:
+                raise KeyboardInterrupt
+
+    kwargs = dict(algo="sgd", learning_rate=1e-30, train_batches=4)
+    net.train(draw, VALID, callbacks=Interrupt(), **kwargs)
+    both = [np.concatenate(parts) for parts in zip(*seen, strict=True)]
+    assert len(seen) == 2
+    np.testing.assert_allclose(net.history["train_loss"], [net.evaluate(both)["loss"]], rtol=1e-5)
+
+
+def test_exception_in_a_callback(net):
+    ending = Ending(fail)
+    with pytest.raises(RuntimeError, match="no more"):
+        net.train(DATA, VALID, callbacks=ending, **CAREFUL)
+    assert net.history.stop_reason == ending.reason == "error"
+    assert net.history["updates"] == [4, 8, 10]
+    assert net.history.best_epoch == 3
+    check(net)
+
+
+@pytest.mark.parametrize("where", ["train", "valid"])
+def test_exception_in_the_data(net, where):
+    def data():
+        for i in range(6):
+            yield regression(16, seed=i)
+        raise OSError("disk")
+
+    class Valid:
+        count = 0
+
+        def __iter__(self):
+            Valid.count += 1
+            if Valid.count > 2:
+                raise OSError("disk")
+            yield VALID
+
+    Valid.count = 0
+    with pytest.raises(OSError, match="disk"):
+        if where == "train":
+            net.train(data(), VALID, train_batches=4, algo="sgd", learning_rate=0.1)
+        else:
+            net.train(DATA, Valid(), algo="sgd", learning_rate=0.1)
+    history = net.history
+    assert history.stop_reason == "error"
+    if where == "train":
+        assert history["updates"] == [4, 6]
+        check(net)
+    else:
+        assert history["valid_loss"] == [history["valid_loss"][0], None]
+        assert net.evaluate(VALID)["loss"] == history["valid_loss"][0]
+
+
+def test_bad_batch_in_the_middle(net):
+    batches = [regression(16), regression(16), (np.zeros((3, 5)), np.zeros((3, 1)))]
+    with pytest.raises(DataError, match="batch 3"):
+        net.train(iter(batches), VALID, algo="sgd", learning_rate=0.1)
+    assert net.history["updates"] == [2]
+    check(net)
+
+
+def test_break(net):
+    for i, (_, _valid) in enumerate(net.itertrain(DATA, VALID, **CAREFUL)):
+        if i == 2:
+            break
+    assert net.history.stop_reason == "closed"
+    assert [v is None for v in net.history["valid_loss"]] == [True, True, False]
+    check(net)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_exception_in_the_body_of_the_loop(net, error):
+    with pytest.raises(error):
+        for _ in net.itertrain(DATA, VALID, **CAREFUL):
+            raise error
+    assert net.history.stop_reason == "closed"
+    check(net)
+
+
+def test_worse_parameters_are_not_kept(net):
+    # A rate at which the loss grows: the initial parameters are the best.
+    start = values(net)
+    for _ in net.itertrain(DATA, VALID, algo="sgd", learning_rate=300.0, patience=0):
+        pass
+    assert net.history.stop_reason in ("patience", "diverged")
+    assert net.history.best_epoch == 0
+    for name, value in values(net).items():
+        np.testing.assert_array_equal(start[name], value)
+
+
+def test_stopped_by_an_epoch_callback_between_validations(net):
+    def enough(run):
+        if run.epoch == 3:
+            run.stop("enough")
+
+    _, valid = net.train(DATA, VALID, callbacks=enough, **CAREFUL)
+    assert net.history.stop_reason == "enough"
+    assert (net.history.best_epoch, len(net.history)) == (3, 3)
+    check(net)
+    assert valid == net.evaluate(VALID)
+
+
+def test_divergence_in_the_middle_of_an_epoch_is_noticed(net, caplog):
+    count = 0
+
+    def draw():
+        nonlocal count
+        count += 1
+        if count == 300:
+            net.find("out.b").set_value(np.array([np.nan], "float32"))
+        return regression(16)
+
+    before = net.evaluate(VALID)["loss"]
+    with caplog.at_level("INFO", logger="theanets"):
+        net.train(draw, VALID, train_batches=5000, algo="sgd", learning_rate=1e-3)
+    assert net.history.stop_reason == "diverged"
+    assert count < 600
+    assert net.evaluate(VALID)["loss"] == before
+    assert [r.levelname for r in caplog.records] == ["INFO", "WARNING"]
+    assert "diverged" in caplog.text
+
+
+def test_a_network_that_is_nan_from_the_start(net):
+    spoil(type("Run", (), {"network": net}))
+    _, valid = net.train(DATA, VALID, algo="sgd", learning_rate=0.1)
+    assert net.history.stop_reason == "diverged"
+    assert np.isnan(valid["loss"])
+
+
+def test_max_seconds(net, monkeypatch):
+    clock = [0.0]
+
+    def tick():
+        clock[0] += 0.25
+        return clock[0]
+
+    monkeypatch.setattr("theanets.training.time.perf_counter", tick)
+    net.train(DATA, VALID, max_seconds=5.1, **CAREFUL)
+    assert net.history.stop_reason == "time"
+    assert 5 < net.history["seconds"][-1] < 8
+    check(net)
+    net.train(DATA, VALID, max_seconds=0, **CAREFUL)
+    assert (net.history.stop_reason, len(net.history)) == ("time", 0)
+
+
+def test_the_end_is_logged(net, caplog):
+    with caplog.at_level("INFO", logger="theanets"):
+        net.train(DATA, epochs=2, algo="sgd")
+    assert "epochs, after 2 epochs and 4 updates" in caplog.text
+
+
+def test_real_interruption():
+    """Ctrl-C in another process, at some moment of its training."""
+    script = """
+        import numpy as np, pytensor, theanets
+        pytensor.config.mode = "FAST_COMPILE"
+        rng = np.random.default_rng(0)
+        data = rng.normal(size=(999, 4)), rng.normal(size=(999, 1))
+        net = theanets.Regressor([4, 6, 1])
+
+        def begin(run):
+            if run.epoch == 1:
+                print("go", flush=True)
+
+        for size in (1, 32, 500, 1):
+            kwargs = dict(algo="sgd", learning_rate=1e-4, patience=None, callbacks=begin)
+            returned = net.train(data, batch_size=size, **kwargs)
+            assert returned == (net.evaluate(data), net.evaluate(data))
+            assert returned[1]["loss"] <= min(net.history["valid_loss"])
+            print(net.history.stop_reason, flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        for wait in (0.02, 0.0, 0.01, 0.05):
+            assert process.stdout.readline() == "go\n"
+            time.sleep(wait)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+    assert process.returncode == 0

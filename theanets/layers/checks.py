@@ -1,0 +1,167 @@
+"""What layers check of their shapes and options, and how they say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, nearest
+from .signals import Shape
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+
+def described_inputs(layer: Layer) -> str:
+    """List the inputs of a layer with their shapes, for messages."""
+    pairs = zip(layer.input_names, layer.input_shapes, strict=True)
+    return ", ".join(f"{name} {shape}" for name, shape in pairs)
+
+
+def check_declared(layer: Layer, shape: Shape) -> Shape:
+    """Refuse a size or shape that was given and is not the one that follows.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer, bound to its inputs.
+    shape : tuple
+        Shape of one example's output, as it follows from the inputs.
+
+    Returns
+    -------
+    tuple
+        ``shape``, with unknown lengths replaced by those that were given.
+
+    Raises
+    ------
+    ConfigurationError
+        If they contradict each other.
+    """
+    given = layer.shape
+    if given is None:
+        return shape
+    if len(given) == 1:
+        given = (*shape[:-1], given[0])
+    fits = len(given) == len(shape) and all(
+        None in (a, b) or a == b for a, b in zip(given, shape, strict=True)
+    )
+    if not fits:
+        raise ConfigurationError(
+            f"layer {layer.full_name!r} was given the shape {layer.shape}, but of its inputs "
+            f"{described_inputs(layer)} it makes {shape}"
+        )
+    return tuple(b if a is None else a for a, b in zip(given, shape, strict=True))
+
+
+def check_rank(layer: Layer, axes: Sequence[str]) -> None:
+    """Refuse an input that does not have certain axes.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer with one input, bound to it.
+    axes : list of str
+        Names of the axes of one example: ``('time', 'channels')``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has more or fewer.
+    """
+    shape = layer.input_shape
+    if len(shape) != len(axes):
+        raise ConfigurationError(
+            f"layer {layer.full_name!r} needs an input of shape ({', '.join(axes)}) for one "
+            f"example; {layer.input_name!r} has {shape}"
+        )
+
+
+def whole_numbers(layer: Layer, option: str, count: int, least: int = 1) -> tuple[int, ...]:
+    """Get an option that is one integer for each of some axes, or one for all.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    option : str
+        Name of the option.
+    count : int
+        How many axes.
+    least : int
+        The smallest valid number.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is anything else.
+    """
+    value = getattr(layer, option)
+    values = [value] * count if _is_whole(value) else value
+    valid = (
+        isinstance(values, (tuple, list))
+        and len(values) == count
+        and all(_is_whole(v) and v >= least for v in values)
+    )
+    if not valid:
+        many = f" or a tuple of {count} of these" if count > 1 else ""
+        raise ConfigurationError(
+            f"layer {layer.full_name!r}: {option}={value!r} is not an integer of at least "
+            f"{least}{many}"
+        )
+    return tuple(int(v) for v in values)
+
+
+def pairs(layer: Layer, option: str, count: int) -> list[tuple[int, int]] | None:
+    """Get an option that is amounts before and behind each of some axes.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    option : str
+        Name of the option: an integer for all axes and both sides, or a tuple
+        with an integer or a pair of integers for each axis. For a single axis
+        the pair alone will do.
+    count : int
+        How many axes.
+
+    Returns
+    -------
+    list of pairs, or None if the option is anything else
+    """
+    value = getattr(layer, option)
+    if _is_whole(value):
+        value = [value] * count
+    if not isinstance(value, (tuple, list)):
+        return None
+    if count == 1 and len(value) == 2:
+        value = [value]
+    each = [(v, v) if _is_whole(v) else v for v in value]
+    valid = len(each) == count and all(
+        isinstance(v, (tuple, list)) and len(v) == 2 and all(_is_whole(n) and n >= 0 for n in v)
+        for v in each
+    )
+    return [(int(low), int(high)) for low, high in each] if valid else None
+
+
+def one_of(layer: Layer, option: str, choices: Sequence[str]) -> str:
+    """Get an option that is one of some names.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not; names the nearest.
+    """
+    value = getattr(layer, option)
+    if not isinstance(value, str) or value.lower() not in choices:
+        raise ConfigurationError(
+            f"layer {layer.full_name!r}: {option}={value!r} is not one of "
+            f"{', '.join(map(repr, choices))}{nearest(str(value), choices)}"
+        )
+    return value.lower()
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

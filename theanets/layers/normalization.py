@@ -1,0 +1,207 @@
+"""Layers that normalize what comes in, and layers of noise.
+
+References
+----------
+Ioffe & Szegedy 2015, "Batch normalization". Ba, Kiros & Hinton 2016, "Layer
+normalization". Srivastava et al. 2014, "Dropout".
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+
+from .. import rng as _rng
+from ..errors import ConfigurationError
+from .base import Layer
+from .checks import check_declared
+from .signals import Inputs, Shape
+
+
+class _Unchanged(Layer, abstract=True):
+    """Base class of layers with one input, of whose shape the output is."""
+
+    default_activation = "linear"
+    max_inputs = 1
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of ``out``."""
+        self.check()
+        return {"out": check_declared(self, self.input_shape)}
+
+    def check(self) -> None:
+        """Refuse options without meaning."""
+
+    def number(self, option: str, least: float, below: float = np.inf) -> float:
+        """Get an option that is a number in [least, below)."""
+        value = getattr(self, option)
+        valid = isinstance(value, Real) and not isinstance(value, bool)
+        if not valid or not least <= float(value) < below:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: {option}={value!r} is not a number in "
+                f"[{least:g}, {below:g})"
+            )
+        return float(value)
+
+    def constant(self, value: float) -> Any:
+        """Get a number as a constant of the network's dtype."""
+        return pt.as_tensor(np.asarray(value, self.dtype))
+
+
+class BatchNorm(_Unchanged, names=("batch_norm",)):
+    r"""Each unit or channel with mean 0 and variance 1, over the examples of a batch.
+
+    .. math:: g(\gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta)
+
+    In training the mean and the variance are those of the batch, over all axes
+    but the last; in validation and prediction they are running means of these,
+    which are saved with the network.
+
+    Parameters
+    ----------
+    momentum : float
+        What of a running mean stays with each batch, in [0, 1).
+    epsilon : float
+        Added to the variance; at least 0.
+
+    Notes
+    -----
+    Parameters ``scale`` and ``shift`` (units); state ``mean`` and
+    ``variance`` (units), where the latter is of the unbiased variances.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"momentum": 0.9, "epsilon": 1e-5}
+    momentum: float
+    epsilon: float
+
+    def check(self) -> None:
+        """Refuse options without meaning."""
+        self.number("momentum", 0, 1)
+        self.number("epsilon", 0)
+
+    def setup(self) -> None:
+        """Make ``scale`` and ``shift``, and the running ``mean`` and ``variance``."""
+        size = self.input_size
+        self.add_param("scale", np.ones(size))
+        self.add_param("shift", np.zeros(size))
+        self.add_state("mean", np.zeros(size))
+        self.add_state("variance", np.ones(size))
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the normalized input."""
+        x = inputs.only
+        mean, variance = self.find("mean"), self.find("variance")
+        if inputs.training:
+            axes = tuple(range(x.ndim - 1))
+            count = math.prod([x.shape[i] for i in axes]).astype(self.dtype)
+            now = x.mean(axis=axes)
+            spread = pt.sqr(x - now).mean(axis=axes)
+            one = self.constant(1)
+            unbiased = spread * (count / pt.maximum(count - one, one))
+            keep = self.constant(self.momentum)
+            inputs.updates[mean] = keep * mean + (one - keep) * now
+            inputs.updates[variance] = keep * variance + (one - keep) * unbiased
+            mean, variance = now, spread
+        factor = self.find("scale") / pt.sqrt(variance + self.constant(self.epsilon))
+        return self.activation((x - mean) * factor + self.find("shift"))
+
+
+class LayerNorm(_Unchanged, names=("layer_norm",)):
+    r"""Each example, or step of a series, with mean 0 and variance 1 over its units.
+
+    .. math:: g(\gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta)
+
+    with the mean and variance over the last axis, in training and prediction
+    alike.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to the variance; more than 0.
+
+    Notes
+    -----
+    Parameters ``scale`` and ``shift`` (units).
+    """
+
+    options: ClassVar[dict[str, Any]] = {"epsilon": 1e-5}
+    epsilon: float
+
+    def check(self) -> None:
+        """Refuse options without meaning."""
+        if not self.number("epsilon", 0):
+            # Of a single unit, or of equal ones, the variance is 0.
+            raise ConfigurationError(f"layer {self.full_name!r}: epsilon=0 may divide by 0")
+
+    def setup(self) -> None:
+        """Make ``scale`` and ``shift``."""
+        self.add_param("scale", np.ones(self.input_size))
+        self.add_param("shift", np.zeros(self.input_size))
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the normalized input."""
+        x = inputs.only
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = pt.sqr(centred).mean(axis=-1, keepdims=True)
+        normal = centred / pt.sqrt(variance + self.constant(self.epsilon))
+        return self.activation(normal * self.find("scale") + self.find("shift"))
+
+
+class Dropout(_Unchanged, names=("dropout",)):
+    """Sets entries to 0 with a probability, and divides the others by what is left of 1.
+
+    Only in training; the expected value does not change. (``hidden_dropout=``
+    of ``train`` does the same to outputs of layers that know nothing of it.)
+
+    Parameters
+    ----------
+    rate : float
+        The probability, in [0, 1).
+    """
+
+    options: ClassVar[dict[str, Any]] = {"rate": 0.5}
+    rate: float
+
+    def check(self) -> None:
+        """Refuse a rate that is no probability, or 1."""
+        self.number("rate", 0, 1)
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the input, in training with entries dropped."""
+        x = inputs.only
+        if inputs.training and self.rate:
+            generator = inputs.generator("dropout")
+            inputs.updates[generator], draws = _rng.uniform(generator, x.shape, x.dtype)
+            kept = x * self.constant(1 / (1 - self.rate))
+            x = pt.switch(draws >= self.constant(self.rate), kept, self.constant(0))
+        return self.activation(x)
+
+
+class Noise(_Unchanged, names=("noise",)):
+    """Adds normal noise of mean 0, only in training.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation; at least 0.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"std": 0.1}
+    std: float
+
+    def check(self) -> None:
+        """Refuse a deviation that is negative."""
+        self.number("std", 0)
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the input, in training with noise."""
+        x = inputs.only
+        if inputs.training and self.std:
+            generator = inputs.generator("noise")
+            inputs.updates[generator], draws = _rng.normal(generator, x.shape, x.dtype)
+            x = x + self.constant(self.std) * draws
+        return self.activation(x)

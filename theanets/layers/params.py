@@ -1,0 +1,172 @@
+"""The parameters of a layer: how they are made, drawn and found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pytensor
+
+from .. import init
+from ..errors import ConfigurationError, unknown
+
+#: Keywords of a layer that say how weights are drawn.
+DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
+
+
+class Parameters:
+    """What a `Layer` knows of its parameters."""
+
+    name: str | None
+    dtype: str
+    rng: np.random.Generator
+    draws: dict[str, float]
+    _params: dict[str, Any]
+    _state: dict[str, Any]
+
+    @property
+    def full_name(self) -> str:
+        """Name of the layer, for messages."""
+        return self.name or f"<{type(self).__name__.lower()}>"
+
+    @property
+    def input_size(self) -> int:
+        """Length of the last axis of the single input."""
+        raise NotImplementedError
+
+    @property
+    def output_size(self) -> int:
+        """Length of the last axis of the output ``out``."""
+        raise NotImplementedError
+
+    @property
+    def params(self) -> list[Any]:
+        """The trained parameters: shared variables named ``'layer.param'``."""
+        return list(self._params.values())
+
+    @property
+    def state(self) -> list[Any]:
+        """What training changes but not by gradients: shared variables, saved with the others."""
+        return list(self._state.values())
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(p.get_value(borrow=True).size for p in self.params)
+
+    def log_params(self) -> str:
+        """Describe the parameters, one in each line."""
+        return "\n".join(f"{p.name}: {p.type.shape} {p.dtype}" for p in self.params)
+
+    def find(self, key: str | int) -> Any:
+        """Find a parameter by name (``'w'``) or position.
+
+        Raises
+        ------
+        UnknownNameError
+            If the layer has no such parameter.
+        """
+        found = list(self._params)
+        if isinstance(key, Integral) and -len(found) <= key < len(found):
+            return self._params[found[int(key)]]
+        if isinstance(key, str) and key in self._params:
+            return self._params[key]
+        if isinstance(key, str) and key in self._state:
+            return self._state[key]
+        raise unknown(f"parameter of layer {self.full_name!r}", key, [*found, *self._state])
+
+    def add_param(self, name: str, value: Any) -> Any:
+        """Make a parameter from its initial value.
+
+        Parameters
+        ----------
+        name : str
+            Short name; the variable is called ``'layer.name'``.
+        value : array-like
+            Initial value; cast to the network's dtype.
+
+        Returns
+        -------
+        shared variable
+        """
+        self._params[name] = self._shared(name, value)
+        return self._params[name]
+
+    def add_state(self, name: str, value: Any) -> Any:
+        """Make what is kept from batch to batch, a running mean for instance.
+
+        It is saved with a network, and with its best parameters; only what
+        ``transform`` adds to ``inputs.updates`` changes it.
+
+        Parameters
+        ----------
+        name : str
+            Short name; the variable is called ``'layer.name'``.
+        value : array-like
+            Initial value; cast to the network's dtype.
+
+        Returns
+        -------
+        shared variable
+        """
+        self._state[name] = self._shared(name, value)
+        return self._state[name]
+
+    def _shared(self, name: str, value: Any) -> Any:
+        if name in self._params or name in self._state:
+            raise ConfigurationError(f"layer {self.full_name!r} has two parameters {name!r}")
+        value = np.array(value, dtype=self.dtype)
+        return pytensor.shared(value, name=f"{self.name}.{name}", shape=value.shape)
+
+    def add_weights(
+        self, name: str, nin: int | None = None, nout: int | None = None, **draws: float
+    ) -> Any:
+        """Make a matrix of weights.
+
+        Parameters
+        ----------
+        name : str
+            Short name.
+        nin, nout : int, optional
+            Shape; by default the sizes of the single input and the output.
+        **draws
+            Defaults for ``mean``, ``std``, ``sparsity``, ``diagonal`` and
+            ``radius``, which keywords of the layer override.
+        """
+        nin = self.input_size if nin is None else nin
+        nout = self.output_size if nout is None else nout
+        found = self._draws(name, DRAWS, draws)
+        return self.add_param(name, init.random_matrix(nin, nout, rng=self.rng, **found))
+
+    def add_bias(self, name: str, size: int | None = None, **draws: float) -> Any:
+        """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
+
+        Keywords of the layer with the parameter's suffix, ``mean_b`` and
+        ``std_b`` for ``b``, override ``draws``; those without a suffix are
+        for weights only.
+        """
+        size = self.output_size if size is None else size
+        found = self._draws(name, (), draws)
+        return self.add_param(name, init.random_vector(size, rng=self.rng, **found))
+
+    def _draws(
+        self, name: str, common: Iterable[str], defaults: dict[str, float]
+    ) -> dict[str, Any]:
+        found = dict(defaults)
+        found.update({key: self.draws[key] for key in common if key in self.draws})
+        suffix = f"_{name}"
+        found.update({k[: -len(suffix)]: v for k, v in self.draws.items() if k.endswith(suffix)})
+        return found
+
+    def take_draws(self, options: dict[str, Any], valid: Iterable[str]) -> dict[str, float]:
+        """Remove the keywords about drawing weights from others, and return them."""
+        taken = [k for k in options if k.partition("_")[0] in DRAWS and k not in valid]
+        for key in taken:
+            value = options[key]
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: {key}={value!r} is not a number"
+                )
+        return {key: options.pop(key) for key in taken}

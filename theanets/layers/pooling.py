@@ -1,0 +1,205 @@
+"""Pooling of series and of images, and what makes them larger again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+
+from ..errors import ConfigurationError
+from ..ops.pooling import MaxPool, SumPool, SumSpread
+from ..ops.window import SAME, Window, one_line, positions
+from . import checks
+from .base import Layer
+from .signals import Inputs, Shape
+
+#: How entries are pooled.
+MODES = ("max", "mean", "sum")
+
+
+class Pooling(Layer, abstract=True):
+    """Base class of layers that pool windows, channel by channel.
+
+    Parameters
+    ----------
+    pool_size : int, tuple of int, or 'global'
+        Length of the windows along each axis; ``'global'``, one window that
+        is all there is, also leaves out the axes: of (width, height,
+        channels) it makes (channels).
+    stride : int or tuple of int, optional
+        How far the windows move along each axis; by default ``pool_size``.
+    mode : {'max', 'mean', 'sum'}
+        What a window becomes: the largest of its entries, their mean or sum.
+    padding : 'same', int or tuple
+        How far windows may reach over the border, where there is nothing:
+        they pool what there is of them. As a convolution's ``border_mode``,
+        without ``'full'`` and ``'half'``; less than ``pool_size``.
+
+    Notes
+    -----
+    Along an axis of n entries with p of padding altogether there are ``(n + p
+    - pool_size) // stride + 1`` windows; what remains at the end is left out,
+    unless ``padding='same'``, which makes ``ceil(n / stride)`` windows.
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        "pool_size": 2,
+        "stride": None,
+        "mode": "max",
+        "padding": 0,
+    }
+    pool_size: Any
+    stride: Any
+    mode: Any
+    padding: Any
+    default_activation = "linear"
+    max_inputs = 1
+    #: Names of the axes of an example but the last, the channels.
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of ``out``."""
+        checks.check_rank(self, (*self.axes, "channels"))
+        self.kind = checks.one_of(self, "mode", MODES)
+        self.whole = isinstance(self.pool_size, str)
+        if self.whole:
+            checks.one_of(self, "pool_size", ("global",))
+            if self.stride is not None or self.padding != 0:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: global pooling has neither a stride nor a padding, "
+                    f"got stride={self.stride!r}, padding={self.padding!r}"
+                )
+            self.window = Window((0, 0))
+            return {"out": checks.check_declared(self, self.input_shape[-1:])}
+        self.window = self._window()
+        lengths = [self._length(i) for i in range(len(self.axes))]
+        return {"out": checks.check_declared(self, (*lengths, self.input_shape[-1]))}
+
+    def _window(self) -> Window:
+        count = len(self.axes)
+        size = checks.whole_numbers(self, "pool_size", count)
+        stride = size if self.stride is None else checks.whole_numbers(self, "stride", count)
+        if isinstance(self.padding, str):
+            checks.one_of(self, "padding", ("same",))
+            pads = [(SAME, SAME)] * count
+        else:
+            found = checks.pairs(self, "padding", count)
+            if found is None or any(max(p) >= k for p, k in zip(found, size, strict=True)):
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: padding={self.padding!r} is not 'same', an integer "
+                    f"of at least 0 and less than pool_size={self.pool_size!r}, or a tuple with "
+                    "one of these or a pair of these for each axis"
+                )
+            pads = found
+        # A series is an image of one line.
+        lines = 2 - count
+        return Window(
+            ((1,) * lines + size),  # type: ignore[arg-type]
+            ((1,) * lines + stride),  # type: ignore[arg-type]
+            low=((0,) * lines + tuple(low for low, _ in pads)),  # type: ignore[arg-type]
+            high=((0,) * lines + tuple(high for _, high in pads)),  # type: ignore[arg-type]
+        )
+
+    def _length(self, axis: int) -> int | None:
+        """Get the length of an axis of the output, or None."""
+        n = self.input_shape[axis]
+        if n is None:
+            return None
+        k, s, d, low, high = self.window.axis(axis + 2 - len(self.axes))
+        found: int = positions(n, k, s, d, low, high)
+        if found < 1:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: a window of {k} entries does not fit the "
+                f"{self.axes[axis]} of {self.input_name!r}, {n} + {low} + {high} = "
+                f"{n + low + high} with padding; the shape is {self.input_shape}"
+            )
+        return found
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the pooled input."""
+        x = inputs.only
+        series = len(self.axes) == 1
+        pooled = self._pool(pt.expand_dims(x, 1) if series else x)
+        # Slices would not be contiguous to Numba.
+        if self.whole:
+            pooled = pooled.reshape((pooled.shape[0], pooled.shape[3]))
+        elif series:
+            pooled = one_line(pooled)
+        return self.activation(pooled)
+
+    def _pool(self, x: Any) -> Any:
+        if self.kind == "max":
+            return MaxPool(self.window)(x)
+        total = SumPool(self.window)(x)
+        if self.kind == "sum":
+            return total
+        if not self.whole and not any(self.window.low) and not any(self.window.high):
+            return total / np.asarray(np.prod(self.window.size), x.dtype)
+        ones = pt.ones((1, x.shape[1], x.shape[2], 1), dtype=x.dtype)
+        return total / SumPool(self.window)(ones)
+
+
+class Pool1(Pooling, names=("pool1",)):
+    """Pooling of series (time, channels); see `Pooling`."""
+
+    axes = ("time",)
+
+
+class Pool2(Pooling, names=("pool2",)):
+    """Pooling of images (width, height, channels); see `Pooling`."""
+
+    axes = ("width", "height")
+
+
+class Upsampling(Layer, abstract=True):
+    """Base class of layers that repeat each entry along each axis.
+
+    Parameters
+    ----------
+    factor : int or tuple of int
+        How often, along each axis.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"factor": 2}
+    factor: Any
+    default_activation = "linear"
+    max_inputs = 1
+    #: Names of the axes of an example but the last, the channels.
+    axes: ClassVar[tuple[str, ...]] = ()
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of ``out``."""
+        checks.check_rank(self, (*self.axes, "channels"))
+        self.factors = checks.whole_numbers(self, "factor", len(self.axes))
+        *lengths, channels = self.input_shape
+        shape = [None if n is None else n * f for n, f in zip(lengths, self.factors, strict=True)]
+        return {"out": checks.check_declared(self, (*shape, channels))}
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Get the larger input."""
+        x = inputs.only
+        series = len(self.axes) == 1
+        if series:
+            x = pt.expand_dims(x, 1)
+        first, second = ((1,) * (2 - len(self.axes))) + self.factors
+        window = Window((first, second), (first, second))
+        known = ((1,) if series else ()) + self.input_shape
+        lengths = [
+            (x.shape[i + 1] if n is None else n) * f
+            for i, (n, f) in enumerate(zip(known[:2], (first, second), strict=True))
+        ]
+        large = SumSpread(window)(x, *lengths)
+        return self.activation(one_line(large) if series else large)
+
+
+class Upsample1(Upsampling, names=("upsample1",)):
+    """Repeats each step of series (time, channels); see `Upsampling`."""
+
+    axes = ("time",)
+
+
+class Upsample2(Upsampling, names=("upsample2",)):
+    """Repeats each entry of images (width, height, channels); see `Upsampling`."""
+
+    axes = ("width", "height")

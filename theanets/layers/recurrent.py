@@ -1,0 +1,350 @@
+"""The base of recurrent layers, and the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+
+from ..errors import ConfigurationError, unknown
+from ..names import split_output
+from ..ops.recurrent import Recurrence, recur
+from ..ops.recurrent_cell import Layout, NotElementwiseError, trace
+from ..ops.recurrent_scan import scan
+from .base import Layer
+from .feedforward import Input
+from .signals import Inputs, Shape
+
+#: What ``direction`` may be.
+DIRECTIONS = ("forward", "backward")
+
+
+class Lengths(Input, names=("lengths",)):
+    """An input with the number of steps of each series.
+
+    All recurrent layers after it know by it which steps do not exist. Data
+    hold one integer for each series.
+    """
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of one example: a number."""
+        if self.shape is not None:
+            raise ConfigurationError(f"layer {self.full_name!r} holds numbers; it takes no size")
+        return {"out": ()}
+
+    def setup(self) -> None:
+        """Make the symbolic variable."""
+        self.variable = pt.tensor(name=self.name, dtype="int32", shape=(None,))
+
+    def to_spec(self) -> dict[str, Any]:
+        """Get the keywords that build the layer again."""
+        return {"form": "lengths", "name": self.name}
+
+
+class Recurrent(Layer, abstract=True):
+    r"""Base class of recurrent layers.
+
+    A subclass gives its `layout`, makes parameters in `setup`, tells which of
+    them are `vectors` and `weights`, and defines `formulas`. Its input is a
+    series, (batch, time, variables); so are all outputs.
+
+    Parameters
+    ----------
+    direction : {'forward', 'backward'} or None
+        ``'backward'`` runs from the last step of each series to the first;
+        outputs are in the order of the input all the same. None is
+        ``'forward'``.
+    last : bool
+        Whether ``out`` is only what the recurrence ends with, the last step
+        of each series that exists (the first for ``'backward'``), of shape
+        (batch, units).
+    lengths : str, optional
+        Name of a layer of the form ``'lengths'``, with the number of steps of
+        each series. By default the one that the network has, or what the
+        weights of the loss say: steps after the last one of positive weight
+        do not exist. Else all series have all steps.
+    h_0 : str, optional
+        Name of an output, of shape (batch, units), that is the initial state;
+        zeros by default. Layers of further states have further such options.
+    bptt_limit : int, optional
+        How many steps gradients go back at most: they are cut off at each
+        multiple of it. By default they go back to the first step.
+
+    Notes
+    -----
+    A step that does not exist has outputs of zero, and changes no state. It
+    does not matter what the input holds there, NaN included.
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        "direction": None,
+        "last": False,
+        "lengths": None,
+        "h_0": None,
+        "bptt_limit": None,
+    }
+    direction: str | None
+    last: bool
+    lengths: Any
+    h_0: Any
+    bptt_limit: int | None
+    max_inputs = 1
+    #: Options that name initial states, by state.
+    initial: ClassVar[dict[str, str]] = {"h": "h_0"}
+
+    # ---- what a subclass overrides -------------------------------------------
+
+    def layout(self) -> Layout:
+        """Get what a step works on."""
+        raise NotImplementedError
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        """Do one step.
+
+        Parameters
+        ----------
+        x, s, v : objects
+            Blocks of the input, states and vectors as attributes.
+        dot : callable
+            ``dot(name, expression)`` is a list of expressions, the parts of
+            the product with the weights of that name. Products are made in
+            the order of the layout.
+        count : expression
+            How many steps came before.
+
+        Returns
+        -------
+        (states, outputs) : dicts of expressions by name
+        """
+        raise NotImplementedError
+
+    def input_weights(self) -> Any:
+        """Get the matrix (inputs, width) whose products are the blocks of the input."""
+        raise NotImplementedError
+
+    def vectors(self) -> list[Any]:
+        """Get the vectors, in the order of the layout."""
+        return [self.find("b")]
+
+    def weights(self) -> list[Any]:
+        """Get the matrices of the products in a step, in the order of the layout."""
+        return [self.find("hh")]
+
+    def outputs(self) -> dict[str, int]:
+        """Get the sizes of the outputs."""
+        return {"out": self._units(), "pre": self._units()}
+
+    def sizes(self) -> dict[str, int]:
+        """Get the sizes that the layout has names for."""
+        return {"n": self.output_size}
+
+    def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Any]:
+        """Complete the outputs by what can be computed after all steps.
+
+        Parameters
+        ----------
+        outputs : dict
+            What the steps gave, (batch, time, size) each.
+        mask : expression of shape (batch, time, 1), or None
+            Which steps exist; None for all.
+        """
+        return outputs
+
+    def last_output(self, final: Mapping[str, Any]) -> Any:
+        """Get the output that belongs to the states after the last step."""
+        return final["h"]
+
+    # ---- shapes ----------------------------------------------------------------
+
+    def _units(self) -> int:
+        if self.shape is None or len(self.shape) != 1 or self.shape[0] is None:
+            raise ConfigurationError(f"layer {self.full_name!r} needs a size; shape={self.shape!r}")
+        return self.shape[0]
+
+    def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
+        """Get the names of the input, then those of initial states and lengths."""
+        self.check_options()
+        found = super().resolve_inputs(layers)
+        given = [getattr(self, option) for option in self.initial.values()]
+        found += [self._input_name(name, layers) for name in given if name is not None]
+        holder = self._lengths_layer(layers)
+        return found if holder is None else [*found, holder.output_name]
+
+    def _lengths_layer(self, layers: Mapping[str, Layer]) -> Layer | None:
+        known = {name: layer for name, layer in layers.items() if isinstance(layer, Lengths)}
+        if self.lengths is None:
+            return next(reversed(known.values()), None)
+        name = self.lengths.name if isinstance(self.lengths, Layer) else self.lengths
+        if name not in known:
+            raise unknown(f"lengths of layer {self.full_name!r}", name, known)
+        return known[name]
+
+    def check_options(self) -> None:
+        """Refuse options that have no meaning."""
+        if self.direction is not None and str(self.direction).lower() not in DIRECTIONS:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: direction={self.direction!r} is not 'forward', "
+                "'backward' or None"
+            )
+        limit = self.bptt_limit
+        integer = isinstance(limit, Integral) and not isinstance(limit, bool)
+        if limit is not None and not (integer and limit >= 1):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: bptt_limit={limit!r} is not a positive integer"
+            )
+
+    @property
+    def input_name(self) -> str:
+        """Full name of the series."""
+        return self.input_names[0]
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one series."""
+        return self.input_shapes[0]
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shapes of all outputs."""
+        shape = self.input_shapes[0]
+        if len(shape) != 2:
+            raise ConfigurationError(
+                f"layer {self.full_name!r} needs series, (time, variables) each; its input "
+                f"{self.input_names[0]!r} has shape {shape}"
+            )
+        found: dict[str, Shape] = {key: (shape[0], n) for key, n in self.outputs().items()}
+        if self.last:
+            found["out"] = found["out"][1:]
+        expected = [self.initial_shape(state) for state, _ in self._given_states()]
+        for name, got, want in zip(self.input_names[1:], self.input_shapes[1:], expected):
+            if got != want:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: the initial state {name!r} has shape {got}, "
+                    f"expected {want}"
+                )
+        return found
+
+    def initial_shape(self, state: str) -> Shape:
+        """Get the shape of one example's initial state."""
+        return (self._units(),)
+
+    def _given_states(self) -> list[tuple[str, str]]:
+        return [(s, o) for s, o in self.initial.items() if getattr(self, o) is not None]
+
+    def to_spec(self) -> dict[str, Any]:
+        """Get the keywords that build the layer again, with its form."""
+        spec = super().to_spec()
+        if self.input_names:
+            spec["inputs"] = self.input_names[:1]
+        return spec
+
+    # ---- expressions -------------------------------------------------------------
+
+    @property
+    def backward(self) -> bool:
+        """Whether the recurrence runs from the last step to the first."""
+        return str(self.direction).lower() == "backward"
+
+    def project(self, series: Any) -> Any:
+        """Get what the input contributes to all steps, (batch, time, width)."""
+        batch, time, _ = series.shape
+        matrix = self.input_weights()
+        flat = series.reshape((batch * time, self.input_size))
+        return pt.dot(flat, matrix).reshape((batch, time, matrix.shape[1]))
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Run the recurrence over the input."""
+        series = inputs[self.input_names[0]]
+        time = series.shape[1]
+        lengths, mask = self._lengths(inputs, time), None
+        if lengths is None:
+            lengths = pt.full((series.shape[0],), time, dtype="int64")
+        else:
+            mask = (pt.arange(time) < lengths[:, None])[:, :, None]
+            # Zero times NaN would be NaN in the gradient of the weights.
+            series = pt.switch(mask, series, 0)
+        layout = self.layout()
+        states = self._initial(inputs, series, layout)
+        result = self.run(layout, self.project(series), lengths, states)
+        final = dict(zip(layout.states, result.final, strict=True))
+        inputs.final.update(final)
+        outputs = self.finish(dict(result.outputs), mask)
+        if self.last:
+            outputs["out"] = self.last_output(final)
+        return outputs
+
+    def _lengths(self, inputs: Inputs, time: Any) -> Any:
+        names = [n for n in self.input_names[1:] if isinstance(self._source(n), Lengths)]
+        if names:
+            return inputs[names[-1]].astype("int64")
+        if inputs.lengths is not None:
+            # Weights may be of another series, shorter or longer.
+            return pt.minimum(inputs.lengths, time)
+        return None
+
+    def _source(self, output: str) -> Layer:
+        return self.layers[split_output(output)[0]]
+
+    def _initial(self, inputs: Inputs, series: Any, layout: Layout) -> list[Any]:
+        sizes = self.sizes()
+        names = dict(zip((s for s, _ in self._given_states()), self.input_names[1:], strict=False))
+        found = []
+        for state, size in layout.states.items():
+            if state in inputs.initial:
+                found.append(inputs.initial[state])
+            elif state in names:
+                found.append(inputs[names[state]])
+            else:
+                found.append(pt.zeros((series.shape[0], sizes[size]), dtype=self.dtype))
+        return found
+
+    def run(self, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]) -> Recurrence:
+        """Run all steps, by the fast core if the step is done entry by entry."""
+        parts = (states, self.vectors(), self.weights())
+        keywords = {"reverse": self.backward, "limit": self.bptt_limit or 0}
+        try:
+            cell, extra = trace(layout, self.formulas, self.dtype)
+        except NotElementwiseError:
+            return scan(layout, self.formulas, self.sizes(), z, lengths, *parts, **keywords)
+        states, vectors, weights = parts
+        return recur(cell, z, lengths, states, [*vectors, *extra], weights, **keywords)
+
+
+class RNN(Recurrent, names=("rnn",)):
+    r"""A plain recurrent layer.
+
+    .. math:: h_t = g(x_t W_{xh} + h_{t-1} W_{hh} + b)
+
+    Parameters ``xh`` (inputs, units), ``hh`` (units, units), ``b`` (units).
+    Outputs ``out`` and ``pre``, what g is taken of.
+    """
+
+    def setup(self) -> None:
+        """Make ``xh``, ``hh`` and ``b``."""
+        self.add_weights("xh", nout=self.output_size)
+        self.add_weights("hh", self.output_size, self.output_size)
+        self.add_bias("b")
+
+    def input_weights(self) -> Any:
+        return self.find("xh")
+
+    def layout(self) -> Layout:
+        return Layout(("n",), {"h": "n"}, {"h": "n"}, {"b": "n"}, {"hh": ("n", ("n",))})
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        (through,) = dot("hh", s.h)
+        pre = x.h + through + v.b
+        out = self.activation(pre)
+        return {"h": out}, {"out": out, "pre": pre}
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Put matrices side by side."""
+    return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=1)
+
+
+def positive(value: Any) -> bool:
+    """Tell whether a value is an integer of at least 1."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1

@@ -1,0 +1,170 @@
+"""A recurrent layer that runs over series in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytensor.tensor as pt
+
+from .. import activations
+from ..errors import ConfigurationError
+from ..rng import Seed
+from .base import Layer
+from .recurrent import Recurrent
+from .signals import Inputs, Shape
+
+
+class Bidirectional(Layer, names=("bidirectional",)):
+    """Two recurrent layers over the same series, one of them backward.
+
+    Each has half of the units. What they give for the same step of the series
+    is put side by side, the forward half first.
+
+    The halves are layers of their own, ``<name>_fw`` and ``<name>_bw``, with
+    parameters like ``<name>_fw.xh``; ``net.find('<name>', 'fw_xh')`` and
+    ``net.find('<name>_fw', 'xh')`` find them. Outputs are those of the halves,
+    joined, and each by itself: ``out``, ``fw_out``, ``bw_out``, ...
+
+    Parameters
+    ----------
+    worker : str or dict
+        The form of the halves, ``'lstm'``, or a dict with further options of
+        theirs, ``dict(form='lstm', peepholes=False)``.
+    last, lengths, bptt_limit
+        As for all recurrent layers, see `Recurrent`. With ``last``, ``out`` is
+        what both end with: the backward half at the first step.
+
+    References
+    ----------
+    Schuster & Paliwal 1997, "Bidirectional recurrent neural networks".
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        "worker": "rnn",
+        "last": False,
+        "lengths": None,
+        "bptt_limit": None,
+    }
+    worker: Any
+    last: bool
+    lengths: Any
+    bptt_limit: int | None
+    max_inputs = 1
+
+    def __init__(self, name: str | None = None, *, rng: Seed = None, **options: Any) -> None:
+        super().__init__(name, rng=rng, **options)
+        self._halves: list[Layer] = []
+        self._network_seed = 0
+
+    @property
+    def workers(self) -> Sequence[Layer]:
+        """The forward half and the backward half."""
+        return tuple(self._halves)
+
+    def _build_activation(self, spec: Any) -> activations.Activation:
+        # It is the halves', parameters included.
+        activations.build(spec)
+        return activations.build("linear")
+
+    def _make_halves(self) -> list[Layer]:
+        size = self.shape[0] if self.shape is not None and len(self.shape) == 1 else None
+        if size is None:
+            raise ConfigurationError(f"layer {self.full_name!r} needs a size; shape={self.shape!r}")
+        if size % 2:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: size={size} is odd; each direction has half of the "
+                f"units, so {size - 1} or {size + 1} would be possible"
+            )
+        spec = dict(self.worker) if isinstance(self.worker, Mapping) else {"form": self.worker}
+        form = spec.pop("form", "rnn")
+        kind = Layer.registry[form] if isinstance(form, str) else form
+        if not (isinstance(kind, type) and issubclass(kind, Recurrent)):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: worker={self.worker!r} is not a recurrent layer"
+            )
+        taken = {"name", "size", "shape", "inputs", "direction"} & set(spec)
+        if taken:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: worker={self.worker!r} cannot say "
+                f"{', '.join(sorted(taken))}; that is up to the bidirectional layer"
+            )
+        keywords = {"activation": self.activation_spec, "rng": self.seed, **self.draws}
+        for key in ("last", "lengths", "bptt_limit"):
+            keywords[key] = getattr(self, key)
+        return [
+            kind(
+                f"{self.name}_{half}",
+                size=size // 2,
+                inputs=self.inputs,
+                direction=direction,
+                **{**keywords, **spec},
+            )
+            for half, direction in (("fw", "forward"), ("bw", "backward"))
+        ]
+
+    def bind(self, layers: Mapping[str, Layer], *, dtype: str = "float32", seed: int = 0) -> None:
+        """Take the layer's place in a network; see `Layer.bind`."""
+        self._network_seed = seed
+        super().bind(layers, dtype=dtype, seed=seed)
+
+    def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
+        """Make the halves, and get the names of what feeds them."""
+        if not self.bound:
+            self._halves = self._make_halves()
+        return self._halves[0].resolve_inputs(layers)
+
+    @property
+    def input_name(self) -> str:
+        """Full name of the series."""
+        return self.input_names[0]
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one series."""
+        return self.input_shapes[0]
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shapes of all outputs; binds the halves."""
+        for half in self._halves:
+            half.bind(self.layers, dtype=self.dtype, seed=self._network_seed)
+        found: dict[str, Shape] = {}
+        shapes = self._halves[0].output_shapes
+        for key, shape in shapes.items():
+            width = shape[-1]
+            found[key] = (*shape[:-1], None if width is None else 2 * width)
+        for prefix in ("fw", "bw"):
+            found.update({f"{prefix}_{key}": shape for key, shape in shapes.items()})
+        return found
+
+    def setup(self) -> None:
+        """Take the parameters of the halves."""
+        for prefix, half in zip(("fw", "bw"), self._halves, strict=True):
+            for name in half._params:
+                self._params[f"{prefix}_{name}"] = half._params[name]
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Run both halves."""
+        results = []
+        for half in self._halves:
+            own = Inputs(inputs, inputs.training, half.input_names)
+            own.lengths = inputs.lengths
+            results.append(half.transform(own))
+            inputs.updates.update(own.updates)
+        forward, backward = results
+        joined = {
+            key: pt.concatenate([forward[key], backward[key]], axis=-1)
+            for key in self._halves[0].output_shapes
+        }
+        for prefix, result in zip(("fw", "bw"), results, strict=True):
+            joined.update({f"{prefix}_{key}": value for key, value in result.items()})
+        return joined
+
+    def to_spec(self) -> dict[str, Any]:
+        """Get the keywords that build the layer again, with its form."""
+        spec = super().to_spec()
+        if self.activation_spec is None:
+            del spec["activation"]
+        if self.input_names:
+            spec["inputs"] = self.input_names[:1]
+        return spec

@@ -1,0 +1,262 @@
+"""Recurrent layers with gates: lstm, gru, mut1."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytensor.tensor as pt
+
+from ..activations import Activation
+from ..errors import ConfigurationError
+from ..ops.recurrent_cell import Layout
+from .recurrent import Recurrent, joined
+
+
+class LSTM(Recurrent, names=("lstm",)):
+    r"""Long short-term memory.
+
+    .. math::
+
+        i &= \sigma(x_t W_{xi} + h_{t-1} W_{hi} + b_i + c_{t-1} * c_i) \\
+        f &= \sigma(x_t W_{xf} + h_{t-1} W_{hf} + b_f + c_{t-1} * c_f) \\
+        c_t &= f * c_{t-1} + i * \tanh(x_t W_{xc} + h_{t-1} W_{hc} + b_c) \\
+        o &= \sigma(x_t W_{xo} + h_{t-1} W_{ho} + b_o + c_t * c_o) \\
+        h_t &= o * \tanh(c_t)
+
+    Parameters ``xh`` (inputs, 4 units), ``hh`` (units, 4 units) and ``b`` (4
+    units), each with the parts i, f, c, o in this order; peepholes ``ci``,
+    ``cf`` and ``co`` (units). The part f of ``b`` starts at 1, the rest at 0.
+    Outputs ``out`` and ``cell``.
+
+    Parameters
+    ----------
+    peepholes : bool
+        Whether gates see the cell. Without, there are no ``ci``, ``cf`` and
+        ``co``.
+    c_0 : str, optional
+        Name of an output that is the initial state of the cell.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber 1997, "Long short-term memory". Gers et al. 2002,
+    "Learning precise timing with LSTM recurrent networks". The initial bias is
+    that of Jozefowicz et al. 2015.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"peepholes": True, "c_0": None}
+    peepholes: bool
+    c_0: Any
+    default_activation = "tanh"
+    initial: ClassVar[dict[str, str]] = {"h": "h_0", "c": "c_0"}
+
+    def _build_activation(self, spec: Any) -> Activation:
+        if spec not in (None, "tanh"):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: an lstm has activations of its own; "
+                f"activation={spec!r} has no meaning for it"
+            )
+        return super()._build_activation(spec)
+
+    def outputs(self) -> dict[str, int]:
+        return {"out": self._units(), "cell": self._units()}
+
+    def setup(self) -> None:
+        """Make the parameters."""
+        n = self.output_size
+        std = (2.0 / (self.input_size + n)) ** 0.5
+        self.add_weights("xh", nout=4 * n, std=std)
+        self.add_weights("hh", n, 4 * n, std=n**-0.5)
+        bias = self.add_bias("b", 4 * n)
+        if "mean_b" not in self.draws:
+            value = bias.get_value()
+            value[n : 2 * n] += 1
+            bias.set_value(value)
+        if self.peepholes:
+            for name in ("ci", "cf", "co"):
+                self.add_bias(name, n)
+
+    def input_weights(self) -> Any:
+        return self.find("xh")
+
+    def vectors(self) -> list[Any]:
+        return [self.find(n) for n in self.layout().vectors]
+
+    def layout(self) -> Layout:
+        vectors: dict[str, Any] = {"b": ("n",) * 4}
+        if self.peepholes:
+            vectors.update(ci="n", cf="n", co="n")
+        return Layout(
+            ("n",),
+            dict.fromkeys("ifco", "n"),
+            {"h": "n", "c": "n"},
+            vectors,
+            {"hh": ("n", ("n",) * 4)},
+        )
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        hi, hf, hc, ho = dot("hh", s.h)
+        bi, bf, bc, bo = v.b
+        i, f, o = x.i + hi + bi, x.f + hf + bf, x.o + ho + bo
+        if self.peepholes:
+            i, f = i + s.c * v.ci, f + s.c * v.cf
+        cell = pt.sigmoid(f) * s.c + pt.sigmoid(i) * pt.tanh(x.c + hc + bc)
+        if self.peepholes:
+            o = o + cell * v.co
+        out = pt.sigmoid(o) * pt.tanh(cell)
+        return {"h": out, "c": cell}, {"out": out, "cell": cell}
+
+
+class GRU(Recurrent, names=("gru",)):
+    r"""Gated recurrent units.
+
+    .. math::
+
+        r &= \sigma(x_t W_r + h_{t-1} W_{hr} + b_r) \\
+        z &= \sigma(x_t W_z + h_{t-1} W_{hz} + b_z) \\
+        \hat h &= g(x_t W_h + (r * h_{t-1}) W_{hh} + b_h) \\
+        h_t &= (1 - z) * h_{t-1} + z * \hat h
+
+    Parameters ``w`` (inputs, 3 units) and ``b`` (3 units), each with the parts
+    hidden, reset, rate in this order; ``hh``, ``hr``, ``hz`` (units, units).
+    Outputs ``out``, ``pre`` (what g is taken of), ``hid`` and ``rate`` (z).
+
+    Parameters
+    ----------
+    reset_after : bool
+        Whether r is applied after the product, to
+        :math:`h_{t-1} W_{hh} + b_{hh}`, with one more parameter ``bh``
+        (units), as other libraries compute it.
+
+    References
+    ----------
+    Cho et al. 2014, "Learning phrase representations using RNN
+    encoder-decoder for statistical machine translation".
+    """
+
+    options: ClassVar[dict[str, Any]] = {"reset_after": False}
+    reset_after: bool
+    default_activation = "tanh"
+
+    def outputs(self) -> dict[str, int]:
+        return dict.fromkeys(("out", "pre", "hid", "rate"), self._units())
+
+    def setup(self) -> None:
+        """Make the parameters."""
+        n = self.output_size
+        self.add_weights("w", nout=3 * n, std=(2.0 / (self.input_size + n)) ** 0.5)
+        for name in ("hh", "hr", "hz"):
+            self.add_weights(name, n, n)
+        self.add_bias("b", 3 * n)
+        if self.reset_after:
+            self.add_bias("bh", n)
+
+    def input_weights(self) -> Any:
+        return self.find("w")
+
+    def vectors(self) -> list[Any]:
+        return [self.find(name) for name in self.layout().vectors]
+
+    def weights(self) -> list[Any]:
+        if self.reset_after:
+            return [joined([self.find(name) for name in ("hh", "hr", "hz")])]
+        return [joined([self.find("hr"), self.find("hz")]), self.find("hh")]
+
+    def layout(self) -> Layout:
+        vectors: dict[str, Any] = {"b": ("n",) * 3}
+        dots: dict[str, Any] = {"gates": ("n", ("n",) * 2), "hh": ("n", ("n",))}
+        if self.reset_after:
+            vectors["bh"], dots = "n", {"all": ("n", ("n",) * 3)}
+        blocks = dict.fromkeys(("hid", "reset", "rate"), "n")
+        return Layout(("n",), blocks, {"h": "n"}, vectors, dots)
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        hid_bias, reset_bias, rate_bias = v.b
+        if self.reset_after:
+            through, hr, hz = dot("all", s.h)
+        else:
+            hr, hz = dot("gates", s.h)
+        reset = pt.sigmoid(x.reset + hr + reset_bias)
+        rate = pt.sigmoid(x.rate + hz + rate_bias)
+        if self.reset_after:
+            through = reset * (through + v.bh)
+        else:
+            (through,) = dot("hh", reset * s.h)
+        pre = x.hid + through + hid_bias
+        hid = self.activation(pre)
+        out = s.h + rate * (hid - s.h)
+        return {"h": out}, {"out": out, "pre": pre, "hid": hid, "rate": rate}
+
+
+class MUT1(Recurrent, names=("mut1",)):
+    r"""A variant of gated units, the first one found by a search.
+
+    .. math::
+
+        r &= \sigma(x_t W_{xr} + h_{t-1} W_{hr} + b_r) \\
+        z &= \sigma(x_t W_{xz} + b_z) \\
+        \hat h &= \tanh(\tanh(x_t W_{xh}) + (r * h_{t-1}) W_{hh} + b_h) \\
+        h_t &= (1 - z) * h_{t-1} + z * \hat h
+
+    Parameters ``xh``, ``xr``, ``xz`` (inputs, units), ``hh``, ``hr`` (units,
+    units), ``bh``, ``br``, ``bz`` (units). Outputs ``out``, ``pre``, ``hid``
+    and ``rate`` (z).
+
+    References
+    ----------
+    Jozefowicz et al. 2015, "An empirical exploration of recurrent network
+    architectures".
+    """
+
+    default_activation = "tanh"
+
+    def _build_activation(self, spec: Any) -> Activation:
+        if spec not in (None, "tanh"):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: mut1 has activations of its own; "
+                f"activation={spec!r} has no meaning for it"
+            )
+        return super()._build_activation(spec)
+
+    def outputs(self) -> dict[str, int]:
+        return dict.fromkeys(("out", "pre", "hid", "rate"), self._units())
+
+    def setup(self) -> None:
+        """Make the parameters."""
+        n = self.output_size
+        for name in ("xh", "xr", "xz"):
+            self.add_weights(name, nout=n)
+        for name in ("hh", "hr"):
+            self.add_weights(name, n, n)
+        for name in ("bh", "br", "bz"):
+            self.add_bias(name, n)
+
+    def input_weights(self) -> Any:
+        return joined([self.find(name) for name in ("xh", "xr", "xz")])
+
+    def vectors(self) -> list[Any]:
+        return [self.find(name) for name in ("bh", "br", "bz")]
+
+    def weights(self) -> list[Any]:
+        return [self.find("hr"), self.find("hh")]
+
+    def layout(self) -> Layout:
+        return Layout(
+            ("n",),
+            {"h": "n", "r": "n", "z": "n"},
+            {"h": "n"},
+            {"bh": "n", "br": "n", "bz": "n"},
+            {"hr": ("n", ("n",)), "hh": ("n", ("n",))},
+        )
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        (hr,) = dot("hr", s.h)
+        reset = pt.sigmoid(x.r + hr + v.br)
+        rate = pt.sigmoid(x.z + v.bz)
+        (through,) = dot("hh", reset * s.h)
+        pre = pt.tanh(x.h) + through + v.bh
+        hid = pt.tanh(pre)
+        out = s.h + rate * (hid - s.h)
+        return {"h": out}, {"out": out, "pre": pre, "hid": hid, "rate": rate}
+
+
+__all__ = ["GRU", "LSTM", "MUT1"]

@@ -1,0 +1,149 @@
+"""Distances between distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
+from pytensor.tensor.special import log_softmax
+
+from .base import Limits, Loss
+from .classification import Scores
+from .formulas import const, safe_log, sqr_norm
+
+
+class KullbackLeiblerDivergence(Scores, names=("kl", "kld")):
+    r"""Kullback-Leibler divergence, :math:`\sum_k t_k \log (t_k / p_k)`, to the target t.
+
+    The sum over classes, the last axis; the mean over examples (and steps).
+    Targets are distributions of the output's shape; an entry of 0 adds
+    nothing. Outputs are as for ``xe``: of a softmax layer, and with
+    ``logits=True``, logits; otherwise probabilities, up to a common factor.
+    It is ``xe`` minus the entropy of the target, so that 0 is the best. Use
+    it where targets are distributions, for instance another network's.
+
+    References
+    ----------
+    Kullback & Leibler 1951, "On information and sufficiency".
+    """
+
+    accepts_labels = False
+
+    def limits(self) -> Limits:
+        """Get the limits of probabilities."""
+        low = None if self.logits else 0
+        return {"target": (0, None), self.output_name: (low, None)}
+
+    def link(self, output: Any) -> Any:
+        """Get the logarithm of probabilities."""
+        return safe_log(output)
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the divergence of each example."""
+        positive = target > 0
+        log = pt.log(pt.switch(positive, target, const(1, target)))
+        return (target * (log - log_softmax(output, axis=-1))).sum(axis=-1)
+
+
+class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
+    r"""Maximum mean discrepancy, a distance between the samples of outputs and targets.
+
+    :math:`\overline{k(y, y')} + \overline{k(t, t')} - 2\, \overline{k(y, t)}`,
+    with means over all pairs of examples in the batch (those of an example
+    with itself included), and the kernel :math:`k(a, b) = \exp(-\|a - b\|^2 /
+    2 \sigma^2)`. At least 0. Targets and outputs are of the same shape, of
+    any number of axes; an example is taken as one vector. With weights, one
+    for each example (the mean of its entries'), the means are weighted.
+
+    Use it where the distribution of outputs matters and not which example
+    has which, for instance for codes. It compares the examples of a batch, so
+    batches should be large; over several batches the loss is the mean of
+    theirs, by their examples.
+
+    Parameters
+    ----------
+    kernel : float, list of float, 'median' or callable
+        The bandwidth :math:`\sigma`; 1 by default. Of several, kernels are
+        averaged. ``'median'`` takes the median distance of all pairs among
+        the batch's outputs and targets, as a constant. A callable maps two
+        expressions of shape (m, variables) and (n, variables) to the kernel's
+        values (m, n).
+
+    References
+    ----------
+    Gretton et al. 2012, "A kernel two-sample test".
+    """
+
+    options: ClassVar[dict[str, Any]] = {"kernel": 1.0}
+    reductions = ("mean",)
+    accepts_labels = False
+    kernel: Any
+
+    def check_options(self) -> None:
+        """Refuse bandwidths that are not positive."""
+        if callable(self.kernel) or self.kernel == "median":
+            return
+        expected = "a positive number, a list of these, 'median' or a callable"
+        self.require(not isinstance(self.kernel, (str, bool)), "kernel", expected)
+        widths = np.asarray(self.kernel, dtype=float)
+        valid = widths.ndim < 2 and widths.size > 0 and bool((widths > 0).all())
+        self.require(valid and bool(np.isfinite(widths).all()), "kernel", expected)
+
+    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Get the distance times the examples (or their weights), and these."""
+        target, output, weights = self.masked(outputs)
+        output, target = (x.reshape((x.shape[0], -1)) for x in (output, target))
+        if weights is None:
+            weights = pt.ones_like(output[:, 0])
+        elif weights.ndim > 1:
+            weights = weights.mean(axis=tuple(range(1, weights.ndim)))
+        count = weights.sum()
+        share = weights / pt.switch(pt.eq(count, 0), const(1, count), count)
+        kernel = self._kernel(output, target, pt.neq(weights, 0))
+        found = (
+            share @ kernel(output, output) @ share
+            + share @ kernel(target, target) @ share
+            - const(2, output) * (share @ kernel(output, target) @ share)
+        )
+        return found * count, count
+
+    def _kernel(self, output: Any, target: Any, seen: Any) -> Callable[[Any, Any], Any]:
+        if callable(self.kernel):
+            return self.kernel
+        if isinstance(self.kernel, str):
+            widths = [_median(pt.concatenate([output, target]), pt.concatenate([seen, seen]))]
+        else:
+            widths = [const(width, output) for width in np.ravel(self.kernel)]
+
+        def kernel(a: Any, b: Any) -> Any:
+            squares = _distances(a, b)
+            values = [pt.exp(squares / (const(-2, squares) * pt.sqr(w))) for w in widths]
+            return sum(values[1:], values[0]) / const(len(values), squares)
+
+        return kernel
+
+
+def _distances(a: Any, b: Any) -> Any:
+    """Get the squared distance of each row of ``a`` to each of ``b``."""
+    # By products, which need no array of (m, n, variables); near the origin, where
+    # the difference of squares keeps its digits.
+    center = disconnected_grad(b.mean(axis=0, keepdims=True))
+    a, b = a - center, b - center
+    product = const(2, a) * (a @ b.T)
+    return pt.maximum(sqr_norm(a)[:, None] + sqr_norm(b)[None, :] - product, const(0, a))
+
+
+def _median(rows: Any, seen: Any) -> Any:
+    """Get the median distance of different rows that are seen, or 1 if it is 0."""
+    squares = _distances(rows, rows)
+    order = pt.arange(rows.shape[0])
+    pairs = seen[:, None] & seen[None, :] & pt.lt(order[:, None], order[None, :])
+    count = pairs.sum()
+    ordered = pt.sort(pt.switch(pairs, squares, const(np.inf, squares)).ravel())
+    last = pt.maximum(count - 1, 0)
+    middle = (pt.sqrt(ordered[last // 2]) + pt.sqrt(ordered[count // 2])) * const(0.5, squares)
+    usable = (count > 0) & (middle > 0)
+    return disconnected_grad(pt.switch(usable, middle, const(1, squares)))

@@ -1,0 +1,225 @@
+"""From a formula to a number: how errors are masked, weighted and reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytensor.tensor as pt
+
+from ..errors import ConfigurationError
+from ..expressions import scalar
+from .formulas import const
+
+
+class Reduced:
+    """What turns the errors of a loss into a number; see `theanets.Loss`."""
+
+    #: Whether targets may be class labels.
+    accepts_labels: ClassVar[bool] = True
+    #: The axis that an error is about, where errors have an axis less than the target.
+    joint_axis: int = -1
+    reduction: str
+    output_name: str
+    _target: Any
+    _weights: Any
+
+    @property
+    def name(self) -> str:
+        """Name of the loss."""
+        raise NotImplementedError
+
+    def output(self, outputs: Mapping[str, Any]) -> Any:
+        """Get the output that the loss is about."""
+        raise NotImplementedError
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the error of each entry.
+
+        Parameters
+        ----------
+        target : expression
+            The target.
+        output : expression
+            The output, of the target's shape; for a loss over classes with
+            the classes as a further, last axis. A tuple for a loss on
+            several outputs.
+
+        Returns
+        -------
+        expression of the target's shape, or without the axis `joint_axis`
+        """
+        raise TypeError(
+            f"loss class {type(self).__name__} defines neither errors(self, target, output) "
+            "nor __call__(self, outputs)"
+        )
+
+    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+        """Get what the formula works on, in two steps so that masks come between them.
+
+        Returns
+        -------
+        (raw, link)
+            An expression or a tuple of them, and the function that turns it,
+            once masked, into the second argument of `errors`. By default the
+            output as it is.
+        """
+        return self.output(outputs), _identity
+
+    def valid(self, target: Any) -> Any:
+        """Get which entries count at all, as a boolean expression; None for all of them."""
+        return None
+
+    def counts(self, target: Any, output: Any) -> Any:
+        """Get what the error of each entry counts in the mean; None for 1 each.
+
+        It gets what `errors` gets, and has the shape of what that returns.
+        """
+        return None
+
+    def mask(self, raw: Any, seen: Any) -> Any:
+        """Replace what must not have an influence, by 0.
+
+        Parameters
+        ----------
+        raw : expression or tuple of expressions
+            From `scores`.
+        seen : boolean expression of the target's shape
+            Which entries have an influence.
+        """
+        if isinstance(raw, tuple):
+            return tuple(self.mask(part, seen) for part in raw)
+        return pt.switch(pt.shape_padright(seen, raw.ndim - seen.ndim), raw, const(0, raw))
+
+    def __call__(self, outputs: Mapping[str, Any]) -> Any:
+        """Get the scalar expression for the loss.
+
+        Parameters
+        ----------
+        outputs : mapping
+            Expressions of a network's outputs by full name.
+
+        Returns
+        -------
+        scalar expression
+        """
+        total, count = self.terms(outputs)
+        return total / pt.switch(pt.eq(count, 0), 1, count)
+
+    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Get the sum and the count whose ratio is the loss.
+
+        Sums and counts of several batches can be added up, which gives the
+        exact loss of all their examples together.
+
+        Returns
+        -------
+        (sum, count) : scalar expressions
+            The count is the number of entries, or the sum of their weights;
+            with the reduction ``'batch'`` the number of examples. A count of
+            0 means that the loss is the sum itself: so it is with ``'sum'``.
+        """
+        if type(self).__call__ is not Reduced.__call__:
+            return self._own_terms(outputs)
+        if self.reduction == "none":
+            raise ConfigurationError(
+                f"loss {self.name!r} has reduction='none', which gives no number to minimize: it "
+                "is for loss.value(output, target) only; use 'mean', 'sum' or 'batch'"
+            )
+        errors, counts = self.weighted_errors(outputs)
+        if self.reduction == "sum":
+            return errors.sum(), const(0, errors)
+        if self.reduction == "batch":
+            return errors.sum(), batch_length(errors)
+        return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
+
+    def _own_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Get the sum and the count of a class with a ``__call__`` of its own."""
+        target, weights = self._target, self._weights
+        if weights is None:
+            count = batch_length(self.output(outputs))
+            return scalar(self(outputs), f"loss {self.name!r}") * count, count
+        # What it sees has no NaN where the weight is 0, and never only such weights.
+        count = weights.sum()
+        empty = pt.eq(count, 0)
+        self._target = pt.switch(pt.neq(weights, 0), target, pt.zeros((), dtype=target.dtype))
+        self._weights = pt.switch(empty, const(1, weights), weights)
+        try:
+            value = scalar(self(outputs), f"loss {self.name!r}")
+        finally:
+            self._target, self._weights = target, weights
+        return pt.switch(empty, 0, value * count), count
+
+    def weighted_errors(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Get the errors times their weights, and what they count in the mean.
+
+        Returns
+        -------
+        (errors, counts)
+            Expressions of one shape; counts is None for 1 each.
+        """
+        target, output, weights = self.masked(outputs)
+        errors, counts = self.errors(target, output), self.counts(target, output)
+        if weights is None:
+            return errors, counts
+        if errors.ndim < weights.ndim:
+            weights = weights.mean(axis=self.joint_axis)
+        errors = pt.switch(pt.neq(weights, 0), weights * errors, const(0, errors))
+        return errors, weights if counts is None else weights * counts
+
+    def masked(self, outputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+        """Get what `errors` takes, with entries of weight 0 replaced, and the weights.
+
+        Returns
+        -------
+        (target, output, weights)
+            Weights have the target's shape; None for 1 each.
+        """
+        self._check_bound()
+        target = self._target
+        raw, link = self.scores(outputs)
+        weights = self._importance((raw[0] if isinstance(raw, tuple) else raw).dtype)
+        if weights is None:
+            return target, link(raw), None
+        # Masked entries are replaced before the formula as well as after it:
+        # the gradient of a NaN that is masked only afterwards is 0 * NaN.
+        seen = pt.neq(weights, 0)
+        target = pt.switch(seen, target, pt.zeros((), dtype=target.dtype))
+        return target, link(self.mask(raw, seen)), weights
+
+    def _importance(self, dtype: str) -> Any:
+        """Get the weight of each entry, 0 for one that is not valid; None for 1 each."""
+        valid = self.valid(self._target)
+        if valid is None or self._weights is None:
+            return self._weights if valid is None else valid.astype(dtype)
+        return pt.switch(valid, self._weights, const(0, self._weights))
+
+    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """Get the (weighted) number of labels met and of labels, or None without labels."""
+        target = self._target
+        output = self.output(outputs)
+        # A softmax does not change which is the largest.
+        output = getattr(outputs, "logits", {}).get(self.output_name, output)
+        if target is None or target.dtype[:3] != "int" or target.ndim != output.ndim - 1:
+            return None
+        met = pt.eq(pt.argmax(output, axis=-1), target).astype(output.dtype)
+        weights = self._importance(output.dtype)
+        if weights is None:
+            return met.sum(), met.size.astype(output.dtype)
+        return (weights * met).sum(), weights.sum()
+
+    def _check_bound(self) -> None:
+        if self._target is None:
+            raise ConfigurationError(
+                f"loss {self.name!r} has no target yet: add it to a network, or build it "
+                "with target=<number of dimensions>"
+            )
+
+
+def batch_length(output: Any) -> Any:
+    """Get the number of examples, as a number of the output's type."""
+    return output.shape[0].astype(output.dtype)
+
+
+def _identity(output: Any) -> Any:
+    return output

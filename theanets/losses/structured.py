@@ -1,0 +1,398 @@
+r"""Structured losses: scores of whole outputs, against those that the target rules out.
+
+Each has two forms. Over **classes**, each entry of the target is a choice of
+its own between K labels. Over the label **sequences** of a linear chain, where
+the output is a `crf` layer, or the loss has a ``transition`` matrix: then sums
+and maxima over all sequences are exact, by dynamic programming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+
+from ..errors import ConfigurationError
+from .chain import Chain, Classes
+from .classification import Classification
+from .formulas import const
+
+
+class Structured(Classification, abstract=True):
+    r"""Base class of losses on the scores of whole outputs.
+
+    With the score :math:`s(y)` of labels, of which :math:`t` is the target,
+    and the cost :math:`c(y)` of predicting :math:`y`, a loss is made of
+
+    - the score of the target, :math:`s(t)`;
+    - maxima, :math:`\max_y s(y) \pm c(y)`;
+    - sums, :math:`\log \sum_y \exp(s(y) \pm c(y))`.
+
+    Over classes, :math:`y` is one label and :math:`s(y)` the output at it:
+    logits of a softmax layer, any other output as it is. Over sequences,
+    :math:`s(y)` is the sum of the steps' scores, which are the output ``pre``
+    of a `crf` layer, and of its transitions, start and end; costs of the
+    steps add up.
+
+    Targets are integer labels in [0, K), of shape (...) for outputs (..., K);
+    for sequences (batch, time). Where weights of steps are 0, or labels are
+    ``ignore_index``, the steps do not exist, and those around them follow one
+    another: that is how sequences of different lengths share an array. A
+    sequence gives each of its steps an equal part of its error. So the mean
+    is the errors of all sequences over all their steps, and with
+    ``reduction='batch'`` it is the mean over sequences.
+
+    Parameters
+    ----------
+    cost : array_like, optional
+        What it costs to predict a label in place of the target's: (K, K), the
+        target's label by row; or (K), the cost of missing each label. At
+        least 0. By default 1 for each wrong label, over sequences the Hamming
+        distance.
+    transition : array_like of shape (K, K), optional
+        Fixed scores of each label (row) being followed by each (column): makes
+        a chain of an output that is not a `crf` layer.
+    start, end : array_like of shape (K), optional
+        Fixed scores of the first and last label, with ``transition``.
+    ignore_index : int, optional
+        A label that does not count.
+    logits : bool
+        Has no influence: outputs without logits are taken as they are.
+
+    Attributes
+    ----------
+    cost, transition, start, end : ndarray or None
+        As given.
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        "cost": None,
+        "transition": None,
+        "start": None,
+        "end": None,
+    }
+    cost: Any
+    transition: Any
+    start: Any
+    end: Any
+
+    def check_options(self) -> None:
+        """Refuse costs and scores of wrong shapes; make arrays of them."""
+        super().check_options()
+        self._as_array("cost", (1, 2), low=0.0)
+        self._as_array("transition", (2,))
+        for key in ("start", "end"):
+            self._as_array(key, (1,))
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if self.transition is None:
+                raise ConfigurationError(f"loss {self.name!r}: {key}= needs transition=")
+            if len(value) != len(self.transition):
+                raise ConfigurationError(
+                    f"loss {self.name!r}: {key} has {len(value)} scores, transition is for "
+                    f"{len(self.transition)} labels"
+                )
+
+    def _as_array(self, key: str, ranks: tuple[int, ...], low: float = -np.inf) -> None:
+        value = getattr(self, key)
+        if value is None:
+            return
+        shapes = " or ".join({1: "(K)", 2: "(K, K)"}[rank] for rank in ranks)
+        expected = f"an array of numbers{'' if low else ' of at least 0'}, of shape {shapes}"
+        try:
+            array = np.array(value, dtype=float)
+        except (TypeError, ValueError):
+            array = np.array(np.nan)
+        valid = array.ndim in ranks and len(set(array.shape)) == 1 and array.size > 0
+        # Scores may be -inf, which forbids a label or a transition; costs are finite.
+        valid = valid and bool(((array >= low) & (array < np.inf)).all())
+        self.require(valid, key, expected)
+        setattr(self, key, array)
+
+    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+        """Get the scores of labels, and what makes a chain of them where they are one."""
+        chain = self.chain(outputs)
+        if chain is None:
+            return super().scores(outputs)
+        unary, transition, start, end = chain
+        importance = self._importance(unary.dtype)
+        mask = None if importance is None else pt.neq(importance, 0)
+        return unary, lambda raw: Chain(raw, transition, start, end, mask)
+
+    def chain(self, outputs: Mapping[str, Any]) -> tuple[Any, Any, Any, Any] | None:
+        """Get the scores of a chain, or None over classes.
+
+        Returns
+        -------
+        (unary, transition, start, end) or None
+            Expressions, see `Chain`.
+        """
+        layer = getattr(outputs, "chains", {}).get(self.output_name)
+        if self.transition is None:
+            if layer is None:
+                return None
+            found = (layer.find(key) for key in ("transition", "start", "end"))
+            return (outputs[f"{layer.name}:pre"], *found)
+        if layer is not None:
+            raise ConfigurationError(
+                f"loss {self.name!r} has transition=, but its output {self.output_name!r} is a "
+                "crf layer, which has its own"
+            )
+        unary = self.output(outputs)
+        unary = getattr(outputs, "logits", {}).get(self.output_name, unary)
+        k = len(self.transition)
+        if unary.ndim != 3 or unary.type.shape[2] not in (None, k):
+            raise ConfigurationError(
+                f"loss {self.name!r}: transition is for outputs of shape (batch, time, {k}); "
+                f"{self.output_name!r} has {unary.type.shape}"
+            )
+        zeros = np.zeros(k)
+        ends = (zeros if end is None else end for end in (self.start, self.end))
+        return (unary, const(self.transition, unary), *(const(end, unary) for end in ends))
+
+    def errors(self, target: Any, output: Any) -> Any:
+        """Get the error of each entry; ``output`` is an expression or a `Chain`."""
+        space = output if isinstance(output, Classes) else Classes(output)
+        unary = space.unary
+        if not target.dtype.startswith("int") or target.ndim != unary.ndim - 1:
+            raise ConfigurationError(
+                f"loss {self.name!r} needs integer labels of {unary.ndim - 1} dimensions; its "
+                f"target has {target.ndim}, of {target.dtype}"
+            )
+        return space.entries(self.error(space, target, self.costs(target, unary)))
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the error of each choice.
+
+        Parameters
+        ----------
+        space : Classes
+            What is chosen from, classes or sequences.
+        target : integer expression
+            The labels to choose.
+        cost : expression
+            The cost of each label at each position.
+        """
+        raise NotImplementedError
+
+    def costs(self, target: Any, unary: Any) -> Any:
+        """Get the cost of each label at each position.
+
+        Parameters
+        ----------
+        target : integer expression of shape (...)
+            Labels.
+        unary : expression of shape (..., K)
+            Whose type the costs get.
+        """
+        wrong = pt.neq(target[..., None], pt.arange(unary.shape[-1], dtype=target.dtype))
+        if self.cost is None:
+            return wrong.astype(unary.dtype)
+        k, known = len(self.cost), unary.type.shape[-1]
+        if known not in (None, k):
+            raise ConfigurationError(
+                f"loss {self.name!r}: cost has shape {self.cost.shape}, but the output "
+                f"{self.output_name!r} has {known} labels"
+            )
+        # Clipped so that an index is never out of range, also if K is not known.
+        rows = pt.clip(target, 0, k - 1)
+        found = const(self.cost, unary)[rows.ravel()]
+        if self.cost.ndim == 1:
+            return found.reshape(target.shape)[..., None] * wrong
+        return found.reshape((*target.shape, k))
+
+    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """Get the (weighted) number of labels met and of labels; of chains, by the best path."""
+        if self.chain(outputs) is None or self._target is None:
+            return super().accuracy_terms(outputs)
+        raw, link = self.scores(outputs)
+        importance = self._importance(raw.dtype)
+        if importance is not None:
+            raw = self.mask(raw, pt.neq(importance, 0))
+        met = pt.eq(link(raw).decode(), self._target).astype(raw.dtype)
+        if importance is None:
+            return met.sum(), met.size.astype(raw.dtype)
+        return (importance * met).sum(), importance.sum()
+
+
+class ConditionalRandomField(Structured, names=("crf",)):
+    r"""Log-loss, :math:`-s(t) + \log \sum_y \exp s(y)`.
+
+    The negative log-likelihood of the target. Over the sequences of a chain
+    this is the loss of a conditional random field; over classes it is the
+    cross-entropy of logits. The default where the output is a `crf` layer.
+
+    Takes what `Structured` takes; ``cost`` has no influence.
+
+    References
+    ----------
+    Lafferty, McCallum & Pereira 2001, "Conditional random fields:
+    probabilistic models for segmenting and labeling sequence data".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the log-loss of each choice."""
+        return space.log_sum(space.unary) - space.score(target)
+
+
+class Perceptron(Structured, names=("perceptron",)):
+    r"""Perceptron loss, :math:`-s(t) + \max_y s(y)`.
+
+    0 where the target has the highest score. It asks for no margin.
+
+    Takes what `Structured` takes; ``cost`` has no influence.
+
+    References
+    ----------
+    Collins 2002, "Discriminative training methods for hidden Markov models".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the perceptron loss of each choice."""
+        return space.best(space.unary) - space.score(target)
+
+
+class StructuredHinge(Structured, names=("structured_hinge",)):
+    r"""Hinge with costs, :math:`-s(t) + \max_y (s(y) + c(y))`.
+
+    The loss of structured support vector machines, with margin rescaling: an
+    output must be below the target by its cost. At least the `perceptron`'s
+    loss. Takes what `Structured` takes.
+
+    References
+    ----------
+    Taskar, Guestrin & Koller 2003, "Max-margin Markov networks";
+    Tsochantaridis et al. 2005, "Large margin methods for structured and
+    interdependent output variables".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the hinge of each choice."""
+        return space.best(space.unary + cost) - space.score(target)
+
+
+class SoftmaxMargin(Structured, names=("softmax_margin",)):
+    r"""Softmax-margin, :math:`-s(t) + \log \sum_y \exp(s(y) + c(y))`.
+
+    The log-loss with a margin: at least the `crf` loss, and at least the
+    `structured_hinge`. Takes what `Structured` takes.
+
+    References
+    ----------
+    Gimpel & Smith 2010, "Softmax-margin CRFs: training log-linear models with
+    cost functions".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the softmax-margin of each choice."""
+        return space.log_sum(space.unary + cost) - space.score(target)
+
+
+class Risk(Structured, names=("risk",)):
+    r"""Expected cost, :math:`\sum_y c(y) \exp s(y) / \sum_y \exp s(y)`.
+
+    Bounded, so that outliers matter little; not convex, so that it is best
+    started from parameters that another loss has found. Takes what
+    `Structured` takes.
+
+    References
+    ----------
+    Smith & Eisner 2006, "Minimum risk annealing for training log-linear
+    models"; Li & Eisner 2009, "First- and second-order expectation
+    semirings".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the expected cost of each choice."""
+        return space.mean(cost)
+
+
+class Ramp(Structured, names=("ramp",)):
+    r"""Ramp loss, the difference of two maxima.
+
+    - ``variant=1``: :math:`\max_y (s(y) + c(y)) - \max_y s(y)`;
+    - ``variant=2``: :math:`\max_y s(y) - \max_y (s(y) - c(y))`;
+    - ``variant=3``: :math:`\max_y (s(y) + c(y)) - \max_y (s(y) - c(y))`.
+
+    At most the `structured_hinge`, and bounded if costs are, so that outliers
+    matter little; not convex. The first pushes down what is costly and has a
+    high score, the second pulls up what is cheap and has a high score, the
+    third does both.
+
+    Takes what `Structured` takes, and
+
+    Parameters
+    ----------
+    variant : {1, 2, 3}
+        Which; 1 by default.
+
+    References
+    ----------
+    Gimpel & Smith 2012, "Structured ramp loss minimization for machine
+    translation", ramp losses 1, 2 and 3; the first is that of Do et al. 2008.
+    """
+
+    options: ClassVar[dict[str, Any]] = {"variant": 1}
+    variant: int
+
+    def check_options(self) -> None:
+        """Refuse other variants."""
+        super().check_options()
+        self.require(self.variant in (1, 2, 3), "variant", "1, 2 or 3")
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the ramp loss of each choice."""
+        return self.difference(space.best, space.unary, cost)
+
+    def difference(self, top: Callable[[Any], Any], unary: Any, cost: Any) -> Any:
+        """Get the difference of two (soft) maxima, by variant."""
+        high = unary if self.variant == 2 else unary + cost
+        low = unary if self.variant == 1 else unary - cost
+        return top(high) - top(low)
+
+
+class SoftRamp(Ramp, names=("soft_ramp",)):
+    r"""Soft ramp loss, a `ramp` with sums, :math:`\log \sum_y \exp`, in place of maxima.
+
+    - ``variant=1``: :math:`\log \sum_y e^{s(y) + c(y)} - \log \sum_y e^{s(y)}`;
+    - ``variant=2``: :math:`\log \sum_y e^{s(y)} - \log \sum_y e^{s(y) - c(y)}`;
+    - ``variant=3``: :math:`\log \sum_y e^{s(y) + c(y)} - \log \sum_y e^{s(y) - c(y)}`.
+
+    Smooth, and bounded if costs are. Takes what `Ramp` takes.
+
+    References
+    ----------
+    Gimpel 2012, "Discriminative feature-rich modeling for syntax-based
+    machine translation" (thesis).
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the soft ramp loss of each choice."""
+        return self.difference(space.log_sum, space.unary, cost)
+
+
+class InfiniteRamp(Structured, names=("infinite_ramp",)):
+    r"""Infinite ramp loss, :math:`\max_y (s(y) + c(y)) - \max_{y \in M} s(y)`.
+
+    M are the outputs of the lowest cost. This is the third `ramp` loss in the
+    limit of an infinite weight of the second cost, which it then leaves out:
+    :math:`\lim_{\alpha \to \infty} \max_y (s(y) - \alpha c(y)) + \alpha
+    \min_y c(y)`. Where only the target costs nothing, it is the
+    `structured_hinge`; a ``cost`` matrix of which several entries of a row are
+    0 says that the target may be any of several labels. Takes what
+    `Structured` takes.
+
+    References
+    ----------
+    Flanigan, Dyer, Smith & Carbonell 2016, "CMU at SemEval-2016 Task 8:
+    Graph-based AMR parsing with infinite ramp loss".
+    """
+
+    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+        """Get the infinite ramp loss of each choice."""
+        lowest = pt.eq(cost, cost.min(axis=-1, keepdims=True))
+        allowed = pt.switch(lowest, space.unary, const(-np.inf, cost))
+        return space.best(space.unary + cost) - space.best(allowed)

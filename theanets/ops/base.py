@@ -1,0 +1,73 @@
+"""The base of our Ops: NumPy and, when it is needed, a Numba kernel."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from functools import cache
+from typing import Any, Self
+
+from pytensor.graph.op import Op
+
+
+class KernelOp(Op):
+    """An Op with a Numba kernel besides its ``perform``.
+
+    PyTensor's Numba linker takes half a second to import. So it is told of
+    the kernel when the first Op of a class is made, and the module that has
+    the kernel is imported when the linker asks for it.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make an Op; also called when one is unpickled."""
+        if cls not in _registered:
+            _registered.add(cls)
+            _register(cls)
+        return super().__new__(cls)
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        raise NotImplementedError
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get the shapes of the outputs from those of the inputs, as tuples of expressions."""
+        raise NotImplementedError
+
+    def infer_shape(self, *arguments: Any) -> list[Any]:
+        """Get the shapes of the outputs; up to PyTensor 3.2 called with one argument more."""
+        return self.output_shapes(*arguments[-1])
+
+
+_registered: set[type[KernelOp]] = set()
+
+
+def _register(kind: type[KernelOp]) -> None:
+    from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
+
+    @register_funcify_and_cache_key(kind)
+    def funcify(op: KernelOp, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
+        return op.kernel()
+
+
+@cache
+def source_key(module: str, kernel: str) -> str | None:
+    """Get a key that changes with the source of the module that has a kernel.
+
+    Parameters
+    ----------
+    module : str
+        Name of an imported module, which holds all that the kernel calls.
+    kernel : str
+        Name of the kernel, and of all that it is specialized to.
+
+    Returns
+    -------
+    str or None
+        None, for no caching, where there is no source.
+    """
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except OSError:
+        return None
+    return f"{module}.{kernel}:{hashlib.sha256(source.encode()).hexdigest()}"

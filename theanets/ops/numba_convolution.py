@@ -1,0 +1,280 @@
+"""The Ops of `convolution` for Numba: windows as rows of a matrix, and BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pytensor.link.numba.dispatch.basic import numba_njit
+
+from . import convolution as _convolution
+from . import window as _window
+from .window import Window, source_key
+
+
+def _njit(function: Any) -> Any:
+    return numba_njit(function, fastmath=False)
+
+
+_positions = _njit(_window.positions)
+_padding = _njit(_window.padding)
+_block = _njit(_convolution.block)
+
+
+@_njit
+def _padded(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
+    batch, height, width, channels = x.shape
+    padded = np.zeros((batch, height + top + bottom, width + left + right, channels), x.dtype)
+    padded[:, top : top + height, left : left + width] = x
+    return padded
+
+
+# A matrix of windows has one row for each position and one column for each entry
+# of a window. Of images with one channel it is written in columns: copies are then
+# of whole lines, not of a few numbers. `lines` are lines of results: (image, line).
+
+
+@_njit
+def _gather(x: Any, first: int, lines: int, grid: Any, window: Any, matrix: Any) -> None:
+    """Write the windows of some lines into a matrix (positions, entries)."""
+    (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
+    _, height, width, channels = x.shape
+    flat = x.reshape(x.size)
+    run = k2 * channels
+    for line in range(lines):
+        b, i = divmod(first + line, oh)
+        for j in range(ow):
+            row = matrix[line * ow + j]
+            for a in range(k1):
+                start = ((b * height + i * s1 + a * d1) * width + j * s2) * channels
+                if d2 == 1:
+                    source, target = flat[start : start + run], row[a * run : (a + 1) * run]
+                    for q in range(run):
+                        target[q] = source[q]
+                else:
+                    for c in range(k2):
+                        at = start + c * d2 * channels
+                        source = flat[at : at + channels]
+                        target = row[a * run + c * channels : a * run + (c + 1) * channels]
+                        for q in range(channels):
+                            target[q] = source[q]
+
+
+@_njit
+def _scatter(matrix: Any, x: Any, first: int, lines: int, grid: Any, window: Any) -> None:
+    """Add a matrix (positions, entries) to the windows of some lines."""
+    (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
+    _, height, width, channels = x.shape
+    flat = x.reshape(x.size)
+    run = k2 * channels
+    for line in range(lines):
+        b, i = divmod(first + line, oh)
+        for j in range(ow):
+            row = matrix[line * ow + j]
+            for a in range(k1):
+                start = ((b * height + i * s1 + a * d1) * width + j * s2) * channels
+                if d2 == 1:
+                    target, source = flat[start : start + run], row[a * run : (a + 1) * run]
+                    for q in range(run):
+                        target[q] += source[q]
+                else:
+                    for c in range(k2):
+                        at = start + c * d2 * channels
+                        target = flat[at : at + channels]
+                        source = row[a * run + c * channels : a * run + (c + 1) * channels]
+                        for q in range(channels):
+                            target[q] += source[q]
+
+
+@_njit
+def _gather_columns(x: Any, first: int, lines: int, grid: Any, window: Any, matrix: Any) -> None:
+    """Write the windows of some lines of one channel into a matrix (entries, positions)."""
+    (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
+    _, height, width, _ = x.shape
+    flat = x.reshape(x.size)
+    for a in range(k1):
+        for c in range(k2):
+            row = matrix[a * k2 + c]
+            for line in range(lines):
+                b, i = divmod(first + line, oh)
+                start = (b * height + i * s1 + a * d1) * width + c * d2
+                source = flat[start : start + (ow - 1) * s2 + 1]
+                target = row[line * ow : (line + 1) * ow]
+                if s2 == 1:
+                    for j in range(ow):
+                        target[j] = source[j]
+                else:
+                    for j in range(ow):
+                        target[j] = source[j * s2]
+
+
+@_njit
+def _scatter_columns(matrix: Any, x: Any, first: int, lines: int, grid: Any, window: Any) -> None:
+    """Add a matrix (entries, positions) to the windows of some lines of one channel."""
+    (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
+    _, height, width, _ = x.shape
+    flat = x.reshape(x.size)
+    for a in range(k1):
+        for c in range(k2):
+            row = matrix[a * k2 + c]
+            for line in range(lines):
+                b, i = divmod(first + line, oh)
+                start = (b * height + i * s1 + a * d1) * width + c * d2
+                target = flat[start : start + (ow - 1) * s2 + 1]
+                source = row[line * ow : (line + 1) * ow]
+                if s2 == 1:
+                    for j in range(ow):
+                        target[j] += source[j]
+                else:
+                    for j in range(ow):
+                        target[j * s2] += source[j]
+
+
+@_njit
+def _convolve(x: Any, filters: Any, grid: Any, window: Any) -> Any:
+    batch, _, _, channels = x.shape
+    oh, ow = grid
+    wide = filters.shape[3]
+    entries = window[0] * window[1] * channels
+    matrix = filters.reshape((entries, wide))
+    y = np.empty((batch * oh * ow, wide), x.dtype)
+    step = min(batch * oh, _block(ow, entries))
+    space = np.empty(step * ow * entries, x.dtype)
+    for first in range(0, batch * oh, step):
+        lines = min(step, batch * oh - first)
+        rows = lines * ow
+        part = y[first * ow : first * ow + rows]
+        if channels == 1:
+            columns = space[: rows * entries].reshape((entries, rows))
+            _gather_columns(x, first, lines, grid, window, columns)
+            np.dot(columns.T, matrix, part)
+        else:
+            windows = space[: rows * entries].reshape((rows, entries))
+            _gather(x, first, lines, grid, window, windows)
+            np.dot(windows, matrix, part)
+    return y.reshape((batch, oh, ow, wide))
+
+
+@_njit
+def _filters(x: Any, y: Any, grid: Any, window: Any) -> Any:
+    batch, _, _, channels = x.shape
+    oh, ow = grid
+    wide = y.shape[3]
+    entries = window[0] * window[1] * channels
+    results = y.reshape((batch * oh * ow, wide))
+    total = np.zeros((entries, wide), x.dtype)
+    term = np.empty((entries, wide), x.dtype)
+    step = min(batch * oh, _block(ow, entries))
+    space = np.empty(step * ow * entries, x.dtype)
+    for first in range(0, batch * oh, step):
+        lines = min(step, batch * oh - first)
+        rows = lines * ow
+        part = results[first * ow : first * ow + rows]
+        if channels == 1:
+            columns = space[: rows * entries].reshape((entries, rows))
+            _gather_columns(x, first, lines, grid, window, columns)
+            np.dot(columns, part, term)
+        else:
+            windows = space[: rows * entries].reshape((rows, entries))
+            _gather(x, first, lines, grid, window, windows)
+            np.dot(windows.T, part, term)
+        total += term
+    return total.reshape((window[0], window[1], channels, wide))
+
+
+@_njit
+def _images(filters: Any, y: Any, x: Any, grid: Any, window: Any) -> None:
+    batch, _, _, channels = x.shape
+    oh, ow = grid
+    wide = y.shape[3]
+    entries = window[0] * window[1] * channels
+    matrix = filters.reshape((entries, wide))
+    results = y.reshape((batch * oh * ow, wide))
+    step = min(batch * oh, _block(ow, entries))
+    space = np.empty(step * ow * entries, x.dtype)
+    for first in range(0, batch * oh, step):
+        lines = min(step, batch * oh - first)
+        rows = lines * ow
+        part = results[first * ow : first * ow + rows]
+        if channels == 1:
+            columns = space[: rows * entries].reshape((entries, rows))
+            np.dot(matrix, part.T, columns)
+            _scatter_columns(columns, x, first, lines, grid, window)
+        else:
+            windows = space[: rows * entries].reshape((rows, entries))
+            np.dot(part, matrix.T, windows)
+            _scatter(windows, x, first, lines, grid, window)
+
+
+@_njit
+def _grid(height: int, width: int, axes: Any) -> Any:
+    k1, s1, d1, low1, high1 = axes[0]
+    k2, s2, d2, low2, high2 = axes[1]
+    oh = _positions(height, k1, s1, d1, low1, high1)
+    ow = _positions(width, k2, s2, d2, low2, high2)
+    if oh < 1 or ow < 1:
+        raise ValueError("the filters do not fit the images")
+    top, bottom = _padding(height, k1, s1, d1, low1, high1)
+    left, right = _padding(width, k2, s2, d2, low2, high2)
+    return (oh, ow), (top, bottom, left, right)
+
+
+def _arguments(w: Window) -> tuple[Any, Any, bool]:
+    """Get the axes of a window, it without its padding, and whether it has any."""
+    return (w.axis(0), w.axis(1)), (*w.size, *w.stride, *w.dilation), any(w.low) or any(w.high)
+
+
+def convolution(w: Window) -> tuple[Any, str | None]:
+    """Get the kernel of an Op, and its key for the cache on the disk."""
+    axes, window, pads = _arguments(w)
+
+    @_njit
+    def convolution_kernel(x: Any, filters: Any) -> Any:
+        if x.shape[3] != filters.shape[2]:
+            raise ValueError("the images do not have the channels that the filters need")
+        grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
+        filters = np.ascontiguousarray(filters)
+        if pads:
+            return _convolve(_padded(x, top, bottom, left, right), filters, grid, window)
+        return _convolve(np.ascontiguousarray(x), filters, grid, window)
+
+    return convolution_kernel, source_key("convolution", w, __name__, _convolution.__name__)
+
+
+def filter_gradient(w: Window) -> tuple[Any, str | None]:
+    """Get the kernel of an Op, and its key for the cache on the disk."""
+    axes, window, pads = _arguments(w)
+
+    @_njit
+    def filter_kernel(x: Any, y: Any) -> Any:
+        grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
+        if y.shape[:3] != (x.shape[0], grid[0], grid[1]):
+            raise ValueError("the results do not have the shape that the images have")
+        y = np.ascontiguousarray(y)
+        if pads:
+            return _filters(_padded(x, top, bottom, left, right), y, grid, window)
+        return _filters(np.ascontiguousarray(x), y, grid, window)
+
+    return filter_kernel, source_key("filter_gradient", w, __name__, _convolution.__name__)
+
+
+def image_gradient(w: Window) -> tuple[Any, str | None]:
+    """Get the kernel of an Op, and its key for the cache on the disk."""
+    axes, window, pads = _arguments(w)
+
+    @_njit
+    def image_kernel(filters: Any, y: Any, height: Any, width: Any) -> Any:
+        h, wide = np.int64(height.item()), np.int64(width.item())
+        grid, (top, bottom, left, right) = _grid(h, wide, axes)
+        if filters.shape[3] != y.shape[3]:
+            raise ValueError("the results do not have the channels that the filters have")
+        if y.shape[1] != grid[0] or y.shape[2] != grid[1]:
+            raise ValueError("the results do not have the shape that the images have")
+        shape = (y.shape[0], h + top + bottom, wide + left + right, filters.shape[2])
+        x = np.zeros(shape, y.dtype)
+        _images(np.ascontiguousarray(filters), np.ascontiguousarray(y), x, grid, window)
+        if pads:
+            return x[:, top : top + h, left : left + wide].copy()
+        return x
+
+    return image_kernel, source_key("image_gradient", w, __name__, _convolution.__name__)
