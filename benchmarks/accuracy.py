@@ -1,7 +1,7 @@
 """What the defaults learn: test accuracy on digits, and R squared on diabetes.
 
-    python benchmarks/accuracy.py              # with all defaults, seeds 0..4
-    python benchmarks/accuracy.py --rates      # each algorithm with several learning rates
+python benchmarks/accuracy.py              # with all defaults, seeds 0..4
+python benchmarks/accuracy.py --rates      # each algorithm with several learning rates
 """
 
 import argparse

@@ -136,7 +136,9 @@ def main():
             times = measure(functions, options.rounds)
             torch_time = times[1] if other is not None else math.nan
             line = f"{name:>15} {f'{nin}-{n}-{nout}/{steps}/{batch}':>22} {first:6.1f}s"
-            line += f" {times[0] * 1e3:7.2f}ms {torch_time * 1e3:7.2f}ms {times[0] / torch_time:6.2f}"
+            line += (
+                f" {times[0] * 1e3:7.2f}ms {torch_time * 1e3:7.2f}ms {times[0] / torch_time:6.2f}"
+            )
             if options.scan:
                 line += f"  scan {times[-1] * 1e3:7.2f}ms"
             print(line, flush=True)

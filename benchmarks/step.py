@@ -6,6 +6,7 @@ CPU time of one thread, the minimum of many repeats; all networks are trained
 by adam on cross-entropy, in float32. PyTorch's column needs torch.
 """
 
+import itertools
 import math
 import time
 
@@ -56,7 +57,7 @@ def torch_step(sizes, x, y, batch):
         return math.nan
     torch.set_num_threads(1)
     parts = []
-    for nin, nout in zip(sizes, sizes[1:]):
+    for nin, nout in itertools.pairwise(sizes):
         parts += [torch.nn.Linear(nin, nout), torch.nn.ReLU()]
     net = torch.nn.Sequential(*parts[:-1])
     optimizer = torch.optim.Adam(net.parameters())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import theanets
+from theanets.engines import GradientEngine
 from theanets.errors import ConfigurationError
 
 
@@ -73,6 +74,30 @@ def test_what_a_run_knows(net):
         assert {*run.train} == {"loss", "err", "mse"}
 
     net.train(data(), epochs=1, callbacks=[look], **TRAIN)
+
+
+def test_the_last_epoch_is_validated_before_callbacks(net):
+    def look(run):
+        seen.append(run.history.rows[-1].get("valid_loss"))
+
+    seen = []
+    net.train(data(), epochs=3, validate_every=9, callbacks=look, **TRAIN)
+    assert seen[:2] == [None, None]
+    assert seen[2] == net.history["valid_loss"][2] is not None
+
+
+@pytest.mark.parametrize(("callback", "watched"), [(print, False), (Diary(), True)])
+def test_updates_are_watched_only_if_need_be(net, callback, watched, monkeypatch):
+    seen = []
+    epoch = GradientEngine.epoch
+
+    def spy(self, *args):
+        seen.append(args[-1] is not None)
+        return epoch(self, *args)
+
+    monkeypatch.setattr(GradientEngine, "epoch", spy)
+    net.train(data(), epochs=2, callbacks=callback, **TRAIN)
+    assert seen == [watched] * 2
 
 
 def test_several_in_their_order(net):

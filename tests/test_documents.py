@@ -26,4 +26,4 @@ def test_code_of_page_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "page"}
     for code in blocks(page):
         with warnings.catch_warnings():
-            exec(compile(code, str(page), "exec"), namespace)  # noqa: S102
+            exec(compile(code, str(page), "exec"), namespace)

@@ -73,17 +73,20 @@ def test_weighted_targets_in_several_chunks():
     assert abs(net.find("out.w").get_value() - unweighted[:3]).max() > 0.01
 
 
-@pytest.mark.parametrize("batch_size", [50, 9])
-def test_penalties_count_once(batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "batches", "used"), [(50, None, 50), (9, None, 50), (9, 3, 27)]
+)
+def test_penalties_count_once(batch_size, batches, used):
     x, y = linear()
     net = theanets.Regressor([3, 2], dtype="float64")
     kwargs = dict(weight_l2=0.25, penalty_scale=2.0)
-    for _ in net.itertrain([x, y], algo="l-bfgs", batch_size=batch_size, patience=None, **kwargs):
+    kwargs.update(batch_size=batch_size, train_batches=batches, patience=None)
+    for _ in net.itertrain([x, y], algo="l-bfgs", **kwargs):
         # At the end these are no longer it: validation is without penalties.
         last = {p.name: p.get_value() for p in net.params}
     for param in net.params:
         param.set_value(last[param.name])
-    check(net, solve(x, y, ridge=0.5))
+    check(net, solve(x[:used], y[:used], ridge=0.5))
     row = net.history.rows[-1]
     w = net.find("out.w").get_value()
     assert row["train_loss"] == pytest.approx(row["train_mse"] + 0.5 * np.mean(w**2), rel=1e-6)

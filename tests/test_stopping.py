@@ -131,19 +131,20 @@ def regression(n=64, seed=0):
 
 
 def values(net):
-    return {p.name: p.get_value() for p in net.params}
+    return {p.name: p.get_value() for p in [*net.params, *net.state]}
 
 
 @pytest.fixture(scope="module")
 def used():
-    net = theanets.Regressor([4, (6, "tanh"), 1])
+    # The running means of batch_norm belong to the best parameters.
+    net = theanets.Regressor([4, (6, "tanh"), "batch_norm", 1])
     return net, values(net)
 
 
 @pytest.fixture
 def net(used):
     net, start = used
-    for param in net.params:
+    for param in [*net.params, *net.state]:
         param.set_value(start[param.name])
     net._runs = 0
     return net

@@ -260,6 +260,16 @@ def test_validation_is_clean(net):
     assert train["loss"] > train["err"] + 1
 
 
+def test_validation_is_as_prediction():
+    x, y = regression()
+    net = theanets.Regressor([4, (5, "tanh"), "batch_norm", 2])
+    pairs = net.itertrain([x, y], algo="sgd", learning_rate=0.05, epochs=3)
+    for train, valid in pairs:
+        error = np.mean((net.predict(x) - y) ** 2)
+        np.testing.assert_allclose(valid["loss"], error, rtol=1e-5)
+        assert abs(train["loss"] - error) > 1e-3
+
+
 def test_penalties_at_evaluation_if_asked(net):
     x, y = regression()
     mse = np.mean((forward(net, x) - y) ** 2)

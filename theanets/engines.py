@@ -302,10 +302,11 @@ class LBFGSEngine:
         """Find the counts of the losses over all data, once."""
         if self._counted:
             return
-        totals = np.zeros(2 * len(self.evaluation.names))
-        for batch, _ in self.data.epoch():
+        totals, examples = np.zeros(2 * len(self.evaluation.names)), 0
+        for batch, number in self.data.epoch():
             totals += self.evaluation.function(*batch)[0]
-        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], self.data.examples]
+            examples += number
+        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], examples]
         for count, value in zip(self.counts, values, strict=True):
             count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
         self._counted = True

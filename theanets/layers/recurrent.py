@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, unknown
@@ -72,6 +73,12 @@ class Recurrent(Layer, abstract=True):
     bptt_limit : int, optional
         How many steps gradients go back at most: they are cut off at each
         multiple of it. By default they go back to the first step.
+    stateful : bool
+        Whether each batch of training starts from the states that the batch
+        before ended with, row by row, without a gradient through them: for
+        batches that continue each other, such as those of
+        `Text.contiguous_batches`. Each epoch starts from the beginning;
+        validation and prediction do not carry states on.
 
     Notes
     -----
@@ -85,12 +92,14 @@ class Recurrent(Layer, abstract=True):
         "lengths": None,
         "h_0": None,
         "bptt_limit": None,
+        "stateful": False,
     }
     direction: str | None
     last: bool
     lengths: Any
     h_0: Any
     bptt_limit: int | None
+    stateful: bool
     max_inputs = 1
     #: Options that name initial states, by state.
     initial: ClassVar[dict[str, str]] = {"h": "h_0"}
@@ -164,6 +173,11 @@ class Recurrent(Layer, abstract=True):
             raise ConfigurationError(f"layer {self.full_name!r} needs a size; shape={self.shape!r}")
         return self.shape[0]
 
+    def __init__(self, name: str | None = None, **options: Any) -> None:
+        super().__init__(name, **options)
+        #: Shared variables of a stateful layer, by state.
+        self.carried: dict[str, Any] = {}
+
     def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
         """Get the names of the input, then those of initial states and lengths."""
         self.check_options()
@@ -184,6 +198,11 @@ class Recurrent(Layer, abstract=True):
 
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
+        if self.stateful and self.backward:
+            raise ConfigurationError(
+                f"layer {self.full_name!r} runs backward: it cannot be stateful, for it would have "
+                "to know the next batch"
+            )
         if self.direction is not None and str(self.direction).lower() not in DIRECTIONS:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: direction={self.direction!r} is not 'forward', "
@@ -218,7 +237,8 @@ class Recurrent(Layer, abstract=True):
         if self.last:
             found["out"] = found["out"][1:]
         expected = [self.initial_shape(state) for state, _ in self._given_states()]
-        for name, got, want in zip(self.input_names[1:], self.input_shapes[1:], expected):
+        given = zip(self.input_names[1:], self.input_shapes[1:], expected, strict=False)
+        for name, got, want in given:
             if got != want:
                 raise ConfigurationError(
                     f"layer {self.full_name!r}: the initial state {name!r} has shape {got}, "
@@ -270,6 +290,8 @@ class Recurrent(Layer, abstract=True):
         result = self.run(layout, self.project(series), lengths, states)
         final = dict(zip(layout.states, result.final, strict=True))
         inputs.final.update(final)
+        if self.stateful and inputs.training:
+            inputs.updates.update({self.carried[s]: value for s, value in final.items()})
         outputs = self.finish(dict(result.outputs), mask)
         if self.last:
             outputs["out"] = self.last_output(final)
@@ -294,16 +316,33 @@ class Recurrent(Layer, abstract=True):
         for state, size in layout.states.items():
             if state in inputs.initial:
                 found.append(inputs.initial[state])
+            elif self.stateful and inputs.training:
+                found.append(self._carried_state(state, series.shape[0], sizes[size]))
             elif state in names:
                 found.append(inputs[names[state]])
             else:
                 found.append(pt.zeros((series.shape[0], sizes[size]), dtype=self.dtype))
         return found
 
+    def _carried_state(self, state: str, batch: Any, width: int) -> Any:
+        """Get the state that the last batch ended with, for as many rows as it had."""
+        if state not in self.carried:
+            name = f"{self.name}:{state}"
+            none = np.zeros((0, width), self.dtype)
+            self.carried[state] = pytensor.shared(none, name=name, shape=(None, width))
+        known = self.carried[state]
+        rows = pt.minimum(known.shape[0], batch)
+        return pt.set_subtensor(pt.zeros((batch, width), dtype=self.dtype)[:rows], known[:rows])
+
+    def reset(self) -> None:
+        """Start the states of a stateful layer anew, with the next batch of training."""
+        for variable in self.carried.values():
+            variable.set_value(variable.get_value(borrow=True)[:0])
+
     def run(self, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]) -> Recurrence:
         """Run all steps, by the fast core if the step is done entry by entry."""
         parts = (states, self.vectors(), self.weights())
-        keywords = {"reverse": self.backward, "limit": self.bptt_limit or 0}
+        keywords: dict[str, Any] = {"reverse": self.backward, "limit": self.bptt_limit or 0}
         try:
             cell, extra = trace(layout, self.formulas, self.dtype)
         except NotElementwiseError:
@@ -347,4 +386,5 @@ def joined(parts: Sequence[Any]) -> Any:
 
 def positive(value: Any) -> bool:
     """Tell whether a value is an integer of at least 1."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return integer and bool(value >= 1)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
-from ..activations import Activation
+from ..activations import Activation, norm_z
 from ..errors import ConfigurationError
 from ..ops.recurrent_cell import Layout
 from .recurrent import Recurrent, joined
@@ -33,6 +33,12 @@ class LSTM(Recurrent, names=("lstm",)):
     peepholes : bool
         Whether gates see the cell. Without, there are no ``ci``, ``cf`` and
         ``co``.
+    normalized : bool
+        Whether what the input and the state contribute to each gate, and the
+        cell in the last line, are normalized over the units to mean 0 and
+        variance 1, then multiplied by ``gx``, ``gh`` (4 units) and ``gc``
+        (units), which start at 1; ``bc`` (units) is added to the cell. Steps
+        of this kind are run by PyTensor's scan, many times slower.
     c_0 : str, optional
         Name of an output that is the initial state of the cell.
 
@@ -40,11 +46,12 @@ class LSTM(Recurrent, names=("lstm",)):
     ----------
     Hochreiter & Schmidhuber 1997, "Long short-term memory". Gers et al. 2002,
     "Learning precise timing with LSTM recurrent networks". The initial bias is
-    that of Jozefowicz et al. 2015.
+    that of Jozefowicz et al. 2015. Ba et al. 2016, "Layer normalization".
     """
 
-    options: ClassVar[dict[str, Any]] = {"peepholes": True, "c_0": None}
+    options: ClassVar[dict[str, Any]] = {"peepholes": True, "normalized": False, "c_0": None}
     peepholes: bool
+    normalized: bool
     c_0: Any
     default_activation = "tanh"
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "c": "c_0"}
@@ -74,6 +81,11 @@ class LSTM(Recurrent, names=("lstm",)):
         if self.peepholes:
             for name in ("ci", "cf", "co"):
                 self.add_bias(name, n)
+        if self.normalized:
+            self.add_bias("gx", 4 * n, mean=1.0)
+            self.add_bias("gh", 4 * n, mean=1.0)
+            self.add_bias("gc", n, mean=1.0)
+            self.add_bias("bc", n)
 
     def input_weights(self) -> Any:
         return self.find("xh")
@@ -85,6 +97,8 @@ class LSTM(Recurrent, names=("lstm",)):
         vectors: dict[str, Any] = {"b": ("n",) * 4}
         if self.peepholes:
             vectors.update(ci="n", cf="n", co="n")
+        if self.normalized:
+            vectors.update(gx=("n",) * 4, gh=("n",) * 4, gc="n", bc="n")
         return Layout(
             ("n",),
             dict.fromkeys("ifco", "n"),
@@ -94,15 +108,18 @@ class LSTM(Recurrent, names=("lstm",)):
         )
 
     def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
-        hi, hf, hc, ho = dot("hh", s.h)
-        bi, bf, bc, bo = v.b
-        i, f, o = x.i + hi + bi, x.f + hf + bf, x.o + ho + bo
+        through, series = dot("hh", s.h), [x.i, x.f, x.c, x.o]
+        if self.normalized:
+            through = [norm_z(part) * gain for part, gain in zip(through, v.gh, strict=True)]
+            series = [norm_z(part) * gain for part, gain in zip(series, v.gx, strict=True)]
+        i, f, c, o = (a + b + bias for a, b, bias in zip(series, through, v.b, strict=True))
         if self.peepholes:
             i, f = i + s.c * v.ci, f + s.c * v.cf
-        cell = pt.sigmoid(f) * s.c + pt.sigmoid(i) * pt.tanh(x.c + hc + bc)
+        cell = pt.sigmoid(f) * s.c + pt.sigmoid(i) * pt.tanh(c)
         if self.peepholes:
             o = o + cell * v.co
-        out = pt.sigmoid(o) * pt.tanh(cell)
+        shown = norm_z(cell) * v.gc + v.bc if self.normalized else cell
+        out = pt.sigmoid(o) * pt.tanh(shown)
         return {"h": out, "c": cell}, {"out": out, "cell": cell}
 
 

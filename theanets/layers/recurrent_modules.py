@@ -137,7 +137,8 @@ class BCRNN(_Modules, names=("bcrnn",)):
                 f"layer {self.full_name!r}: num_modules={self.num_modules!r} is not a positive "
                 "integer"
             )
-        return np.arange(self.num_modules) / self.num_modules
+        modules = int(self.num_modules or 0)
+        return np.arange(modules) / modules
 
     def vectors(self) -> list[Any]:
         return [self.find("b"), self._by_unit(self._numbers())]

@@ -24,14 +24,9 @@ from numpy.lib.stride_tricks import as_strided
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
-from .window import Window, WindowOp, float_tensor, length, static_lengths
+from .window import Window, WindowOp, block, float_tensor, length, static_lengths
 
 Array = npt.NDArray[Any]
-
-#: Entries of the matrix of windows that is made at once: it should stay in a cache.
-BLOCK = 2**16
-#: Rows that a matrix product should have at least, to be efficient.
-ROWS = 128
 
 
 class Convolution(WindowOp):
@@ -242,11 +237,6 @@ def _blocks(x: Array, window: Window, positions: Any = None) -> Iterator[slice]:
     step = block(int(count), window.size[0] * window.size[1] * x.shape[3])
     for start in range(0, len(x), step):
         yield slice(start, start + step)
-
-
-def block(rows: int, columns: int) -> int:
-    """Get how many units to do at once, if one makes a matrix of so many rows and columns."""
-    return max(1, BLOCK // (rows * columns), -(-ROWS // rows))
 
 
 def _check_channels(found: int, expected: int) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
-from . import convolution as _convolution
 from . import window as _window
 from .window import Window, source_key
 
@@ -18,7 +17,7 @@ def _njit(function: Any) -> Any:
 
 _positions = _njit(_window.positions)
 _padding = _njit(_window.padding)
-_block = _njit(_convolution.block)
+_block = _njit(_window.block)
 
 
 @_njit
@@ -238,7 +237,7 @@ def convolution(w: Window) -> tuple[Any, str | None]:
             return _convolve(_padded(x, top, bottom, left, right), filters, grid, window)
         return _convolve(np.ascontiguousarray(x), filters, grid, window)
 
-    return convolution_kernel, source_key("convolution", w, __name__, _convolution.__name__)
+    return convolution_kernel, source_key("convolution", w, __name__)
 
 
 def filter_gradient(w: Window) -> tuple[Any, str | None]:
@@ -255,7 +254,7 @@ def filter_gradient(w: Window) -> tuple[Any, str | None]:
             return _filters(_padded(x, top, bottom, left, right), y, grid, window)
         return _filters(np.ascontiguousarray(x), y, grid, window)
 
-    return filter_kernel, source_key("filter_gradient", w, __name__, _convolution.__name__)
+    return filter_kernel, source_key("filter_gradient", w, __name__)
 
 
 def image_gradient(w: Window) -> tuple[Any, str | None]:
@@ -277,4 +276,4 @@ def image_gradient(w: Window) -> tuple[Any, str | None]:
             return x[:, top : top + h, left : left + wide].copy()
         return x
 
-    return image_kernel, source_key("image_gradient", w, __name__, _convolution.__name__)
+    return image_kernel, source_key("image_gradient", w, __name__)

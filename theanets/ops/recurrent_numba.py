@@ -301,7 +301,7 @@ _CHECK = """\
         raise ValueError("recurrent layer: lengths do not fit the batch")
     for b in range(B):
         if L0[b] < 0 or L0[b] > T:
-            raise ValueError("recurrent layer: a length is not between 0 and the number of steps")"""
+            raise ValueError("recurrent layer: lengths are not between 0 and the steps")"""
 
 
 def _names(kind: str, many: int) -> list[str]:

@@ -101,12 +101,11 @@ def scan(
             old = tuple(pt.switch(cut, disconnected_grad(s), s) for s in old)
         new, outputs = one_step(layout, step, sizes, row, old, vectors, weights, count)
         names[:] = list(outputs)
-        kept = [
-            pt.switch(mask, new[name], s) for name, s in zip(layout.states, old, strict=True)
-        ]
+        kept = [pt.switch(mask, new[name], s) for name, s in zip(layout.states, old, strict=True)]
         return kept + [pt.switch(mask, value, 0).astype(z.dtype) for value in outputs.values()]
 
-    known = [pt.specify_shape(s, (None, sizes[n])) for s, n in zip(states, layout.states.values())]
+    widths = [sizes[name] for name in layout.states.values()]
+    known = [pt.specify_shape(s, (None, n)) for s, n in zip(states, widths, strict=True)]
     # The number of outputs is known once the step ran.
     body(steps[0], series[0], *known)
     found = pytensor.scan(

@@ -63,12 +63,12 @@ OPS = {
 
 #: What costs more to compute again than to store and load.
 COSTLY = frozenset(
-    "tanh sigmoid softplus exp expm1 log log1p sqrt pow div reciprocal sin cos mod".split()
+    ("tanh sigmoid softplus exp expm1 log log1p sqrt pow div reciprocal sin cos mod").split()  # noqa: SIM905, it reads better
 )
 
 
 #: What is true or false, so not kept in arrays of numbers.
-TRUTHS = frozenset("gt ge lt le eq neq and or not".split())
+TRUTHS = frozenset(("gt", "ge", "lt", "le", "eq", "neq", "and", "or", "not"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ from pytensor.graph.basic import Constant
 
 from . import base
 
+#: Entries of the matrix of windows that is made at once: it should stay in a cache.
+BLOCK = 2**16
+#: Rows that a matrix product should have at least, to be efficient.
+ROWS = 128
 #: Stands for padding that makes the number of positions ceil(n / s).
 SAME = -1
 
@@ -75,6 +79,11 @@ class Window(NamedTuple):
         for n, count in zip(lengths, self.positions(lengths), strict=True):
             if count < 1:
                 raise ValueError(f"a window {self} does not fit an axis of {n} entries")
+
+
+def block(rows: int, columns: int) -> int:
+    """Get how many units to do at once, if one makes a matrix of so many rows and columns."""
+    return max(1, BLOCK // (rows * columns), -(-ROWS // rows))
 
 
 class WindowOp(base.KernelOp):
