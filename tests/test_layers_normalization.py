@@ -239,9 +239,14 @@ def test_embedding_of_several_symbols(rng):
 
 def test_symbols_are_checked(rng):
     net = regressor(*sentences())
-    for wrong in ([[0, 7]], [[-1, 0]], [[0.5, 1]], [0, 1]):
-        with pytest.raises(DataError):
-            net.predict(wrong)
+    for wrong, message in (
+        ([[0, 7]], r"7.*\[0, 7\)"),
+        ([[-1, 0]], r"-1.*\[0, 7\)"),
+        ([[0.5, 1]], "integers"),
+        ([0, 1], "shape"),
+    ):
+        with pytest.raises(DataError, match=message):
+            net.predict(np.array(wrong))
     for layer, message in (
         (dict(form="symbols", shape=(None,)), "classes=None is not an integer"),
         (dict(form="symbols", classes=3), "needs a size or a shape"),

@@ -7,9 +7,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from scipy import special
 
 import theanets
-from theanets.losses import Loss
+from theanets.losses import Loss, formulas
 
 
 def reduce(errors, weights, reduction):
@@ -371,3 +372,52 @@ def test_saved_with_their_parameters(tmp_path, rng):
     again = theanets.Network.load(tmp_path / "net.safetensors")
     assert again.evaluate([x, y]) == net.evaluate([x, y])
     assert again.losses[0].to_spec() == net.losses[0].to_spec()
+
+
+# ---- pieces of formulas ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["kl", "cosine", "xe"])
+def test_an_error_about_a_vector_has_the_mean_of_its_weights(form, rng):
+    y, t = rng.dirichlet(np.ones(3), size=(2, 5))
+    w = rng.random((5, 3)) + 0.1
+    loss = Loss.build(form)
+    assert loss.value(y, t, w) == pytest.approx(loss.value(y, t, w.mean(-1)), rel=1e-12)
+    assert loss.value(y, t, w) != pytest.approx(loss.value(y, t, w.max(-1)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tangents_go_on_without_a_jump(dtype):
+    x = pt.TensorType(dtype, (None,))("x")
+
+    def both(expression, at):
+        slope = pytensor.grad(expression.sum(), x)
+        return [part.eval({x: np.asarray(at, dtype)}) for part in (expression, slope)]
+
+    low, high = formulas.FLOOR[dtype], formulas.CEILING[dtype]
+    tight = 1e-5 if dtype == "float32" else 1e-13
+    value, slope = both(formulas.safe_log(x), [low * 0.999999, low * 1.000001, 0, 1, 2.5])
+    assert value[0] == pytest.approx(value[1], rel=1e-6)
+    assert slope[0] == pytest.approx(slope[1], rel=1e-5)
+    np.testing.assert_allclose(value[2:], [np.log(low) - 1, 0, np.log(2.5)], rtol=tight)
+    np.testing.assert_allclose(slope[2:], [1 / low, 1, 0.4], rtol=tight)
+    value, slope = both(formulas.safe_exp(x), [high * 0.999999, high * 1.000001, -2, 2 * high])
+    assert value[0] == pytest.approx(value[1], rel=2e-3)
+    assert slope[0] == pytest.approx(slope[1], rel=1e-3)
+    big = np.exp(high)
+    np.testing.assert_allclose(value[2:], [np.exp(-2), big * (1 + high)], rtol=tight)
+    np.testing.assert_allclose(slope[2:], [np.exp(-2), big], rtol=tight)
+    # Near 1, 1 - p is exact; near 0, log(1 - p) has all its digits.
+    value, slope = both(formulas.safe_log1m(x), [1, 1e-12, 0.5])
+    np.testing.assert_allclose(value, [np.log(low) - 1, np.log1p(-1e-12), -np.log(2)], rtol=tight)
+    np.testing.assert_allclose(slope, [-1 / low, -1, -2], rtol=1e-5)
+
+
+def test_log_sum_exp(rng):
+    x = rng.normal(size=(4, 3)) * 1e3
+    x[0, 1] = -np.inf
+    variable = pt.dmatrix()
+    found = formulas.log_sum_exp(variable)
+    np.testing.assert_allclose(found.eval({variable: x}), special.logsumexp(x, -1), rtol=1e-14)
+    slope = pytensor.grad(found.sum(), variable).eval({variable: x})
+    np.testing.assert_allclose(slope, special.softmax(x, -1), atol=1e-15)

@@ -406,3 +406,12 @@ def test_inputs_only_take_data(rng):
     )
     a, b = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
     np.testing.assert_allclose(net.feed_forward([a, b])["b:out"], np.tanh(b), rtol=1e-6)
+
+
+def test_names_that_numpy_reads_as_types():
+    net = theanets.Regressor([dict(form="input", size=2, name="int"), 3, dict(size=1, name="out")])
+    net.add_loss("mae", target="float")
+    assert [v.name for v in net.variables] == ["int", "target", "float"]
+    x = np.ones((4, 2))
+    assert net.predict(x).shape == (4, 1)
+    assert net.evaluate([x, x[:, :1], x[:, :1]])["loss"] >= 0

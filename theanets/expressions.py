@@ -1,4 +1,4 @@
-"""What functions of the user return, as expressions that fit."""
+"""Symbolic variables, and what functions of the user return as expressions that fit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import pytensor.tensor as pt
 
 from .errors import ConfigurationError
+
+
+def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Any:
+    """Make a symbolic variable; ``pt.tensor`` takes names such as ``'int'`` for types."""
+    return pt.TensorType(dtype, shape=shape)(name)
 
 
 def expression(value: Any, who: str) -> Any:

@@ -13,6 +13,7 @@ from . import backends
 from . import rng as _rng
 from .data import Field, chunks, gather, prepare
 from .errors import ConfigurationError, check_keywords
+from .expressions import placeholder
 from .layers import Input
 from .names import output_name
 from .regularizers import Regularizer, from_kwargs, keywords
@@ -175,7 +176,7 @@ def _variable(net: Structure, name: str) -> Any:
     name = output_name(name)
     shape = net.graph.shape(name)
     with pytensor.config.change_flags(floatX=net.dtype):
-        return pytensor.tensor.tensor(name=name, dtype=net.dtype, shape=(None, *shape))
+        return placeholder(name, net.dtype, (None, *shape))
 
 
 def middle_output(net: Structure, layer: Any = None) -> str:

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 
 from . import activations, spec, targets
 from . import rng as _rng
 from .backends import resolve_mode
 from .data import Field
 from .errors import ConfigurationError, unknown
+from .expressions import placeholder
 from .graph import Graph, Outputs
 from .layers import Input, Layer, is_form
 from .losses import Loss
@@ -305,7 +305,7 @@ class Structure:
         with pytensor.config.change_flags(floatX=self.dtype):
             shape = loss.target_shape(self.graph.shape, labels)
             dtype = "int32" if labels else self.dtype
-            return pt.tensor(name=key, dtype=dtype, shape=(None, *shape))
+            return placeholder(key, dtype, (None, *shape))
 
     @property
     def variables(self) -> list[Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import pytensor.tensor as pt
-
 from .coerce import Field
 from .errors import ConfigurationError
+from .expressions import placeholder
 from .losses import Loss
 from .losses.base import Function
 
@@ -105,7 +104,7 @@ class Targets:
         old = self._weights.get(key)
         if old is not None and old.name == name and old.type.shape == target.type.shape:
             return old
-        return pt.tensor(name=name, dtype=self._dtype, shape=target.type.shape)
+        return placeholder(name, self._dtype, target.type.shape)
 
 
 def _free(name: str, inputs: Sequence[Any]) -> str:

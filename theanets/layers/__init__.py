@@ -44,7 +44,8 @@ from .recurrent import RNN, Lengths, Recurrent
 from .recurrent_bidirectional import Bidirectional
 from .recurrent_form import CellLayer
 from .recurrent_gated import GRU, LSTM, MUT1
-from .recurrent_modules import BCRNN, MRNN, RRNN, SCRN, Clockwork
+from .recurrent_modules import BCRNN, Clockwork
+from .recurrent_rates import MRNN, RRNN, SCRN
 from .shape import Flatten, Lambda, Reshape
 from .signals import Inputs
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any, ClassVar
 
-import pytensor.tensor as pt
-
 from .. import init, names
 from ..errors import ConfigurationError
+from ..expressions import placeholder
 from .base import Layer
 from .feedforward import Input
 from .params import DRAWS
@@ -45,7 +44,7 @@ class Symbols(Input, names=("symbols",)):
     def setup(self) -> None:
         """Make the symbolic variable."""
         shape = (None, *self.output_shape)
-        self.variable = pt.tensor(name=self.name, dtype="int32", shape=shape)
+        self.variable = placeholder(self.name, "int32", shape)
         self.variable.tag.classes = int(self.classes)
 
     def connect(self, inputs: Inputs) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 
 from ..activations import Activation, is_softmax
 from ..errors import ConfigurationError, unknown
+from ..expressions import placeholder
 from .base import Layer
 from .signals import Inputs, Shape
 
@@ -73,7 +74,7 @@ class Input(Layer, names=("input",)):
     def setup(self) -> None:
         """Make the symbolic variable."""
         shape = (None, *self.output_shape)
-        self.variable = pt.tensor(name=self.name, dtype=self.dtype, shape=shape)
+        self.variable = placeholder(self.name, self.dtype, shape)
 
     def transform(self, inputs: Inputs) -> Any:
         """Get the variable itself."""

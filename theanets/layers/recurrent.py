@@ -11,6 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, unknown
+from ..expressions import placeholder
 from ..names import split_output
 from ..ops.recurrent import Recurrence, recur
 from ..ops.recurrent_cell import Layout, NotElementwiseError, trace
@@ -38,7 +39,7 @@ class Lengths(Input, names=("lengths",)):
 
     def setup(self) -> None:
         """Make the symbolic variable."""
-        self.variable = pt.tensor(name=self.name, dtype="int32", shape=(None,))
+        self.variable = placeholder(self.name, "int32", (None,))
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again."""

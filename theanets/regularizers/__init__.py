@@ -7,6 +7,8 @@ keyword                what it does
 ``weight_l1``          mean absolute weights, alias ``weight_sparsity``
 ``hidden_l1``          mean absolute hidden outputs, alias ``hidden_sparsity``
 ``hidden_l2``          mean squared hidden outputs
+``recurrent_state``    mean squared change of recurrent outputs, step to step
+``recurrent_norm``     mean squared change of their squared norms
 ``input_noise`` ...    normal noise on inputs, hidden layers, outputs
 ``input_dropout`` ...  dropout of inputs, hidden layers, outputs
 =====================  ========================================================
@@ -18,6 +20,7 @@ from .base import Regularizer
 from .keywords import from_kwargs, keywords
 from .noise import BernoulliDropout, GaussianNoise, Noise
 from .penalties import HiddenL1, HiddenL2, Penalty, WeightL1, WeightL2, penalty
+from .recurrent import RecurrentNorm, RecurrentState
 
 __all__ = [
     "BernoulliDropout",
@@ -26,6 +29,8 @@ __all__ = [
     "HiddenL2",
     "Noise",
     "Penalty",
+    "RecurrentNorm",
+    "RecurrentState",
     "Regularizer",
     "WeightL1",
     "WeightL2",

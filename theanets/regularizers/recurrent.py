@@ -1,0 +1,101 @@
+"""Penalties on how the outputs of recurrent layers change from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytensor.tensor as pt
+
+from .. import names as _names
+from ..errors import ConfigurationError
+from ..layers import Bidirectional, Layer, Recurrent
+from .penalties import Penalty
+
+
+class _ChangePenalty(Penalty, abstract=True):
+    """Base class of penalties on changes, over pairs of steps that both exist."""
+
+    def changes(self, h: Any) -> Any:
+        """Get what is penalized, (batch, time - 1, size)."""
+        raise NotImplementedError
+
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+        """Get the mean (or sum) of the penalties of all that match."""
+        lengths = getattr(outputs, "lengths", None)
+        values = []
+        for h in self.targets(layers, outputs):
+            entries = self.entries(self.changes(h))
+            if lengths is not None:
+                later = pt.arange(1, h.shape[1])
+                exists = (later < lengths[:, None])[:, :, None]
+                entries = pt.switch(exists, entries, 0)
+                pairs = pt.maximum(lengths - 1, 0).sum() * entries.shape[2]
+            else:
+                pairs = entries.size
+            total = entries.sum()
+            if self.norm == "mean":
+                total = total / pt.maximum(pairs, 1).astype(total.dtype)
+            values.append(self.rooted(total))
+        found = sum(values[1:], values[0])
+        return found if self.norm == "sum" else found / len(values)
+
+    def rooted(self, value: Any) -> Any:
+        """Get the root, where it is asked for; its gradient at zero is 0."""
+        if not self.root:
+            return value
+        p = self.power if self.lnorm is None else self.lnorm
+        some = value > 0
+        root = pt.switch(some, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
+        return pt.switch(some, root, 0)
+
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        """Get the series that match; by default ``out`` of all recurrent layers."""
+        recurrent = [x for x in layers if isinstance(x, (Recurrent, Bidirectional))]
+        series = {
+            f"{layer.name}:{key}": outputs[f"{layer.name}:{key}"]
+            for layer in recurrent
+            for key, shape in layer.output_shapes.items()
+            if len(shape) == 2 and f"{layer.name}:{key}" in outputs
+        }
+        if self.pattern is None or self.pattern == "*":
+            names = [name for name in series if name.endswith(":out")]
+        else:
+            patterns = _names.output_patterns(self.pattern)
+            names = _names.match_some("output of a recurrent layer", patterns, series)
+        if not names:
+            raise ConfigurationError(
+                f"regularizer {self.name!r}: the network has no recurrent layer whose output is a "
+                "series"
+            )
+        return [series[name] for name in names]
+
+
+class RecurrentState(_ChangePenalty, names=("recurrent_state",)):
+    r"""Penalty on changes of the state, :math:`\mathrm{mean}((h_t - h_{t-1})^2)`.
+
+    By default on ``out`` of all recurrent layers. Steps that do not exist do
+    not count.
+    """
+
+    def changes(self, h: Any) -> Any:
+        """Get the differences of the entries."""
+        return h[:, 1:] - h[:, :-1]
+
+
+class RecurrentNorm(_ChangePenalty, names=("recurrent_norm",)):
+    r"""Penalty on changes of the state's size, :math:`\mathrm{mean}((|h_t|^2 - |h_{t-1}|^2)^2)`.
+
+    By default on ``out`` of all recurrent layers. Steps that do not exist do
+    not count.
+
+    References
+    ----------
+    After Krueger & Memisevic 2016, "Regularizing RNNs by stabilizing
+    activations".
+    """
+
+    def changes(self, h: Any) -> Any:
+        """Get the differences of the squared norms."""
+        size = pt.sqr(h).sum(axis=2, keepdims=True)
+        return size[:, 1:] - size[:, :-1]
