@@ -187,7 +187,7 @@ class Conv1(Convolution, names=("conv1",)):
 class Conv2(Convolution, names=("conv2",)):
     """A convolution of images (width, height, channels); see `Convolution`.
 
-    Parameters ``w`` (size, channels, *filter_size) and ``b`` (size).
+    Parameters ``w``, of shape (size, channels) and then the filter's size, and ``b`` (size).
     """
 
     axes = ("width", "height")
@@ -238,7 +238,7 @@ class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
 class Conv2Transposed(Transposed, names=("conv2_transposed", "deconv2")):
     """A transposed convolution of images (width, height, channels); see `Transposed`.
 
-    Parameters ``w`` (size, channels, *filter_size) and ``b`` (size).
+    Parameters ``w``, of shape (size, channels) and then the filter's size, and ``b`` (size).
     """
 
     axes = ("width", "height")
