@@ -65,7 +65,7 @@ class Structure:
     DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "linear"
     INPUT_NDIM: ClassVar[int] = 2
     OUTPUT_NDIM: ClassVar[int] = 2
-    #: What targets are by default: 'labels', 'values', or None for what the loss prefers.
+    #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
     TARGET: ClassVar[str | None] = None
 
     def __init__(

@@ -124,10 +124,6 @@ class Values:
         value = self.values[index]
         return value.args[0] if value.op == "const" else None
 
-    def is_leaf(self, index: int) -> bool:
-        """Tell whether a value is a constant or an entry of an array."""
-        return self.values[index].op not in _OPERATIONS
-
     def apply(self, op: str, args: list[int]) -> int:
         """Get the index of an operation's result, simplified where that is plain."""
         known = self._simplified(op, args)
@@ -174,9 +170,6 @@ class Values:
             if number == -1:
                 return self.apply("neg", [other])
         return None
-
-
-_OPERATIONS = frozenset(OPS.values()) | {"cast"}
 
 
 def to_scalars(roots: Iterable[Any], leaves: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
