@@ -5,15 +5,23 @@
 
 CPU time of one thread in float32, the minimum of many repeats, interleaved with
 PyTorch's: loss, gradient and update by rmsprop of a net with one recurrent layer
-and a classifier of each step. ``--scan`` adds the same step by PyTensor's scan.
-PyTorch's column needs torch. The first line for a net is the time of its first
-step, compilation included: for a cold one, set ``PYTENSOR_FLAGS=base_compiledir=``
-to an empty directory.
+and a classifier of each step. PyTorch's column needs torch; ``x gru`` is the ratio to
+our own gru of that size. ``first`` is the time of the first step, compilation
+included: for a cold one, set ``PYTENSOR_FLAGS=base_compiledir=`` to an empty directory.
+
+``--scan`` adds the same step by PyTensor's scan. ``--memory`` adds the peaks of memory
+of a process that trains with our net and of one that trains with PyTorch's, each less
+the peak of the same process for the small net, so that libraries and compilers do not
+count.
 """
 
 import argparse
 import math
+import resource
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -28,11 +36,12 @@ SIZES = {
     "big": (128, 256, 128, 64, 64),
 }
 PLAIN = {
-    "rnn": dict(form="rnn", activation="tanh"),
     "gru": dict(form="gru", reset_after=True),
+    "rnn": dict(form="rnn", activation="tanh"),
     "gru-before": dict(form="gru"),
     "lstm": dict(form="lstm", peepholes=False),
     "lstm-peepholes": dict(form="lstm"),
+    "lstm-normalized": dict(form="lstm", normalized=True),
     "mut1": dict(form="mut1"),
     "rrnn": dict(form="rrnn", activation="tanh"),
     "mrnn": dict(form="mrnn", activation="tanh"),
@@ -42,7 +51,13 @@ PLAIN = {
     "bidirectional": dict(form="bidirectional", worker=dict(form="lstm", peepholes=False)),
 }
 #: PyTorch's layer to compare with, and whether it is bidirectional.
-TORCH = {"rnn": "RNN", "lstm": "LSTM", "lstm-peepholes": "LSTM", "bidirectional": "LSTM"}
+TORCH = {
+    "rnn": "RNN",
+    "lstm": "LSTM",
+    "lstm-peepholes": "LSTM",
+    "lstm-normalized": "LSTM",
+    "bidirectional": "LSTM",
+}
 
 
 def data(nin, nout, steps, batch):
@@ -113,14 +128,52 @@ def measure(functions, rounds=12, least=0.05):
     return best
 
 
+def peak(kind, name, size):
+    """Get the peak of memory, in MB, of a process that does some steps."""
+    command = [sys.executable, __file__, "--peak", kind, name, size]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(found.stdout.split()[-1])
+
+
+def print_peak(kind, name, size):
+    sizes = SIZES[size]
+    arguments = (name, sizes, *data(sizes[0], sizes[2], *sizes[3:]))
+    step = by_torch(*arguments) if kind == "torch" else ours(*arguments)[0]
+    for _ in range(10):
+        step()
+    status = Path("/proc/self/status")
+    if status.exists():
+        # What getrusage says is no less than what the process had that started this one.
+        found = status.read_text().split("VmHWM:")[1].split()[0]
+    else:
+        found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(int(found) / 1024)
+
+
+def memory(name, size, torch):
+    """Get the peaks of ours and of PyTorch's, above those for the small net."""
+    kinds = ["ours", "torch"] if torch else ["ours"]
+    grown = [peak(kind, name, size) - peak(kind, name, "small") for kind in kinds]
+    return "  memory " + " / ".join(f"{mb:.0f}" for mb in grown) + " MB"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--layers", nargs="*", default=list(PLAIN), choices=PLAIN)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
     parser.add_argument("--scan", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(f"{'layer':>15} {'in-n-out/T/B':>22} {'first':>7} {'step':>9} {'torch':>9} {'ratio':>6}")
+    if options.peak:
+        print_peak(*options.peak)
+        return
+    print(
+        f"{'layer':>15} {'in-n-out/T/B':>22} {'first':>7} {'step':>9} {'torch':>9} {'ratio':>6} "
+        f"{'x gru':>6}"
+    )
+    gru = {}
     for name in options.layers:
         for size in options.sizes:
             sizes = SIZES[size]
@@ -135,12 +188,17 @@ def main():
                 functions.append(by_scan(name, sizes, x, y))
             times = measure(functions, options.rounds)
             torch_time = times[1] if other is not None else math.nan
+            if name == "gru":
+                gru[size] = times[0]
             line = f"{name:>15} {f'{nin}-{n}-{nout}/{steps}/{batch}':>22} {first:6.1f}s"
             line += (
-                f" {times[0] * 1e3:7.2f}ms {torch_time * 1e3:7.2f}ms {times[0] / torch_time:6.2f}"
+                f" {times[0] * 1e3:7.2f}ms {torch_time * 1e3:7.2f}ms {times[0] / torch_time:6.2f} "
+                f"{times[0] / gru.get(size, math.nan):6.2f}"
             )
             if options.scan:
                 line += f"  scan {times[-1] * 1e3:7.2f}ms"
+            if options.memory and size != "small":
+                line += memory(name, size, other is not None)
             print(line, flush=True)
 
 

@@ -11,17 +11,42 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+NEEDS = {"bayesian.py": "pymc", "patches_autoencoder.py": "PIL"}
 SETTINGS = {
+    "bayesian.py": ["--draws", "5", "--plot", "bayesian.png"],
+    "char_rnn.py": ["--text", "a.txt", "--size", "8", "--epochs", "1", "--save", "a.safetensors"],
     "crf_labels.py": ["--epochs", "1", "--lines", "150"],
     "digits.py": ["--epochs", "2", "--save", "digits.safetensors"],
+    "digits_autoencoder.py": ["--updates", "12", "--seeds", "1"],
     "digits_convolution.py": ["--epochs", "1"],
+    "digits_features.py": ["--features", "9", "--epochs", "1"],
+    "digits_pretraining.py": ["--epochs", "1", "--updates", "5", "--seeds", "1"],
     "fashion_mnist.py": [".", "--epochs", "1", "--save", "fashion.safetensors"],
+    "japanese_vowels.py": ["--folder", ".", "--epochs", "1", "--seeds", "1"],
+    "patches_autoencoder.py": ["--patches", "500", "--features", "20", "--epochs", "1"],
+    "recurrent_addition.py": ["--forms", "rnn", "--steps", "20", "--updates", "2"],
+    "recurrent_autoencoder.py": ["--steps", "20", "--updates", "2"],
+    "recurrent_memory.py": ["--forms", "rnn", "--wait", "5", "--updates", "2"],
+    "recurrent_sinusoid.py": ["--forms", "clockwork", "--steps", "32", "--updates", "2"],
+    "rica.py": ["--features", "9", "--size", "3", "--epochs", "1"],
+    "sunspots.py": ["--epochs", "1", "--seeds", "1"],
+    "weighted_classification.py": ["--epochs", "1", "--seeds", "1"],
+    "xor.py": ["--updates", "5"],
 }
 
 
 def write_idx(path, array):
     head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+
+
+def write_series(path, rng):
+    """Write a file of series of 12 variables and different lengths, of the classes 1 to 9."""
+    lines = ["@problemName none", "@data"]
+    for label in range(1, 10):
+        rows = rng.normal(size=(12, rng.integers(7, 30)))
+        lines.append(":".join([*(",".join(map(str, row)) for row in rows), str(label)]))
+    path.write_text("\n".join(lines))
 
 
 def test_every_example_has_a_setting():
@@ -31,10 +56,15 @@ def test_every_example_has_a_setting():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_example_runs(name, tmp_path, rng):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     for part, count in (("train", 200), ("t10k", 50)):
         images, labels = rng.integers(256, size=(count, 28, 28)), rng.integers(10, size=count)
         write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
         write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
+    for part in ("TRAIN", "TEST"):
+        write_series(tmp_path / f"JapaneseVowels_{part}.ts", rng)
+    (tmp_path / "a.txt").write_text("It is a truth\nuniversally acknowledged.\n\n" * 300)
     flags = ",".join(filter(None, [os.environ.get("PYTENSOR_FLAGS"), "mode=FAST_COMPILE"]))
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *SETTINGS[name]],

@@ -13,17 +13,37 @@ PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 # A module may import from lower ranks, and from its own rank where that makes no
 # cycle. A package counts as a whole, by its name.
 RANKS = [
-    {"errors", "registry", "names"},
-    {"spec", "rng", "init", "activations", "activations_more", "ops", "backends", "expressions"},
+    {"errors", "registry", "names", "layout", "markup"},
+    {
+        "spec",
+        "rng",
+        "init",
+        "activations",
+        "activations_more",
+        "ops",
+        "rewrites",
+        "backends",
+        "expressions",
+    },
     {"layers", "losses", "regularizers"},
-    {"graph"},
-    {"series", "data", "coerce", "scores", "optimizers", "monitors", "objective"},
-    {"training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress", "resume"},
-    {"structure", "summary", "targets"},
-    {"streams", "fitting", "prediction", "pretraining"},
+    {"graph", "steps"},
+    {
+        *("series", "data", "coerce", "sparse", "scores", "optimizers", "monitors", "objective"),
+        "ahead",
+        *("metrics", "measures"),
+    },
+    {
+        *("training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress"),
+        *("resume", "criterion", "limits"),
+    },
+    {"structure", "summary", "targets", "replacement", "drawing"},
+    {
+        *("streams", "ragged", "profiling", "fitting", "prediction"),
+        *("pretraining", "decoders", "sampling", "samples", "stages"),
+    },
     {"network"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "plot", "cli", "__init__"},
+    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "__init__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

@@ -416,8 +416,8 @@ def test_upsampling(known, rng):
         (
             (8, 3, 1),
             dict(form="conv2", size=4, filter_size=3, dilation=2),
-            r"'out': a filter of 5 = \(3 - 1\) \* 2 \+ 1 entries does not fit the height of "
-            r"'in:out', 3 \+ 0 \+ 0 = 3 with padding",
+            r"'out': \(3 \+ 0 \+ 0 - 5\) // 1 \+ 1 = -1 positions of a filter of 5 = \(3 - 1\) \* 2 "
+            r"\+ 1 entries along the height of 'in:out'",
         ),
         ((8, 8, 1), dict(form="conv2", size=4, filter_size=0), "filter_size=0 is not an integer"),
         ((8, 8, 1), dict(form="conv2", size=4, filter_size=(3, 3, 3)), "tuple of 2"),
@@ -441,7 +441,7 @@ def test_upsampling(known, rng):
         (
             (8, 8, 1),
             dict(form="pool2", pool_size=9),
-            "a window of 9 entries does not fit the width",
+            r"\(8 \+ 0 \+ 0 - 9\) // 9 \+ 1 = 0 positions of a window of 9 .* the width",
         ),
         ((8, 8, 1), dict(form="pool2", mode="mex"), "mode='mex' .*did you mean 'max'"),
         ((8, 8, 1), dict(form="pool2", padding=2), "padding=2 is not .* less than pool_size=2"),
@@ -449,11 +449,79 @@ def test_upsampling(known, rng):
         ((8, 8, 1), dict(form="pool2", pool_size="global", stride=2), "neither a stride"),
         ((8, 8), "pool2", r"\(width, height, channels\)"),
         ((8, 8, 1), dict(form="upsample2", factor=0), "factor=0"),
+        # The whole arithmetic, with the stride and both sides of the padding.
+        (
+            (28, 28, 1),
+            dict(form="conv2", size=4, filter_size=40, stride=3, border_mode=((1, 2), 9)),
+            r"^layer 'out': \(28 \+ 1 \+ 2 - 40\) // 3 \+ 1 = -2 positions of a filter .* the shape "
+            r"is \(28, 28, 1\)$",
+        ),
+        # What only looks like an integer.
+        ((8, 8, 1), dict(form="conv2", size=4, filter_size=True), "filter_size=True is not an"),
+        ((8, 8, 1), dict(form="conv2", size=4, filter_size=3, stride=True), "stride=True is not"),
+        ((8, 8, 1), dict(form="conv2", size=4, filter_size=3, stride=1.0), r"stride=1\.0 is not"),
+        ((8, 8, 1), dict(form="conv2", size=4, filter_size=3, dilation="2"), "dilation='2' is not"),
+        ((8, 8, 1), dict(form="conv2", size=4, filter_size=3, border_mode=True), "mode=True is not"),
+        ((8, 8, 1), dict(form="conv2", size=4.0, filter_size=3), r"4\.0 is neither a size"),
+        ((8, 8, 1), dict(form="conv2", size=0, filter_size=3), "size 0 is not positive"),
+        ((8, 8, 1), dict(form="pool2", pool_size=2.0), r"pool_size=2\.0 is not an integer"),
+        ((8, 8, 1), dict(form="pool2", stride=-1), "stride=-1 is not an integer of at least 1"),
+        ((8, 8, 1), dict(form="pool2", padding=False), "padding=False is not 'same'"),
+        ((8, 8, 3), dict(form="pool2", size=5), r"given the shape \(5,\), but .* \(4, 4, 3\)"),
+        ((8, 8, 1), dict(form="upsample2", factor=True), "factor=True is not an integer"),
+        ((8, 8, 1), dict(form="upsample2", shape=(15, 16, 1)), r"it makes \(16, 16, 1\)"),
     ],
 )
 def test_layers_refuse(shape, layer, message):
     with pytest.raises(ConfigurationError, match=message):
         regressor(shape, layer)
+
+
+def test_data_of_other_channels_are_refused():
+    net = regressor((8, 8, 3), dict(form="conv2", size=4, filter_size=3))
+    with pytest.raises(theanets.DataError, match=r"\(2, 8, 8, 1\) .* expected 'in' \(n, 8, 8, 3\)"):
+        net.predict(np.zeros((2, 8, 8, 1)))
+
+
+@pytest.mark.parametrize("length", [7, 8, 9])
+def test_what_strides_leave_over_is_not_seen(length, rng):
+    """As the shapes say; the last entries change nothing."""
+    x = rng.normal(size=(2, length, 6, 1))
+    for layer, seen in (
+        (dict(form="conv2", size=2, filter_size=2, stride=3), (length - 2) // 3 * 3 + 2),
+        (dict(form="pool2", pool_size=3), length // 3 * 3),
+        (dict(form="pool2", pool_size=3, padding="valid"), length // 3 * 3),
+    ):
+        net = regressor(x.shape[1:], layer)
+        changed = x.copy()
+        changed[:, seen:] += 1
+        before, after = net.predict(x), net.predict(changed)
+        assert before.shape[1:] == net.layers[1].output_shape
+        np.testing.assert_array_equal(before, after)
+        changed[:, seen - 1] += 10
+        assert (net.predict(changed)[:, -1] != before[:, -1]).any()
+
+
+def test_lists_are_as_good_as_tuples(rng):
+    x = rng.normal(size=(2, 8, 7, 1))
+    one = dict(form="conv2", size=2, filter_size=(3, 2), stride=(2, 1), border_mode=((1, 0), 1))
+    other = {**one, "filter_size": [3, 2], "stride": [2, 1], "border_mode": [[1, 0], 1]}
+    np.testing.assert_array_equal(
+        regressor((8, 7, 1), one).predict(x), regressor((8, 7, 1), other).predict(x)
+    )
+
+
+def test_a_longer_transpose(rng):
+    """Of less padding behind the image: one entry more, and the others are the same."""
+    x = rng.normal(size=(2, 4, 4, 1))
+    short, long = (
+        dict(form="conv2_transposed", size=2, filter_size=3, stride=2, border_mode=mode)
+        for mode in (1, ((1, 0), (1, 0)))
+    )
+    short, long = (regressor((4, 4, 1), layer).predict(x) for layer in (short, long))
+    assert short.shape == (2, 7, 7, 2)
+    assert long.shape == (2, 8, 8, 2)
+    np.testing.assert_array_equal(short, long[:, :7, :7])
 
 
 def test_filter_shape_is_deprecated():

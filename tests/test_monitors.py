@@ -6,6 +6,7 @@ import pytest
 
 import theanets
 from theanets import monitors
+from theanets.errors import ConfigurationError
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(20, 4))
@@ -111,6 +112,13 @@ WATCHED = [
         },
     ),
     ([("hid1", (0, 0.5))], {"hid1<0": lambda h, w: (h < 0).mean(), "hid1<0.5": None}),
+    # Any sequence of numbers, in an array for instance.
+    (
+        {"hid1": np.linspace(-0.5, 0.5, 3)},
+        {"hid1<-0.5": None, "hid1<0": lambda h, w: (h < 0).mean(), "hid1<0.5": None},
+    ),
+    ({"hid1": np.array(0.25)}, {"hid1<0.25": lambda h, w: (h < 0.25).mean()}),
+    ({"hid1.w": range(2)}, {"hid1.w<0": None, "hid1.w<1": lambda h, w: (w < 1).mean()}),
     ({"hid1": double}, {"hid1:double": lambda h, w: 2 * h.mean()}),
     ({"hid1": ("twice", double)}, {"hid1:twice": lambda h, w: 2 * h.mean()}),
     (
@@ -130,6 +138,9 @@ WATCHED = [
             )
         },
     ),
+    ({"hid1": abs}, {"hid1:abs": lambda h, w: abs(h).mean()}),
+    # What does not depend on it is an expression too.
+    ({"hid1": {"shape": lambda h: h.shape[1]}}, {"hid1:shape": lambda h, w: 5}),
     # Parameters and globs.
     ({"hid1.w": 0.0}, {"hid1.w<0": lambda h, w: (w < 0).mean()}),
     ({"hid1.w": double}, {"hid1.w:double": lambda h, w: 2 * w.mean()}),
@@ -183,3 +194,65 @@ def test_evaluation_is_exact_over_unequal_batches(size):
     summed = {"weight": 3, "norm": "sum"}
     found = net.evaluate([X, Y, weights], batch_size=size, hidden_l2=summed)
     assert found["hidden_l2"] == pytest.approx(3 * (hidden(net) ** 2).sum() / 20, rel=1e-12)
+
+
+def test_a_monitor_that_is_as_a_loss_is_called():
+    net = make(loss="mse")
+    found = net.evaluate([X, Y], monitors={"hid1": {"w": double}, "hid1.w": {"w": double}})
+    assert {"hid1:w", "hid1.w:w"} <= set(found)
+    layers = [4, (5, "tanh"), {"size": 2, "name": "b", "activation": "softmax"}]
+    net = theanets.Classifier([*layers, {"size": 3, "name": "out", "inputs": "hid1"}])
+    net.add_loss(acc, output_name="b", target="y")
+    found = net.evaluate([X, LABELS, Y[:, :2]])
+    assert found["acc:b"] == pytest.approx(np.abs(net.feed_forward(X)["b:out"] - Y[:, :2]).mean())
+    net = theanets.Classifier([*layers, {"size": 3, "name": "out", "inputs": "hid1"}])
+    net.add_loss(acc, output_name="b", target="y")
+    net.add_loss("xe", output_name="b", target="kind")
+    found = net.evaluate([X, LABELS, Y[:, :2], LABELS > 0])
+    probabilities = net.feed_forward(X)["b:out"]
+    assert found["acc:b"] == pytest.approx(np.abs(probabilities - Y[:, :2]).mean())
+    assert found["acc:b:2"] == pytest.approx((probabilities.argmax(1) == (LABELS > 0)).mean())
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"hid9": 0.1}, "hid9.*hid1"),
+        ({"hid1": "x"}, "'x' is not a number, a callable"),
+        ({"hid1": True}, "True is not a number"),
+        ({"hid1": ("x", 3)}, "3, labelled 'x', is not callable"),
+        ({"hid1": {"x": 3}}, "3, labelled 'x', is not callable"),
+        ("hid1", "monitors='hid1' is neither a dict"),
+        (0.5, "monitors=0.5 is neither a dict"),
+        (["hid1"], "'hid1' is not a pair"),
+        ({"hid1": lambda h: "x"}, "returned 'x'; expected an expression"),
+    ],
+)
+def test_what_is_no_monitor(spec, message):
+    net = make()
+    for call in (net.evaluate, net.train):
+        with pytest.raises(ConfigurationError, match=message):
+            call([X, Y], monitors=spec)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_is_of_each_variable(weighted):
+    reference = pytest.importorskip("sklearn.metrics")
+    net, w = make(), RNG.uniform(size=20) if weighted else None
+    y = Y * [1, 10, 0.1] + [0, 5, -2]
+    expected = reference.r2_score(y, net.predict(X), sample_weight=w)
+    assert net.score(X, y, w) == pytest.approx(expected, rel=1e-9)
+    column = theanets.Regressor([4, 1], dtype="float64")
+    expected = reference.r2_score(y[:, 0], column.predict(X)[:, 0], sample_weight=w)
+    assert column.score(X, y[:, 0], w) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_penalty_without_any_loss():
+    net = make(loss=None)
+    kwargs = dict(epochs=2, algo="sgd", learning_rate=0.1)
+    with pytest.warns(theanets.ZeroGradientWarning, match=r"hid1\.b, out\.b"):
+        train, valid = net.train([X], weight_l2=1.0, **kwargs)
+    squares = np.mean([(net.find(n, "w").get_value() ** 2).mean() for n in ("hid1", "out")])
+    assert valid["loss"] == valid["weight_l2"] == pytest.approx(squares, rel=1e-9)
+    assert train == valid
+    assert net.history["valid_loss"][1] < net.history["valid_loss"][0]

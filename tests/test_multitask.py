@@ -300,9 +300,10 @@ def test_a_network_without_a_loss():
     found = net.evaluate([X], hidden_l2=2)
     assert found["loss"] == pytest.approx(2 * (net.feed_forward(X)["hid1:out"] ** 2).mean())
     assert found["err"] == 0
-    # Validation is without penalties, so nothing could be validated.
-    with pytest.raises(theanets.ConfigurationError, match="no loss; add one"):
-        net.train([X], epochs=1, hidden_l2=2)
+    # The penalties are then all that can be validated.
+    with pytest.warns(theanets.ZeroGradientWarning, match=r"out\.w, out\.b"):
+        _, valid = net.train([X], epochs=1, hidden_l2=2)
+    assert valid["loss"] == net.evaluate([X], hidden_l2=2)["loss"] < found["loss"]
 
 
 def test_the_symbolic_total():

@@ -119,6 +119,9 @@ def test_one_label_for_each_of_series_of_different_lengths(rng):
     alone = [net.predict_proba([x[None], [len(x)]])[0] for x in xs]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert net.predict(xs).shape == (4,)
+    np.testing.assert_array_equal(net.predict_proba(xs), together)
+    np.testing.assert_array_equal(net.feed_forward(xs)["out:out"], together)
+    assert net.score(xs, net.predict(xs)) == 1
 
 
 def test_weighted_autoencoder_of_series(rng):
@@ -132,7 +135,7 @@ def test_weighted_autoencoder_of_series(rng):
 def test_series_of_different_lengths_that_do_not_belong_together(rng):
     net = recurrent.Regressor([3, (4, "rnn"), 2], weighted=True)
     with pytest.raises(DataError, match="differ in length"):
-        net.train([ragged(rng, (5, 2)), ragged(rng, (5, 3), 2)])
+        net.train([ragged(rng, (5, 2)), ragged(rng, (5, 3), 2)], epochs=1)
 
 
 def test_predictor_learns_and_generates():
@@ -147,6 +150,34 @@ def test_predictor_learns_and_generates():
     # Each step is the prediction for what was generated before.
     longer = np.concatenate([x[:, :40], found[:, :1]], axis=1)
     np.testing.assert_allclose(found[:, 1], net.predict(longer)[:, -1], rtol=1e-8)
+
+
+def test_predictor_takes_what_batches_draws(rng):
+    x = rng.normal(size=(6, 1))
+    nets = [recurrent.Predictor([1, (3, "rnn"), 1], dtype="float64") for _ in range(2)]
+    drawn = recurrent.batches(x, 6, 2, rng=0)
+    nets[0].train(drawn, [x[None]], algo="sgd", train_batches=3, epochs=1)
+    pairs = [np.stack([x[:-1]] * 2), np.stack([x[1:]] * 2)]
+    nets[1].train(lambda: pairs, [x[None]], algo="sgd", train_batches=3, epochs=1)
+    for one, other in zip(nets[0].params, nets[1].params):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
+
+
+def test_lists_of_series_that_a_callable_returns_are_padded(rng):
+    xs, ys = ragged(rng), ragged(rng, width=2)
+
+    class Sized:
+        def __len__(self):
+            return 3
+
+        def __call__(self):
+            return [xs, ys]
+
+    nets = [recurrent.Regressor([3, (4, "rnn"), 2], weighted=True) for _ in range(2)]
+    nets[0].train(Sized(), [xs, ys], algo="sgd", epochs=1)
+    nets[1].train(lambda: [xs, ys], [xs, ys], algo="sgd", epochs=1, train_batches=3)
+    for one, other in zip(nets[0].params, nets[1].params):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
 
 
 def copier(classes=4, **options):

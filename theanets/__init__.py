@@ -24,10 +24,12 @@ from . import (
     init,
     layers,
     losses,
+    metrics,
     monitors,
     optimizers,
     recurrent,
     regularizers,
+    util,
 )
 from .activations import Activation
 from .callbacks import Callback
@@ -39,12 +41,15 @@ from .errors import (
     UnknownNameError,
     ZeroGradientWarning,
 )
+from .experiment import Experiment
 from .feedforward import Autoencoder, Classifier, Regressor
 from .history import History
 from .layers import Layer
 from .losses import Loss
 from .network import Network
+from .precompile import warmup
 from .regularizers import Regularizer, penalty
+from .util import log
 
 __version__ = "0.9.0"
 
@@ -56,6 +61,7 @@ __all__ = [
     "ConfigurationError",
     "DataError",
     "Error",
+    "Experiment",
     "FileError",
     "History",
     "Layer",
@@ -70,10 +76,14 @@ __all__ = [
     "feedforward",
     "init",
     "layers",
+    "log",
     "losses",
+    "metrics",
     "monitors",
     "optimizers",
     "penalty",
     "recurrent",
     "regularizers",
+    "util",
+    "warmup",
 ]

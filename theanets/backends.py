@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 
+from . import rewrites
 from .errors import ConfigurationError, unknown
+from .ops import sparse
+
+#: Linkers that our products of sparse matrices are not for: the number of entries differs
+#: from batch to batch, and they would compile anew for each.
+NO_SPARSE = ("JAXLinker", "PytorchLinker", "MLXLinker")
 
 
 def resolve_mode(mode: str | Mode | None) -> Mode | None:
@@ -62,7 +69,8 @@ def function(
     Parameters
     ----------
     inputs : list of variables
-        What the function takes; some may be unused.
+        What the function takes; some may be unused. For one that is sparse
+        it takes three vectors, see `theanets.ops.sparse`.
     outputs : expression or list of expressions
         What it returns.
     updates : dict, optional
@@ -80,18 +88,34 @@ def function(
         It does not check the types of its arguments: they come from
         `theanets.data`, which does.
     """
-    found = resolve_mode(mode)
-    if type(pytensor.compile.mode.get_mode(found).linker).__name__ == "JAXLinker":
-        from .ops import jax_window  # noqa: F401, tells JAX of our Ops
+    found = pytensor.compile.mode.get_mode(resolve_mode(mode))
+    compiling: Callable[[], AbstractContextManager[None]] = nullcontext
+    if type(found.linker).__name__ == "JAXLinker":
+        from .ops.jax_setup import SIZES, compiling
+
+        found = found.including(SIZES)
+    elif type(found.linker).__name__ == "PytorchLinker":
+        from .ops import torch_setup  # noqa: F401
+
+    arguments: list[Any] = []
+    for variable in inputs:
+        parts = sparse.vectors(variable)
+        arguments += [variable] if parts is None else parts
+        if parts is not None and type(found.linker).__name__ in NO_SPARSE:
+            raise ConfigurationError(
+                f"input {variable.name!r} is sparse, which {type(found.linker).__name__} cannot "
+                f"compile (mode={mode!r}): use 'NUMBA', 'CVM' or 'FAST_COMPILE', or an input with "
+                "sparse=False, whose data are made dense batch by batch"
+            )
 
     # Fast math reorders sums differently in code that is fresh and code that is
     # cached, and the same seed has to give the same bits.
-    with pytensor.config.change_flags(floatX=dtype, numba__fastmath=False):
+    with pytensor.config.change_flags(floatX=dtype, numba__fastmath=False), compiling():
         compiled = pytensor.function(
-            list(inputs),
+            arguments,
             outputs,
             updates=list((updates or {}).items()),
-            mode=found,
+            mode=rewrites.include(found),
             on_unused_input="ignore",
             name=name,
         )

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .errors import DataError, nearest
+from .sparse import as_csr
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -47,6 +48,8 @@ class Field:
     impute : bool
         For an input that is also a weighted target: entries that are not
         finite and have weight 0 (or whose weights are not given) become 0.
+    sparse : bool
+        For a matrix: whether the network takes it as a sparse one.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Field:
     weighted_by: str | None = None
     weighs: str | None = None
     impute: bool = False
+    sparse: bool = False
 
     def __str__(self) -> str:
         lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]
@@ -87,9 +91,10 @@ def coerce(field: Field, value: Any, where: str) -> Any:
     Returns
     -------
     ndarray or csr_array
-        C-contiguous, of the field's dtype. Sparse matrices stay sparse. A
-        memory map, or a very large array of another dtype, is returned as it
-        is, to be converted and checked by `gather`.
+        C-contiguous, of the field's dtype. Sparse matrices stay sparse, and
+        for a sparse field arrays become such. A memory map, or a very large
+        array of another dtype, is returned as it is, to be converted and
+        checked by `gather`.
 
     Raises
     ------
@@ -116,8 +121,10 @@ def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
 
     Returns
     -------
-    ndarray
-        Dense, C-contiguous, of the field's dtype; a view where possible.
+    ndarray or csr_array
+        C-contiguous, of the field's dtype; a view where possible. Sparse
+        matrices are made dense, except for a sparse field, which may get
+        either.
     """
     part = take(field, array, rows, where)
     return settle([field], [part], [where], rows)[0] if is_lazy(field, array) else part
@@ -126,7 +133,7 @@ def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
 def take(field: Field, array: Any, rows: Any, where: str) -> Any:
     """Get rows as `gather` does, but with NaN and inf left unchecked."""
     if sp.issparse(array):
-        return array[rows].toarray()
+        return array[rows] if field.sparse else array[rows].toarray()
     if is_lazy(field, array):
         return _cast(field, np.asarray(array[rows]), where)
     return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
@@ -300,7 +307,8 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     array = np.asarray(array)
     if lazy and array.nbytes > LAZY_BYTES and is_lazy(field, array):
         return array
-    return _cast(field, array, where)
+    array = _cast(field, array, where)
+    return sp.csr_array(array) if field.sparse else array
 
 
 def _as_array(value: Any, where: str) -> Any:
@@ -324,7 +332,9 @@ def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
     hint = ""
     # A column of labels is clear; of other data, an axis too many may mean anything.
     labels = field.dtype == "int32"
-    if field.shape == (1,) and len(shape) == 1 and field.role != "weights":
+    # A single variable, but not a single series (time, 1).
+    single = field.shape[-1:] == (1,) and len(shape) == rank - 1 and shape[1:] != (1,)
+    if single and field.role != "weights":
         shape = (*shape, 1)
     elif len(shape) == rank + 1 and shape[-1] == 1 and (labels or field.role == "weights"):
         shape = shape[:-1]
@@ -335,6 +345,8 @@ def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
         fits = len(shape) == rank and _agree(shape[1:], field.shape)
         if len(shape) == rank - 1 and _agree(shape, field.shape):
             hint = "; a single example needs a batch axis: x[None]"
+            if field.role == "target" and field.shape[:1] == (None,):
+                hint += ", one target for each series a recurrent layer with last=True"
         else:
             hint = _one_hot(field, shape)
     if not fits:
@@ -376,11 +388,7 @@ def _cast(field: Field, array: Any, where: str) -> Any:
 
 
 def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
-    matrix = sp.csr_array(matrix)
-    if not matrix.has_canonical_format:
-        # Only sums of duplicate entries can be checked; and the matrix is the user's.
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
+    matrix = as_csr(matrix, where)
     if field.dtype == "int32" and matrix.nnz:
         _check_range(field, matrix.data, where)
     with np.errstate(all="ignore"):

@@ -16,7 +16,9 @@ from . import objective as objectives
 from .errors import ConfigurationError
 from .graph import Graph
 from .losses import Loss
-from .regularizers import Regularizer
+from .measures import Measures
+from .monitors import RESERVED
+from .regularizers import Constraint, Regularizer
 
 Vector = npt.NDArray[np.floating[Any]]
 
@@ -33,6 +35,8 @@ class Evaluation:
         Names of losses, penalties and metrics, in order.
     num_losses, num_penalties : int
         How many of the names are losses, and then penalties.
+    measures : Measures
+        Metrics, which are not part of the vector.
     """
 
     function: Callable[..., Any]
@@ -40,6 +44,7 @@ class Evaluation:
     num_losses: int
     num_penalties: int
     objective: objectives.Objective
+    measures: Measures = field(default_factory=Measures)
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
@@ -48,6 +53,14 @@ class Evaluation:
         self.weights = [loss.weight for loss in losses]
         self.scale = scale
         self.objective.strengths.assign(losses, regularizers, scale)
+
+    @property
+    def directions(self) -> dict[str, str | None]:
+        """Whether less (``'min'``) or more (``'max'``) is better, by name of the monitor."""
+        terms = self.num_losses + self.num_penalties
+        known = {"loss": "min", "err": "min", **dict.fromkeys(self.names[:terms], "min")}
+        metrics = {name: self.objective.better.get(name) for name in self.names[terms:]}
+        return {**known, **metrics, **self.measures.directions}
 
     def summary(self, totals: Vector) -> dict[str, float]:
         """Turn added-up sums and counts into monitors.
@@ -61,7 +74,7 @@ class Evaluation:
         -------
         dict
             ``loss``, the total; ``err``, the losses without penalties; then
-            each loss, each penalty, each metric.
+            each loss, each penalty, each monitor, each metric.
         """
         sums, counts = totals[0::2], totals[1::2]
         means = [float(s / c) if c else float(s) for s, c in zip(sums, counts, strict=True)]
@@ -71,13 +84,30 @@ class Evaluation:
             "loss": float(err + self.scale * penalty),
             "err": float(err),
             **dict(zip(self.names, means, strict=True)),
+            **self.measures.values(),
         }
+
+    def start(self) -> Callable[..., Any]:
+        """Begin with metrics of nothing; get what maps a batch to its vector."""
+        if not self.measures:
+            return self.function
+        self.measures.start()
+        return self._measured
+
+    def _measured(self, *batch: Any) -> Any:
+        vector, *arrays = self.function(*batch)
+        self.measures.add(arrays)
+        return vector
 
     def run(self, batches: Any) -> dict[str, float]:
         """Evaluate some batches and summarize them."""
-        totals = np.zeros(2 * len(self.names))
-        for batch, _ in batches:
-            totals += self.function(*batch)
+        totals, function = np.zeros(2 * len(self.names)), self.start()
+        try:
+            for batch, _ in batches:
+                totals += function(*batch)
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()
         return self.summary(totals)
 
 
@@ -101,16 +131,22 @@ def compile_evaluation(
     regularizers: Sequence[Regularizer],
     *,
     watched: Any = (),
+    metrics: Any = None,
     mode: Any = None,
     seed: int = 0,
+    noise: bool = True,
 ) -> Evaluation:
-    """Compile the clean monitors of a network, with the penalties in ``regularizers``."""
+    """Compile the monitors of a network, with the penalties and the noise in ``regularizers``.
+
+    Without ``noise``, these only add their penalties.
+    """
     objective = objectives.build(
-        graph, losses, regularizers, training=False, watched=watched, seed=seed
+        graph, losses, regularizers, training=False, watched=watched, seed=seed, noise=noise
     )
+    measures = _measures(objective, losses, metrics, graph)
     function = backends.function(
         variables,
-        objective.stacked(graph.dtype),
+        _returned(objective, measures, graph),
         objective.outputs.updates,
         mode=mode,
         dtype=graph.dtype,
@@ -122,7 +158,20 @@ def compile_evaluation(
         len(objective.losses),
         len(objective.penalties),
         objective,
+        measures,
     )
+
+
+def _measures(
+    objective: objectives.Objective, losses: Sequence[Loss], metrics: Any, graph: Graph
+) -> Measures:
+    with pytensor.config.change_flags(floatX=graph.dtype):
+        return Measures(metrics, losses, objective.outputs, [*RESERVED, *objective.terms])
+
+
+def _returned(objective: objectives.Objective, measures: Measures, graph: Graph) -> Any:
+    stacked = objective.stacked(graph.dtype)
+    return [stacked, *measures.expressions] if measures else stacked
 
 
 def compile_step(
@@ -133,6 +182,7 @@ def compile_step(
     optimizer: Any,
     *,
     watched: Any = (),
+    metrics: Any = None,
     watch_gradients: Any = False,
     mode: Any = None,
     rng: np.random.Generator | None = None,
@@ -149,10 +199,15 @@ def compile_step(
         if watch_gradients:
             for param, grad in zip(params, grads, strict=True):
                 objective.metrics[f"grad({param.name})"] = (pt.sqrt(pt.sqr(grad).sum()), one)
+        updates = {**applied.updates, **objective.outputs.updates}
+        for regularizer in regularizers:
+            if isinstance(regularizer, Constraint):
+                regularizer.constrain(graph.layers, updates, objective.strengths.level)
+        measures = _measures(objective, losses, metrics, graph)
         function = backends.function(
             variables,
-            objective.stacked(graph.dtype),
-            {**applied.updates, **objective.outputs.updates},
+            _returned(objective, measures, graph),
+            updates,
             mode=mode,
             dtype=graph.dtype,
             name="step",
@@ -163,6 +218,7 @@ def compile_step(
         len(objective.losses),
         len(objective.penalties),
         objective,
+        measures,
         applied,
     )
 

@@ -7,14 +7,17 @@ more than taking a slice, since rows are gathered for several batches at once.
 from __future__ import annotations
 
 import copy
+import math
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
+from . import sparse
+from .ahead import ahead
 from .coerce import (
     Field,
     coerce,
@@ -26,6 +29,7 @@ from .coerce import (
     take,
 )
 from .errors import ConfigurationError, DataError, ExhaustedError
+from .series import Padded, similar
 
 __all__ = ["Dataset", "Field", "chunks", "coerce", "gather", "prepare"]
 
@@ -66,6 +70,15 @@ class Dataset:
         only one, whatever this says.
     where : str, optional
         Describes the data in error messages.
+    buckets : bool
+        Whether batches are of series of similar length, where data are
+        shuffled lists of series, see `theanets.series.similar`. In any case
+        batches are no longer than their longest series.
+    prefetch : int, optional
+        How many batches a thread prepares ahead. The batches are the same.
+        The data are then read in that thread, a new one for each epoch; and
+        where an epoch is left early, so many more may have been drawn from
+        an iterator.
 
     Attributes
     ----------
@@ -94,12 +107,27 @@ class Dataset:
         shuffle: bool = True,
         axis: int = 0,
         where: str = "train data",
+        buckets: bool = True,
+        prefetch: int = 0,
     ) -> None:
         self.fields = tuple(fields)
+        self._lengths: Any = None
+        self._timed: list[int] = []
+        if isinstance(data, Padded):
+            names = [field.name for field in self.fields]
+            # Of one that is sparse, a batch has three vectors.
+            places = np.cumsum([0, *(3 if field.sparse else 1 for field in self.fields)])
+            self._timed = [int(places[names.index(name)]) for name in data.timed]
+            self._lengths = data.lengths
+            if axis:
+                raise ConfigurationError(f"axis={axis}: series in lists have the time first")
+        self._sorts = bool(buckets) and self._lengths is not None
         self.batch_size = _positive("batch_size", batch_size)
         self.shuffle = shuffle
         self.axis = axis
         self.where = where
+        off = prefetch == 0 and not isinstance(prefetch, bool)
+        self.prefetch = 0 if off else _positive("prefetch", prefetch)
         self.examples: int | None = None
         self.batches: int | None = None if batches is None else _positive("batches", batches)
         self.replayable = not hasattr(data, "__next__")
@@ -151,8 +179,7 @@ class Dataset:
             self.batches = min(self.batches, available)
         spread = dict(self._spread)
         row_bytes = sum(
-            np.prod(arrays[spread.get(i, i)].shape[1:]) * np.dtype(field.dtype).itemsize
-            for i, field in enumerate(self.fields)
+            _row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
         )
         self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
         plain = not any(sp.issparse(array) for array in arrays)
@@ -175,21 +202,30 @@ class Dataset:
     def __bool__(self) -> bool:
         return True
 
-    def epoch(self) -> Iterator[Batch]:
+    def epoch(self, most: float = math.inf) -> Generator[Batch, None, None]:
         """Draw the batches of one epoch.
+
+        Parameters
+        ----------
+        most : int, optional
+            How many will be used: no more are prepared ahead. Close the
+            generator if it is left early.
 
         Yields
         ------
         (tuple of ndarray, int)
-            C-contiguous arrays in the order of the fields, and the number of
+            C-contiguous arrays in the order of the fields, three vectors for
+            one that is sparse (see `theanets.ops.sparse`), and the number of
             examples in them. Without shuffling they may be views of the
             caller's arrays.
         """
         if self.examples is None:
-            return self._streamed()
-        return self._shuffled() if self.shuffle else self._ordered()
+            batches = self._streamed()
+        else:
+            batches = self._shuffled() if self.shuffle else self._ordered()
+        return ahead(batches, self.prefetch, most) if self.prefetch else batches
 
-    def _shuffled(self) -> Iterator[Batch]:
+    def _shuffled(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
         left = self.batches
         while left:
@@ -202,7 +238,7 @@ class Dataset:
             for first in range(start, stop, self._chunk):
                 yield from self._cut(order[first : min(first + self._chunk, stop)])
 
-    def _ordered(self) -> Iterator[Batch]:
+    def _ordered(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
         stop = min(self.examples, self.batches * self.batch_size)
         for first in range(0, stop, self._chunk):
@@ -211,7 +247,10 @@ class Dataset:
     def _draw(self) -> None:
         assert self.examples is not None
         self._before = self._rng.bit_generator.state
-        self._order = self._rng.permutation(self.examples)
+        if self._sorts:
+            self._order = similar(self._lengths, self.batch_size, self._rng)
+        else:
+            self._order = self._rng.permutation(self.examples)
         self._row = 0
 
     def _cut(self, rows: Any) -> Iterator[Batch]:
@@ -224,14 +263,35 @@ class Dataset:
             parts = settle(self.fields, parts, self._places, rows, self._late)
         for i, j in self._spread:
             parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
+        lengths = None if self._lengths is None else self._lengths[rows]
         size = self.batch_size
-        whole, rest = divmod(len(parts[0]), size)
-        # Iterating over a new leading axis is the cheapest way to get equal slices.
-        views = [part[: whole * size].reshape(whole, size, *part.shape[1:]) for part in parts]
-        last = [(tuple(part[whole * size :] for part in parts), rest)] if rest else []
-        return chain(zip(zip(*views, strict=True), repeat(size), strict=False), last)
+        whole, rest = divmod(parts[0].shape[0], size)
+        views: list[Any] = []
+        last: list[Any] = []
+        for field, part in zip(self.fields, parts, strict=True):
+            if field.sparse:
+                batches = sparse.cut(part, size)
+                views += [[batch[i] for batch in batches[:whole]] for i in range(3)]
+                last += batches[-1]
+            else:
+                # Iterating over a new leading axis is the cheapest way to get equal slices.
+                views.append(part[: whole * size].reshape(whole, size, *part.shape[1:]))
+                last.append(part[whole * size :])
+        final: list[Batch] = [(tuple(last), rest)] if rest else []
+        found = chain(zip(zip(*views, strict=True), repeat(size), strict=False), final)
+        return found if lengths is None else self._trimmed(found, lengths)
 
-    def _streamed(self) -> Iterator[Batch]:
+    def _trimmed(self, batches: Iterator[Batch], lengths: Any) -> Iterator[Batch]:
+        """Cut off the steps at the end that no series of a batch has."""
+        for i, (arrays, count) in enumerate(batches):
+            first = i * self.batch_size
+            steps = max(1, int(lengths[first : first + count].max()))
+            cut = list(arrays)
+            for j in self._timed:
+                cut[j] = np.ascontiguousarray(arrays[j][:, :steps])
+            yield tuple(cut), count
+
+    def _streamed(self) -> Generator[Batch, None, None]:
         drawn = 0
         source = self._calls() if callable(self._data) else self._data
         for item in islice(source, self.batches):
@@ -265,13 +325,17 @@ class Dataset:
                 "generator, pass it itself, not a function that makes it"
             )
         arrays = load(self.fields, batch, where, axis=self.axis, lazy=False)
-        arrays = [array.toarray() if sp.issparse(array) else array for array in arrays]
+        arrays = [
+            array.toarray() if sp.issparse(array) and not field.sparse else array
+            for field, array in zip(self.fields, arrays, strict=True)
+        ]
         shapes = {field.name: array.shape for field, array in zip(self.fields, arrays, strict=True)}
         for i, field in enumerate(self.fields):
             if field.weighs in shapes:
                 spread = np.broadcast_to(arrays[i], shapes[field.weighs])
                 arrays[i] = np.ascontiguousarray(spread)
-        return tuple(arrays), len(arrays[0])
+        count = arrays[0].shape[0]
+        return tuple(sparse.flat(self.fields, arrays)), count
 
     def state(self) -> dict[str, Any]:
         """Get the position at the end of an epoch, as what JSON can hold.
@@ -351,6 +415,14 @@ def _is_stream(data: Any) -> bool:
     if isinstance(data, (list, tuple, str, bytes, Mapping)) or sp.issparse(data):
         return False
     return not hasattr(data, "__array__") and (callable(data) or hasattr(data, "__iter__"))
+
+
+def _row_bytes(field: Field, array: Any) -> float:
+    """Get about how many bytes a row of an array takes in a batch."""
+    size = np.dtype(field.dtype).itemsize
+    if field.sparse and sp.issparse(array):
+        return 4 + (size + 4) * array.nnz / array.shape[0]
+    return float(np.prod(array.shape[1:])) * size
 
 
 def _positive(name: str, value: Any) -> int:

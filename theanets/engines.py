@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice, starmap
 from operator import itemgetter
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from .compiled import Evaluation, Step
 from .data import Dataset
 from .errors import ConfigurationError
 from .optimizers.schedules import Constant, Schedule
-from .regularizers import Noise, Regularizer
+from .regularizers import Constraint, Noise, Regularizer
 
 #: Results of so many updates are kept before they are added up and checked.
 FLUSH = 256
@@ -126,12 +127,13 @@ class GradientEngine:
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
-        arguments: Iterator[Any] = map(itemgetter(0), self.data.epoch())
+        batches = self.data.epoch(limit - update)
+        arguments: Iterator[Any] = map(itemgetter(0), batches)
         if _by_update(schedule):
             arguments = self._scheduled(arguments, update, epoch)
         else:
             self._set_rate(schedule.factor(update, epoch))
-        function = self.step.function
+        function = self.step.start()
         totals = np.zeros(2 * len(self.step.names))
         start, finite = update, True
         results: list[Any] = []
@@ -150,6 +152,7 @@ class GradientEngine:
                 if not finite or (watch is not None and watch(update)):
                     break
         finally:
+            batches.close()
             if results:
                 update += len(results)
                 totals += _added(results)
@@ -182,8 +185,8 @@ class GradientEngine:
         """Release what is held: nothing."""
 
     def arrays(self) -> dict[str, Any]:
-        """Get the optimizer's state."""
-        return dict(self.step.optimizer.state)
+        """Get the optimizer's state, and the states that stateful layers carry on."""
+        return {**self.step.optimizer.state, **self.step.objective.outputs.carried}
 
     def generators(self) -> dict[str, Any]:
         """Get the generators of noise and of the optimizer."""
@@ -224,7 +227,7 @@ class LBFGSEngine:
     data : Dataset
         Not shuffled.
     regularizers : list of Regularizer
-        Must not be noise.
+        Must be neither noise nor constraints.
     """
 
     resumable = False
@@ -243,6 +246,13 @@ class LBFGSEngine:
             raise ConfigurationError(
                 f"l-bfgs needs a loss that is the same at each evaluation, so it cannot be used "
                 f"with {', '.join(noisy)}"
+            )
+        constraints = [r.name for r in regularizers if isinstance(r, Constraint)]
+        if constraints:
+            raise ConfigurationError(
+                f"l-bfgs searches along lines that a change after each update would bend, so it "
+                f"cannot be used with {', '.join(constraints)}; use 'adam', another algorithm of "
+                "single gradients, or a penalty such as weight_l2"
             )
         if data.examples is None:
             raise ConfigurationError("l-bfgs needs train data in arrays, not batches that come in")
@@ -290,10 +300,11 @@ class LBFGSEngine:
         self._set_counts()
         totals = np.zeros(2 * len(self.evaluation.names))
         gradient = np.zeros(len(x))
-        for batch, _ in self.data.epoch():
-            terms, *grads = self.evaluation.function(*batch)
-            totals += terms
-            gradient += np.concatenate([np.ravel(g) for g in grads])
+        with closing(self.data.epoch()) as batches:
+            for batch, _ in batches:
+                terms, *grads = self.evaluation.function(*batch)
+                totals += terms
+                gradient += np.concatenate([np.ravel(g) for g in grads])
         self._monitors = self.evaluation.summary(totals)
         self._evaluated_at = x.copy()
         return self._monitors["loss"], gradient
@@ -303,9 +314,10 @@ class LBFGSEngine:
         if self._counted:
             return
         totals, examples = np.zeros(2 * len(self.evaluation.names)), 0
-        for batch, number in self.data.epoch():
-            totals += self.evaluation.function(*batch)[0]
-            examples += number
+        with closing(self.data.epoch()) as batches:
+            for batch, number in batches:
+                totals += self.evaluation.function(*batch)[0]
+                examples += number
         values = [*totals[1 : 2 * self.evaluation.num_losses : 2], examples]
         for count, value in zip(self.counts, values, strict=True):
             count.set_value(np.asarray(value if value else 1, dtype=count.dtype))

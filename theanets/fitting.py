@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,32 @@ from . import backends, checkpoint, optimizers, progress, resume
 from . import callbacks as _callbacks
 from . import rng as _rng
 from .compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
+from .criterion import Criterion
 from .data import Dataset
 from .engines import Engine, GradientEngine, LBFGSEngine
 from .errors import ConfigurationError, check_keywords
-from .regularizers import Regularizer, from_kwargs
+from .layers import Recurrent
+from .limits import Limits, whole_number
+from .metrics import Metric
+from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure
-from .training import Limits, Run, whole_number
+from .training import Run
 
 #: Keywords of ``train`` besides those of optimizers, regularizers and `Limits`.
-DATA = ("batch_size", "train_batches", "valid_batches", "iteration_size", "axis")
+DATA = (
+    *("batch_size", "train_batches", "valid_batches", "iteration_size"),
+    *("axis", "buckets", "prefetch"),
+)
 LOOP = (
     "callbacks",
+    "criterion",
     "progress",
     "checkpoint",
     "checkpoint_every",
     "save_progress",
     "save_every",
+    "metrics",
     "monitors",
     "monitor_gradients",
     "mode",
@@ -56,6 +64,7 @@ def make_run(
     algo: Any = "adam",
     *,
     run_number: int = 0,
+    network: Any = None,
     **kwargs: Any,
 ) -> Run:
     """Make a run of training from the arguments of ``train``.
@@ -68,6 +77,9 @@ def make_run(
         See `theanets.Network.train`.
     run_number : int
         How many runs there were before; each has its own random streams.
+    network : Structure, optional
+        The network of the user's, if it shares parameters with ``net`` but is
+        not the same: the one that is saved, and that callbacks get.
 
     Returns
     -------
@@ -89,6 +101,7 @@ def make_run(
         return {key: kwargs[key] for key in kwargs if key in names and kwargs[key] is not None}
 
     limits = Limits(**{k: v for k, v in kwargs.items() if k in LIMITS})
+    criterion = Criterion.build(kwargs.get("criterion"))
     optimizer = optimizers.build(algo, **take(optimizer_keywords - regularizer_names))
     regularizers, scale = from_kwargs(net.layers, **take(regularizer_names))
     losses = net.bound_losses()
@@ -101,16 +114,29 @@ def make_run(
         net, train, valid, optimizer, run_seed, take(DATA)
     )
 
-    watched = kwargs.get("monitors") or ()
-    shared = (_structures(regularizers), _watched_key(watched), backends.mode_key(mode))
-    evaluation = net.cached(
-        ("evaluate", (), *shared[1:]),
+    watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")
+    seen = (_watched_key(watched), _watched_key(metrics))
+    shared = (_structures(regularizers), *seen, backends.mode_key(mode))
+    # Where there is no loss, the penalties are all there is.
+    penalized = criterion.penalized or not losses
+    penalties = [r for r in regularizers if penalized and _is_penalty(r)]
+    evaluation: Evaluation = net.cached(
+        # What has strengths is not shared with what the user evaluates meanwhile.
+        ("validate" if penalties else "evaluate", _structures(penalties), *shared[1:]),
         lambda: compile_evaluation(
-            net.graph, net.variables, losses, (), watched=watched, mode=mode
+            net.graph,
+            net.variables,
+            losses,
+            penalties,
+            watched=watched,
+            metrics=metrics,
+            mode=mode,
+            noise=False,
         ),
     )
-    evaluation.assign(losses, (), scale)
+    evaluation.assign(losses, penalties, scale)
     engine: Engine
+    measured = evaluation
     if optimizer.first_order:
         gradients = bool(kwargs.get("monitor_gradients", False))
         step: Step = net.cached(
@@ -122,6 +148,7 @@ def make_run(
                 regularizers,
                 optimizer,
                 watched=watched,
+                metrics=metrics,
                 watch_gradients=gradients,
                 mode=mode,
                 rng=_rng.stream(run_seed, "optimizer"),
@@ -129,6 +156,7 @@ def make_run(
         )
         step.assign(losses, regularizers, scale)
         engine = GradientEngine(step, optimizer, train_data, run_seed)
+        measured = evaluation if valid_data is not None else step
     else:
         compiled = net.cached(
             ("gradient", *shared),
@@ -136,9 +164,16 @@ def make_run(
         )
         compiled[0].assign(losses, regularizers, scale)
         engine = LBFGSEngine(compiled, net.params, optimizer, train_data, regularizers)
+    criterion = criterion.resolve(measured.directions)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += _saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    every += _resets(net, train_data)
+    network = net if network is None else network
+    every += _saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    for regularizer in regularizers:
+        # The parameters at the start may turn out to be the best.
+        if isinstance(regularizer, Constraint):
+            regularizer.apply(net.layers)
     return Run(
         engine,
         [*net.params, *net.state],
@@ -148,40 +183,19 @@ def make_run(
         valid_data=valid_data,
         whole_data=whole_data,
         callbacks=every,
-        network=net,
+        network=network,
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
-        identity=resume.identity(net, optimizer, regularizers, scale, seed, train_data, valid_data),
+        identity=resume.identity(
+            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion
+        ),
+        criterion=criterion,
     )
 
 
 def _mode(net: Structure, kwargs: Mapping[str, Any]) -> Any:
     mode = kwargs.get("mode")
     return net.mode if mode is None else mode
-
-
-def stages(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Get the keywords for each of several algorithms that are used one after the other.
-
-    Each gets those that it knows. Each has a checkpoint of its own:
-    ``'run.1.ckpt'``, ``'run.2.ckpt'``, ... instead of ``'run.ckpt'``.
-
-    Raises
-    ------
-    ConfigurationError
-        If a keyword is known to none of them.
-    """
-    if len(algorithms) == 1:
-        return [dict(kwargs)]
-    known = [kwargs.keys() if hasattr(a, "itertrain") else set(keywords(a)) for a in algorithms]
-    valid = set().union(*known)
-    check_keywords("train", set(kwargs) - valid, valid)
-    found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
-    if kwargs.get("checkpoint") is not None:
-        path = Path(kwargs["checkpoint"])
-        for i, own in enumerate(found, start=1):
-            own["checkpoint"] = path.with_name(f"{path.stem}.{i}{path.suffix}")
-    return found
 
 
 class TrainerRun:
@@ -233,6 +247,9 @@ def _datasets(
     # An algorithm that uses all data at once does not depend on the size.
     default = 32 if optimizer.first_order else EVALUATION_SIZE
     size, axis = given.get("batch_size", default), given.get("axis", 0)
+    buckets, prefetch = given.get("buckets", True), given.get("prefetch", 0)
+    if not isinstance(buckets, (bool, np.bool_)):
+        raise ConfigurationError(f"buckets={buckets!r} is not True or False")
     for key in ("train_batches", "iteration_size", "valid_batches"):
         if key in given:
             whole_number(key, given[key])
@@ -245,6 +262,8 @@ def _datasets(
         shuffle=optimizer.first_order,
         axis=axis,
         where="train data",
+        buckets=bool(buckets),
+        prefetch=prefetch,
     )
     # Results do not depend on the size of batches, the time does.
     whole, large = None, max(train_data.batch_size, EVALUATION_SIZE)
@@ -274,6 +293,7 @@ def _datasets(
         shuffle=False,
         axis=axis,
         where=where,
+        prefetch=prefetch,
     )
     return train_data, valid_data, whole
 
@@ -281,12 +301,13 @@ def _datasets(
 def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     """Evaluate the clean monitors of a network; see `theanets.Network.evaluate`."""
     names = set(regularizer_keywords())
-    known = {"batch_size", "batches", "monitors", "mode", "axis", *names}
+    known = {"batch_size", "batches", "metrics", "monitors", "mode", "axis", *names, "prefetch"}
     check_keywords("evaluate", set(kwargs) - known, known)
     regularizers, scale = from_kwargs(net.layers, **{k: kwargs[k] for k in kwargs if k in names})
     losses = net.bound_losses()
     mode = _mode(net, kwargs)
-    watched = kwargs.get("monitors") or ()
+    watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")
+    seen = (_watched_key(watched), _watched_key(metrics))
     found = Dataset(
         net.fields,
         data,
@@ -296,21 +317,27 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
         shuffle=False,
         axis=kwargs.get("axis", 0),
         where="data",
+        prefetch=kwargs.get("prefetch", 0),
     )
     evaluation: Evaluation = net.cached(
-        ("evaluate", _structures(regularizers), _watched_key(watched), backends.mode_key(mode)),
+        ("evaluate", _structures(regularizers), *seen, backends.mode_key(mode)),
         lambda: compile_evaluation(
             net.graph,
             net.variables,
             losses,
             regularizers,
             watched=watched,
+            metrics=metrics,
             mode=mode,
             seed=net.seed,
         ),
     )
     evaluation.assign(losses, regularizers, scale)
     return evaluation.run(found.epoch())
+
+
+def _is_penalty(regularizer: Regularizer) -> bool:
+    return type(regularizer).loss is not Regularizer.loss
 
 
 def _structures(regularizers: Sequence[Regularizer]) -> Any:
@@ -321,11 +348,40 @@ def _watched_key(watched: Any) -> Any:
     def frozen(value: Any) -> Any:
         if isinstance(value, Mapping):
             return tuple((k, frozen(v)) for k, v in value.items())
-        if isinstance(value, (list, tuple)):
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        if isinstance(value, (list, tuple, set)):
             return tuple(frozen(v) for v in value)
-        return value
+        return frozen(value.structure()) if isinstance(value, Metric) else value
 
     return frozen(watched)
+
+
+class _Reset(_callbacks.Callback):
+    """Starts stateful layers anew, before the first epoch and after each.
+
+    Not after each where the data are an iterator, which goes on.
+    """
+
+    def __init__(self, layers: Sequence[Recurrent], by_epoch: bool) -> None:
+        self.layers, self.by_epoch = layers, by_epoch
+
+    def start(self, run: Run) -> None:
+        if not run.updates:
+            self.reset()
+
+    def epoch(self, run: Run) -> None:
+        if self.by_epoch:
+            self.reset()
+
+    def reset(self) -> None:
+        for layer in self.layers:
+            layer.reset()
+
+
+def _resets(net: Structure, data: Dataset) -> list[_callbacks.Callback]:
+    layers = [x for x in net.layers if isinstance(x, Recurrent) and x.stateful]
+    return [_Reset(layers, data.replayable)] if layers else []
 
 
 class _Saver(_callbacks.Callback):

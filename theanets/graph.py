@@ -10,8 +10,10 @@ import pytensor
 
 from . import names as _names
 from . import rng as _rng
+from . import steps
 from .errors import ConfigurationError, unknown
-from .layers import CRF, Input, Inputs, Layer
+from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
+from .layers.steps import without
 from .regularizers import Regularizer
 
 
@@ -35,8 +37,13 @@ class Outputs(dict[str, Any]):
         without those of random generators every call draws the same numbers.
     generators : dict
         The shared random generators by name.
-    lengths : expression or None
-        Number of steps of each series, where some do not exist.
+    lengths : dict
+        Number of steps of each series, expressions of shape (batch,), by the
+        name of an output in which some steps do not exist; these are 0.
+    weights : variable or None
+        The weights of a loss that say so, if it is these.
+    carried : dict
+        Shared variables by name, with states that stateful layers carry on.
     initial, final : dict
         States that recurrent layers start from and end with, by name, by the
         name of the layer.
@@ -54,9 +61,11 @@ class Outputs(dict[str, Any]):
         self.chains: dict[str, CRF] = {}
         self.updates: dict[Any, Any] = {}
         self.generators: dict[str, Any] = {}
-        self.lengths: Any = None
+        self.lengths: dict[str, Any] = {}
+        self.weights: Any = None
         self.initial: Mapping[str, Mapping[str, Any]] = {}
         self.final: dict[str, dict[str, Any]] = {}
+        self.carried: dict[str, Any] = {}
         self._level = level
         self._seed = seed
 
@@ -71,6 +80,14 @@ class Outputs(dict[str, Any]):
         """Start all generators anew from a seed."""
         for name, generator in self.generators.items():
             generator.set_value(_rng.stream(seed, "noise", name), borrow=True)
+
+    def replace(self, replaced: Callable[[list[Any]], list[Any]]) -> None:
+        """Replace all expressions by those that a function of their list returns."""
+        groups: list[dict[Any, Any]] = [self, self.logits, self.log_odds, self.lengths]
+        groups += [self.updates, *self.final.values()]
+        found = iter(replaced([value for group in groups for value in group.values()]))
+        for group in groups:
+            group.update({key: next(found) for key in group})
 
     def level(self, regularizer: Regularizer) -> Any:
         """Get the weight of a regularizer, as a number or a variable."""
@@ -97,6 +114,11 @@ class Graph:
     def layers(self) -> list[Layer]:
         """The layers, in order."""
         return list(self._layers.values())
+
+    @property
+    def by_name(self) -> dict[str, Layer]:
+        """The layers by name, in order."""
+        return dict(self._layers)
 
     @property
     def params(self) -> list[Any]:
@@ -173,7 +195,8 @@ class Graph:
         needed: Iterable[str] | None = None,
         level: Callable[[Regularizer], Any] | None = None,
         seed: int = 0,
-        lengths: Any = None,
+        lengths: Mapping[str, Any] | None = None,
+        weights: Any = None,
         initial: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Outputs:
         """Get the expressions of the outputs.
@@ -195,8 +218,11 @@ class Graph:
             Gets the variable for the weight of a regularizer.
         seed : int
             Seed of the noise.
-        lengths : expression, optional
-            Number of steps of each series; those after it do not exist.
+        lengths : dict, optional
+            Number of steps of each series, by the name of an output, where
+            the network has no layer of lengths for it.
+        weights : variable, optional
+            Where these come from.
         initial : dict, optional
             Initial states by name, by the name of a recurrent layer.
 
@@ -216,26 +242,38 @@ class Graph:
             self.shape(name)
         wanted = self._wanted(needed, given)
         result.update(given)
-        result.lengths, result.initial = lengths, dict(initial or {})
+        known = {**(lengths or {}), **steps.from_inputs(self._layers)}
+        result.weights, result.initial = weights, dict(initial or {})
         with pytensor.config.change_flags(floatX=self.dtype):
             for name, layer in self._layers.items():
                 if name not in wanted:
                     continue
-                self._connect(layer, result, training)
+                self._connect(layer, result, training, known)
                 local = _Local(result, name)
                 for regularizer in regularizers:
                     regularizer.modify_graph(local)
                 local.merge()
+                self._leave_out(layer, result, local)
         return result
 
-    def _connect(self, layer: Layer, result: Outputs, training: bool) -> None:
+    def _connect(
+        self, layer: Layer, result: Outputs, training: bool, known: Mapping[str, Any]
+    ) -> None:
         names = layer.input_names
         inputs = Inputs({name: result[name] for name in names}, training, names)
         inputs.generator = lambda what: result.generator(f"{layer.name}:{what}")
-        inputs.lengths = result.lengths
+        inputs.lengths = {name: result.lengths[name] for name in names if name in result.lengths}
         inputs.initial = dict(result.initial.get(str(layer.name), {}))
         result.update(layer.connect(inputs))
+        for key in layer.output_shapes:
+            name = f"{layer.name}:{key}"
+            lengths = layer.steps_after(key, inputs.lengths)
+            lengths = known.get(name) if lengths is None else lengths
+            if lengths is not None:
+                result.lengths[name] = lengths
         result.updates.update(inputs.updates)
+        if isinstance(layer, Recurrent) and training:
+            result.carried.update({v.name: v for v in layer.carried.values()})
         if inputs.final:
             result.final[str(layer.name)] = inputs.final
         if layer.logits_output is not None:
@@ -244,6 +282,21 @@ class Graph:
             result.log_odds[layer.output_name] = result[layer.log_odds_output]
         if isinstance(layer, CRF):
             result.chains[layer.output_name] = layer
+
+    def _leave_out(self, layer: Layer, result: Outputs, local: _Local) -> None:
+        """Set the steps that do not exist to 0, before other layers see them."""
+        recurrent = isinstance(layer, (Recurrent, Bidirectional))
+        for key in layer.output_shapes:
+            name = f"{layer.name}:{key}"
+            # Recurrent layers leave them out by themselves.
+            if name in result.lengths and not (recurrent and not local.changed(name)):
+                result[name] = without(result[name], result.lengths[name])
+                result[name].name = name
+        out = layer.output_name
+        if out in result.logits:
+            result.logits[out] = result[layer.logits_output or out]
+        if out in result.log_odds:
+            result.log_odds[out] = result[layer.log_odds_output or out]
 
     def _wanted(self, needed: Iterable[str] | None, given: Mapping[str, Any]) -> set[str]:
         """Get the layers that the needed outputs depend on."""
@@ -284,6 +337,9 @@ class _Local(dict[str, Any]):
         self.updates = outputs.updates
         self.generator = outputs.generator
         self.level = outputs.level
+
+    def changed(self, name: str) -> bool:
+        return self[name] is not self._clean[name]
 
     def merge(self) -> None:
         for key, value in self.items():

@@ -7,6 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .errors import FileError
+from .markup import clean, table
+
+#: Epochs that notebooks show, first and last ones each.
+SHOWN = 10
+
 
 class History:
     """What a run of training reported, epoch by epoch.
@@ -71,5 +77,42 @@ class History:
             writer.writeheader()
             writer.writerows(self.rows)
 
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> History:
+        """Read a table that `to_csv` wrote; why the run ended is not in it.
+
+        Raises
+        ------
+        FileError
+            If the file is not such a table.
+        """
+        made, where = cls(), os.fspath(path)
+        with open(path, newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            if "epoch" not in (reader.fieldnames or ()):
+                raise FileError(f"{where}: the first line has no column 'epoch'")
+            for row in reader:
+                try:
+                    made.rows.append({k: _number(k, v) for k, v in row.items() if v != ""})
+                except (TypeError, ValueError):
+                    raise FileError(
+                        f"{where}, line {reader.line_num}: not a number for each column"
+                    ) from None
+        return made
+
     def __repr__(self) -> str:
         return f"<History of {len(self)} epochs, stopped: {self.stop_reason}>"
+
+    def _repr_html_(self) -> str:
+        rows = self.rows if len(self) <= 2 * SHOWN else [*self.rows[:SHOWN], *self.rows[-SHOWN:]]
+        cells = [[row.get(column) for column in self.columns] for row in rows]
+        if len(rows) < len(self):
+            cells.insert(SHOWN, ["…"] * len(self.columns))
+        reason = f"stopped: {self.stop_reason}" if self.stop_reason else "not ended"
+        best = "" if self.best_epoch is None else f", best epoch: {self.best_epoch}"
+        caption = f"History of {len(self)} epoch{'s' * (len(self) != 1)}, {reason}{best}"
+        return f"<div><p>{clean(caption)}</p>{table(self.columns, cells)}</div>"
+
+
+def _number(column: str, text: str) -> float:
+    return int(text) if column in ("epoch", "updates") else float(text)

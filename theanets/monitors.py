@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pytensor.tensor as pt
 
 from . import names as _names
@@ -21,7 +22,7 @@ from .losses import Loss
 Terms = dict[str, tuple[Any, Any]]
 
 #: Names of monitors that every network has.
-RESERVED = ("loss", "err", "acc")
+RESERVED = ("loss", "err", "objective", "acc")
 
 
 def loss_names(losses: Sequence[Loss]) -> list[str]:
@@ -51,7 +52,9 @@ def loss_names(losses: Sequence[Loss]) -> list[str]:
 
 
 def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
-    """Get the accuracy of each output that is compared with class labels.
+    """Get the accuracy of each output that is compared with class labels, or with decisions.
+
+    Decisions are the targets of losses such as ``'bce'``; each entry is one.
 
     Returns
     -------
@@ -128,6 +131,8 @@ def _completed(pattern: Any, every: Iterable[str]) -> list[str]:
 
 
 def _watched(what: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+    if isinstance(what, (np.ndarray, range)):
+        what = list(np.atleast_1d(what))
     if isinstance(what, Mapping):
         return [_labelled(label, function) for label, function in what.items()]
     if callable(what):

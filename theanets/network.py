@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 
-from . import checkpoint, fitting, prediction
+from . import checkpoint, fitting, prediction, pretraining
 from . import rng as _rng
+from .drawing import network_html
 from .errors import ConfigurationError, FileError
 from .history import History
+from .profiling import Profile, profile
 from .names import output_name
 from .scores import check_targets, r2
 from .structure import Structure
@@ -62,6 +64,9 @@ class Network(Structure):
         any time: ``net.losses[1].weight = 2``.
     history : History
         The history of the last call of `train`.
+    metadata : dict
+        Anything of yours that JSON can hold, such as the names of classes;
+        saved with the network.
 
     Raises
     ------
@@ -86,6 +91,7 @@ class Network(Structure):
         mode: Any = None,
     ) -> None:
         self.history = History()
+        self.metadata: dict[str, Any] = {}
         self._runs = 0
         self._current: weakref.ref[Run] | None = None
         super().__init__(layers, loss, weighted, rng, dtype, mode)
@@ -127,20 +133,45 @@ class Network(Structure):
             are validated on too.
         algo : str, Optimizer, trainer, or list of these
             How to train, see `theanets.optimizers`; ``'adam'`` by default.
-            A trainer is an object whose method ``itertrain(train, valid,
+            ``'layerwise'``, ``'pretrain'`` and ``'sample'`` give a network
+            better weights to start from, see `theanets.pretraining`. A
+            trainer is an object whose method ``itertrain(train, valid,
             **kwargs)`` yields pairs of monitors. Several are used one after
             the other, each with the keywords that it knows.
+        subalgo : str or Optimizer
+            What trains each stage of ``'layerwise'`` and ``'pretrain'``;
+            ``'adam'`` by default. Limits hold for each stage.
         epochs, max_updates, max_seconds : optional
             Limits of passes, updates and time.
         patience, min_improvement, validate_every : optional
             When to validate, and when to give up; see
-            `theanets.training.Limits`.
+            `theanets.limits.Limits`.
+        criterion : str or pair
+            Which monitor of the validation decides about the best parameters,
+            patience, and schedules that wait for a plateau. ``'loss'``, by
+            default, has no penalties; ``'objective'`` is the loss with them.
+            Any other that is measured, such as ``'acc'``; of one that may be
+            better either way, ``('hid1<0.1', 'max')`` says which.
         batch_size : int
             Examples in a batch, 32 by default.
         train_batches, valid_batches : int, optional
             Batches in an epoch and in a validation.
         axis : int
             The axis of the arrays that has the examples.
+        prefetch : int
+            How many batches a thread prepares ahead, 0 by default: for data
+            that one waits for. The batches are the same, but they are read in
+            that thread.
+        buckets : bool
+            Whether batches have series of similar length, where data are
+            lists of series (of recurrent models), which saves work: by
+            default True. Each epoch has other batches. Batches are no longer
+            than the longest series in them in any case.
+        metrics : str, dict or list, optional
+            Figures of agreement to measure, as for `evaluate`; in the history
+            as ``'train_f1'`` and ``'valid_f1'``. Those of training are of
+            the batches as they were, with noise. (L-BFGS has only those of
+            the validation.)
         monitors : dict or list, optional
             Further things to watch, see `theanets.monitors.custom`.
         monitor_gradients : bool
@@ -205,20 +236,50 @@ class Network(Structure):
         if not algorithms:
             raise ConfigurationError("algo=[] names no algorithm")
         algorithms = ["adam" if one is None else one for one in algorithms]
-        for one, own in zip(algorithms, fitting.stages(algorithms, kwargs), strict=True):
-            # A run that was left without being closed may not come back and restore
-            # its parameters later.
-            before = None if self._current is None else self._current()
-            if before is not None:
-                before.finish()
-            if hasattr(one, "itertrain"):
-                yield fitting.TrainerRun(one, train, valid, **own)
-                continue
-            run = fitting.make_run(self, train, valid, one, run_number=self._runs, **own)
-            self._runs += 1
-            self._current = weakref.ref(run)
-            self.history = run.history
-            yield run
+        for one, own in zip(algorithms, pretraining.split(algorithms, kwargs), strict=True):
+            for make in pretraining.makers(self, one, train, valid, own):
+                # A run that was left without being closed may not come back and restore
+                # its parameters later.
+                before = None if self._current is None else self._current()
+                if before is not None:
+                    before.finish()
+                run = make(self._runs)
+                if isinstance(run, Run):
+                    self._runs += 1
+                    self._current = weakref.ref(run)
+                    self.history = run.history
+                yield run
+
+    def profile(self, data: Any, algo: Any = "adam", **kwargs: Any) -> Profile:
+        """Find out where the time of a training step goes.
+
+        Each operation of the compiled step is compiled by itself and timed on
+        a batch, which takes a few seconds the first time. The network is left
+        as it was.
+
+        Parameters
+        ----------
+        data : optional
+            Data to train on, as for `train`.
+        algo : str or Optimizer
+            An algorithm of gradients.
+        repeats : int
+            How often each operation is run, 20 by default; the least time counts.
+        **kwargs
+            As for `train`: ``batch_size``, ``mode``, regularizers, and so on.
+
+        Returns
+        -------
+        theanets.profiling.Profile
+            Prints as tables of times, by phase (forward, backward, update),
+            by layer, and by kind of operation.
+
+        Raises
+        ------
+        ConfigurationError
+            If an argument is unknown, or the algorithm has no steps.
+        """
+        return profile(self, data, algo, **kwargs)
 
     def evaluate(self, data: Any, **kwargs: Any) -> Monitors:
         """Evaluate the network on data, without noise.
@@ -231,6 +292,14 @@ class Network(Structure):
             Examples that are computed at once.
         batches : int, optional
             How many batches; by default all.
+        prefetch : int
+            As for `train`.
+        metrics : str, dict or list, optional
+            Figures of agreement, see `theanets.metrics`: names such as
+            ``'f1'``, ``'f1_micro'``, ``'top_5'``, ``'auc'``, ``'r2'``, dicts
+            with options, or instances. Each is of every output for which it
+            has a meaning, and called ``'f1'`` for the output ``out``, else
+            ``'f1:<layer>'``. A dict says which are of which output.
         monitors : dict or list, optional
             Further things to watch, see `theanets.monitors.custom`.
         mode : str or Mode, optional
@@ -242,7 +311,8 @@ class Network(Structure):
         -------
         dict
             ``loss``, the total; ``err``, the losses without penalties; then
-            each loss and penalty by name, and ``acc`` where targets are labels.
+            each loss and penalty by name, ``acc`` where targets are labels or
+            decisions, monitors and metrics.
         """
         return fitting.evaluate(self, data, **kwargs)
 
@@ -361,7 +431,11 @@ class Network(Structure):
         ConfigurationError
             If a layer or loss cannot be written.
         """
-        header = {"kind": "network", "spec": checkpoint.encode(self.to_spec(), "network")}
+        header = {
+            "kind": "network",
+            "spec": checkpoint.encode(self.to_spec(), "network"),
+            "metadata": checkpoint.encode(self.metadata, "metadata"),
+        }
         checkpoint.write(target, self._arrays(), header)
 
     def _arrays(self) -> dict[str, Any]:
@@ -407,6 +481,7 @@ class Network(Structure):
         if not issubclass(found, cls):
             raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
         net = found.from_spec(described)
+        net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom or {}, where))
         net._set_arrays(arrays, where)
         return net
 
@@ -446,6 +521,7 @@ class Network(Structure):
             "spec": {**self.to_spec(), "mode": self.mode},
             "arrays": {k: v.copy() for k, v in self._arrays().items()},
             "history": self.history,
+            "metadata": self.metadata,
             "runs": self._runs,
         }
 
@@ -453,9 +529,13 @@ class Network(Structure):
         made = type(self).from_spec(state["spec"])
         made._set_arrays(state["arrays"], "pickle")
         made.history, made._runs = state["history"], state["runs"]
+        made.metadata = state["metadata"]
         self.__dict__.update(made.__dict__)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)
         losses = " + ".join(loss.log() for loss in self.losses)
         return f"<{type(self).__name__} [{sizes}] {losses}>"
+
+    def _repr_html_(self) -> str:
+        return network_html(self)

@@ -14,7 +14,7 @@ from pytensor.gradient import DisconnectedGrad, ZeroGrad
 from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
 from pytensor.tensor.elemwise import Elemwise
 
-from . import monitors
+from . import monitors, steps
 from .errors import ConfigurationError, ZeroGradientWarning
 from .expressions import scalar
 from .graph import Graph, Outputs
@@ -90,6 +90,8 @@ class Objective:
         The outputs it was built on.
     strengths : Strengths
         Weights of losses and penalties.
+    better : dict
+        ``'max'`` or ``'min'`` by name of a metric, where it is known.
     """
 
     total: Any
@@ -98,6 +100,7 @@ class Objective:
     metrics: Terms
     outputs: Outputs
     strengths: Strengths
+    better: dict[str, str]
 
     @property
     def terms(self) -> Terms:
@@ -118,6 +121,7 @@ def build(
     training: bool,
     watched: Any = (),
     seed: int | None = None,
+    noise: bool = True,
 ) -> Objective:
     """Build the objective of a network.
 
@@ -135,6 +139,8 @@ def build(
         Further monitors, see `theanets.monitors.custom`.
     seed : int, optional
         Seed of the noise; by default that of the graph.
+    noise : bool
+        Whether regularizers may change the graph, or only add penalties.
 
     Returns
     -------
@@ -149,12 +155,14 @@ def build(
     strengths = Strengths(dtype)
     strengths.number(regularizers)
     with pytensor.config.change_flags(floatX=dtype):
+        lengths, weights = steps.from_weights(graph.by_name, losses)
         outputs = graph.outputs(
             training=training,
-            regularizers=regularizers,
+            regularizers=regularizers if noise else (),
             level=strengths.level,
             seed=graph.seed if seed is None else seed,
-            lengths=series_lengths(graph, losses),
+            lengths=lengths,
+            weights=weights,
         )
         loss_terms = dict(
             zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=True)
@@ -175,39 +183,14 @@ def build(
                 penalties[_distinct(regularizer.name, taken)] = (value * batch, batch)
         if not parts:
             raise ConfigurationError("the network has no loss; add one with add_loss()")
-        metrics = monitors.accuracies(losses, outputs)
+        metrics: Terms = {}
+        for name, term in monitors.accuracies(losses, outputs).items():
+            metrics[_distinct(name, {*loss_terms, *penalties, *metrics})] = term
+        better = dict.fromkeys(metrics, "max")
         for name, term in monitors.custom(watched, outputs, graph.params, batch).items():
             metrics[_distinct(name, {*loss_terms, *penalties, *metrics})] = term
         total = scalar(sum(parts[1:], parts[0]), "the sum of the losses").astype(dtype)
-    return Objective(total, loss_terms, penalties, metrics, outputs, strengths)
-
-
-def series_lengths(graph: Graph, losses: Sequence[Loss]) -> Any:
-    """Get the number of steps of each series from the weights of a loss.
-
-    Parameters
-    ----------
-    graph : Graph
-        The network's layers.
-    losses : list of Loss
-        Its losses. The first one with weights on an output that is a series
-        counts.
-
-    Returns
-    -------
-    expression of shape (batch,) or None
-        Steps up to the last one of positive weight; None without such a loss.
-    """
-    for loss in losses:
-        weights = loss._weights
-        if weights is None or weights.ndim < 2 or len(graph.shape(loss.output_name)) < 2:
-            continue
-        positive = pt.gt(weights, 0)
-        if weights.ndim > 2:
-            positive = positive.any(axis=tuple(range(2, weights.ndim)))
-        steps = pt.arange(1, positive.shape[1] + 1)
-        return pt.switch(positive, steps, 0).max(axis=1)
-    return None
+    return Objective(total, loss_terms, penalties, metrics, outputs, strengths, better)
 
 
 def _distinct(name: str, taken: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytensor
 
-from . import backends
+from . import backends, sparse
 from . import rng as _rng
 from .data import Field, chunks, gather, prepare
 from .errors import ConfigurationError, check_keywords
@@ -138,7 +138,7 @@ def compute(
     results = []
     for part in parts:
         batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-        results.append(compiled.function(*batch))
+        results.append(compiled.function(*sparse.flat(fields, batch)))
     joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
     stop = 0 if padded else None
     return {

@@ -88,7 +88,7 @@ class Progress(Callback):
         row = run.history.rows[-1]
         if not self._columns:
             # Only now is it known what there is to show.
-            self._columns = _columns(row, run.valid)
+            self._columns = _columns(row, run.valid, run.criterion.name)
             self._print(_line({name: _head(name) for name in self._columns}))
         is_best = run.best_epoch == row["epoch"]
         cells = {name: _cell(name, row.get(name)) for name in self._columns}
@@ -119,9 +119,10 @@ class Progress(Callback):
                 f"{_REASONS.get(reason, reason)}"
             )
         )
-        if math.isfinite(run.best_loss):
+        if math.isfinite(run.best_value):
             where = f"epoch {run.best_epoch}" if run.best_epoch else "the initial parameters"
-            self._print(Text(f"best: {where}, validation loss {_number(run.best_loss)}"))
+            value = _number(run.best_value)
+            self._print(Text(f"best: {where}, validation {run.criterion.name} {value}"))
 
     def _final_lines(self) -> list[Text]:
         best, last = self._lines.get("best"), self._lines.get("last")
@@ -134,9 +135,11 @@ class Progress(Callback):
         self.console.print(Text(plain), no_wrap=True, overflow="ignore", crop=False)
 
 
-def _columns(row: dict[str, Any], valid: dict[str, float]) -> list[str]:
+def _columns(row: dict[str, Any], valid: dict[str, float], criterion: str) -> list[str]:
     known = {*row, *(f"valid_{name}" for name in valid)}
     monitors = [f"{which}_{name}" for which in ("train", "valid") for name in SHOWN]
+    # Whatever else is measured, one wants to see what is best.
+    monitors += [f"valid_{criterion}"] if criterion not in SHOWN else []
     shown = [name for name in monitors if name in known]
     return ["epoch", *shown, "learning_rate", "seconds", "best"]
 
@@ -146,7 +149,7 @@ def _head(name: str) -> str:
 
 
 def _line(cells: dict[str, str]) -> Text:
-    widths = (_WIDTHS.get(name, len("train loss")) for name in cells)
+    widths = (_WIDTHS.get(name, max(len(_head(name)), len("train loss"))) for name in cells)
     cut = (cell.rjust(width) for cell, width in zip(cells.values(), widths, strict=True))
     return Text("  ".join(cut).rstrip())
 

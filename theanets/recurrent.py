@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import feedforward
+from . import feedforward, ragged
 from . import rng as _rng
-from .callbacks import Callback
-from .callbacks import build as build_callbacks
 from .errors import ConfigurationError, DataError
-from .layers import Lengths, Recurrent
+from .layers import CRF
+from .layers.recurrent import positive
 from .network import Network
 from .series import Text, batches, buckets, is_ragged, pad
 from .streams import Stream, carrier, inputs_of
@@ -52,74 +51,55 @@ class _Series(Network):
         data : list, tuple or dict
             Arrays in the order of `variables`, or by name. Each may be a list
             of arrays. The weights and lengths that say which steps exist may
-            be left out.
+            be left out. Or a callable that returns such data, batch by batch.
         only : str, optional
             ``'input'`` if the data are inputs only.
 
         Returns
         -------
-        dict, or ``data`` itself if nothing in it is to be padded.
+        dict, or ``data`` itself if nothing in it is to be padded. Of a
+        callable, one that pads what it returns.
+
+        Raises
+        ------
+        DataError
+            If lengths do not fit each other, or the network does not use them.
         """
-        fields = [f for f in self.fields if only is None or f.role == only]
-        holders = [layer.name for layer in self.layers if isinstance(layer, Lengths)]
-        optional = {f.name for f in fields if f.role == "weights" or f.name in holders}
-        if isinstance(data, Mapping):
-            arrays = dict(data)
-        elif is_ragged(data) and len([f for f in fields if f.name not in optional]) == 1:
-            arrays = {next(f.name for f in fields if f.name not in optional): data}
-        elif isinstance(data, (list, tuple)):
-            names = [f.name for f in fields]
-            if len(data) != len(names):
-                names = [name for name in names if name not in optional]
-            if len(data) != len(names):
-                return data
-            arrays = dict(zip(names, data, strict=True))
-        else:
-            return data
-        ragged = [name for name, value in arrays.items() if is_ragged(value)]
-        if not ragged:
-            return data
-        lengths = None
-        for name in ragged:
-            arrays[name], found = pad(arrays[name])
-            if lengths is not None and not np.array_equal(found, lengths):
-                raise DataError(f"the series {name!r} differ in length from {ragged[0]!r}")
-            lengths = found
-        assert lengths is not None
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        for field in fields:
-            if field.name in arrays:
-                continue
-            if field.name in holders:
-                arrays[field.name] = lengths.astype("int32")
-            elif field.role == "weights" and len(field.shape) >= 1:
-                arrays[field.name] = mask.reshape(mask.shape + (1,) * (len(field.shape) - 1))
-        return arrays
+        if callable(data):
+            return (_SizedPadding if hasattr(type(data), "__len__") else _Padding)(self, data)
+        arrays = ragged.by_name(self, data, only)
+        found = None if arrays is None else ragged.padded(self, arrays, only)
+        return data if found is None else found
 
     def itertrain(
         self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
     ) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
         """Train, epoch by epoch; see `Network.itertrain`."""
-        self._reset_by_epoch(kwargs)
         return super().itertrain(self.padded(train), self.padded(valid), algo, **kwargs)
 
     def train(
         self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
     ) -> tuple[dict[str, float], dict[str, float]]:
         """Train until validation no longer improves, or a limit is reached; see `Network.train`."""
-        self._reset_by_epoch(kwargs)
         return super().train(self.padded(train), self.padded(valid), algo, **kwargs)
-
-    def _reset_by_epoch(self, kwargs: dict[str, Any]) -> None:
-        """Let stateful layers start each epoch from the beginning."""
-        layers = [x for x in self.layers if isinstance(x, Recurrent) and x.stateful]
-        if layers:
-            callbacks = build_callbacks(kwargs.get("callbacks"))
-            kwargs["callbacks"] = [*callbacks, _Reset(layers)]
 
     def evaluate(self, data: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate the network on data; see `Network.evaluate`."""
         return super().evaluate(self.padded(data), **kwargs)
+
+    def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
+        """Compute all outputs; see `Network.feed_forward`."""
+        compute = super().feed_forward
+        found = ragged.alone(self, x, lambda part: compute(part, **kwargs))
+        return compute(self.padded(x, "input"), **kwargs) if found is None else found
+
+    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
+        compute = super()._compute
+        if given:
+            # What `decode` gets is no input.
+            return compute(x, wanted, options, **given)
+        parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options)})
+        return compute(self.padded(x, "input"), wanted, options) if parts is None else parts[""]
 
     def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Compute the output for series.
@@ -127,8 +107,8 @@ class _Series(Network):
         Parameters
         ----------
         x : array_like, list or dict
-            Inputs; a list of series of different lengths is padded if the
-            network has a layer of lengths.
+            Inputs; of series of different lengths a list. What is predicted
+            for steps that do not exist is 0.
         state : dict, optional
             States to continue from, as ``return_state`` gives them: arrays
             (series, units) by name, by the name of the layer. What is left
@@ -142,23 +122,22 @@ class _Series(Network):
         -------
         ndarray, or (ndarray, dict)
         """
-        x = self.padded(x, "input")
         if state is None and not return_state:
             return super().predict(x, **kwargs)
-        mode = kwargs.pop("mode", None)
+        mode, mask = kwargs.pop("mode", None), kwargs.pop("mask", None)
         if kwargs:
             raise ConfigurationError(f"predict with a state takes no {', '.join(kwargs)}")
-        arrays = inputs_of(self, x)
+        arrays, series = inputs_of(self, self.padded(x, "input"))
         run = carrier(self, self._predicted(), mode)
-        output, after = run(arrays, run.check(state or {}, len(arrays[0])))
-        found = self._as_prediction(output)
+        output, after = run(arrays, run.check(state or {}, series))
+        found = self._as_prediction(output, mask)
         return (found, after) if return_state else found
 
     def _predicted(self) -> str:
         """Get the output that predictions are made of."""
         return "out:out"
 
-    def _as_prediction(self, output: Array) -> Array:
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
         return output
 
     def stream(self, series: int = 1) -> Stream:
@@ -172,18 +151,21 @@ class _Series(Network):
         return Stream(self, "out:out", series)
 
 
-class _Reset(Callback):
-    """Starts stateful layers anew, before the first epoch and after each."""
+class _Padding:
+    """A callable that returns what another one returns, padded."""
 
-    def __init__(self, layers: Sequence[Recurrent]) -> None:
-        self.layers = layers
+    def __init__(self, net: _Series, draw: Any) -> None:
+        self.net, self.draw = net, draw
 
-    def start(self, run: Any) -> None:
-        self.epoch(run)
+    def __call__(self) -> Any:
+        return self.net.padded(self.draw())
 
-    def epoch(self, run: Any) -> None:
-        for layer in self.layers:
-            layer.reset()
+
+class _SizedPadding(_Padding):
+    """One that has as many batches as the other."""
+
+    def __len__(self) -> int:
+        return len(self.draw)
 
 
 class Regressor(_Series, feedforward.Regressor):
@@ -193,6 +175,10 @@ class Regressor(_Series, feedforward.Regressor):
     """
 
     OUTPUT_NDIM = 3
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get R squared, of the steps that exist; see `theanets.Network.score`."""
+        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
 
 
 class Autoencoder(_Series, feedforward.Autoencoder):
@@ -204,19 +190,21 @@ class Autoencoder(_Series, feedforward.Autoencoder):
 class Predictor(Regressor):
     """A network that predicts the next step of series.
 
-    Data are ``[series]``, of at least two steps: the network is trained to
-    map each step to the next one.
+    Data are ``[series]``, of at least two steps, or a callable that returns
+    such batches, as `batches` makes: the network is trained to map each step
+    to the next one.
     """
 
     def padded(self, data: Any, only: str | None = None) -> Any:
         """Split series into what is known and what is to be predicted; see `Regressor.padded`."""
-        if only is not None or data is None or callable(data) or isinstance(data, Mapping):
+        if only is not None or not (isinstance(data, (list, tuple)) or hasattr(data, "__array__")):
             return super().padded(data, only)
         single = isinstance(data, (list, tuple)) and len(data) == 1
         series = data[0] if single else data
-        if not single and isinstance(data, (list, tuple)) and not is_ragged(data):
-            return data
-        if is_ragged(series):
+        listed = isinstance(series, (list, tuple)) and all(np.ndim(one) == 2 for one in series)
+        if not single and isinstance(data, (list, tuple)) and not (listed or is_ragged(data)):
+            return super().padded(data)
+        if listed or is_ragged(series):
             arrays = [np.asarray(one) for one in series]
             return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
         array = np.asarray(series)
@@ -241,6 +229,8 @@ class Predictor(Regressor):
         -------
         ndarray of shape (series, steps, variables)
         """
+        if not positive(steps):
+            raise ConfigurationError(f"steps={steps!r} is not a positive integer")
         output, state = self.predict(seed, return_state=True)
         stream = self.stream(len(output))
         stream.state = state
@@ -250,7 +240,7 @@ class Predictor(Regressor):
         return np.stack(found[:steps], axis=1)
 
 
-class Classifier(_Series, feedforward.Classifier):  # type: ignore[misc]
+class Classifier(_Series, feedforward.Classifier):
     """A network that maps series to classes, of each step or of the series.
 
     Takes what `theanets.Classifier` takes.
@@ -258,11 +248,38 @@ class Classifier(_Series, feedforward.Classifier):  # type: ignore[misc]
 
     OUTPUT_NDIM = 2
 
-    def _predicted(self) -> str:
-        return self.graph.layer("out").logits_output or "out:out"
+    def predict(  # type: ignore[override]
+        self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any
+    ) -> Any:
+        """Get the most probable class of each step, or of each series, as integers.
 
-    def _as_prediction(self, output: Array) -> Array:
-        return self._choose(output, None)
+        Takes what `Regressor.predict` takes, and ``mask``, see
+        `theanets.Classifier.predict`; 0 at steps that do not exist.
+        """
+        return super().predict(x, state, return_state, **self._masked(x, kwargs))
+
+    def predict_proba(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
+        """Get the probability of each class; see `theanets.Classifier.predict_proba`."""
+        given = kwargs if mask is None else {**kwargs, "mask": mask}
+        return super().predict_proba(x, **self._masked(x, given))
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get the share of labels that are predicted; see `theanets.Classifier.score`."""
+        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
+
+    def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Tell an output layer that looks at whole series which steps exist."""
+        if "mask" in kwargs or not isinstance(self.graph.layer("out"), CRF):
+            return kwargs
+        mask = ragged.existing(self, x)
+        return kwargs if mask is None else {**kwargs, "mask": mask}
+
+    def _predicted(self) -> str:
+        layer = self.graph.layer("out")
+        return "out:pre" if isinstance(layer, CRF) else layer.logits_output or "out:out"
+
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
+        return self._choose(output, mask)
 
     def predict_sequence(
         self,

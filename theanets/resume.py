@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checkpoint
+from .criterion import Criterion
 from .errors import FileError
 from .optimizers import Schedule
 from .regularizers import Regularizer
@@ -24,6 +25,7 @@ COUNTERS = (
     "train",
     "valid",
     "best_loss",
+    "_best",
     "best_epoch",
     "_best_train",
     "_best_valid",
@@ -115,6 +117,7 @@ def identity(
     seed: int,
     train_data: Any,
     valid_data: Any,
+    criterion: Criterion,
 ) -> dict[str, Any]:
     """Get what must be the same for a checkpoint to be continued, as JSON can hold it."""
     return describe(
@@ -132,6 +135,7 @@ def identity(
             "train_batches": train_data.batches,
             "examples": train_data.examples,
             "valid_examples": valid_data.examples if valid_data is not None else None,
+            "criterion": [criterion.name, criterion.direction],
         }
     )
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from .coerce import Field, load
 from .errors import DataError
+from .series import is_ragged, pad
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,7 @@ def check_targets(
     Parameters
     ----------
     y : array_like
-        Targets.
+        Targets; of series of different lengths a list.
     w : array_like or None
         Weights of entries, or of examples.
     shape : tuple of int
@@ -41,6 +42,12 @@ def check_targets(
         If shapes do not fit, labels are out of range, a target is NaN where
         its weight is not 0, a weight is negative, or all are 0.
     """
+    if is_ragged(y):
+        y, lengths = pad(y)
+        if w is None:
+            w = np.arange(y.shape[1]) < lengths[:, None]
+        elif is_ragged(w):
+            w, _ = pad(w)
     dtype = "float64" if classes is None else "int32"
     by = None if w is None else "w"
     fields = [Field("y", "target", dtype, shape[1:], classes=classes, weighted_by=by)]

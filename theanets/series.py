@@ -51,6 +51,21 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
     return padded, lengths
 
 
+class Padded(dict[str, Any]):
+    """Arrays by name, of which some hold series that end before the array does.
+
+    Attributes
+    ----------
+    lengths : ndarray of int, or None
+        Steps of each example, after which there is nothing but padding.
+    timed : tuple of str
+        Names of the arrays whose second axis is the time.
+    """
+
+    lengths: Array | None = None
+    timed: tuple[str, ...] = ()
+
+
 def is_ragged(data: Any) -> bool:
     """Tell whether something is a list of series of different lengths."""
     if not isinstance(data, (list, tuple)) or len(data) < 2:
@@ -143,6 +158,39 @@ def buckets(lengths: Sequence[int], batch_size: int, rng: _rng.Seed = None) -> I
     parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     for i in generator.permutation(len(parts)):
         yield parts[i]
+
+
+#: By what part series may seem longer than they are, where they are sorted for training.
+BLUR = 0.2
+
+
+def similar(lengths: Array, batch_size: int, generator: np.random.Generator) -> Array:
+    """Get a random order of series in which those of a batch have similar lengths.
+
+    Series are sorted by their lengths, each of which seems longer at random,
+    so that batches differ from epoch to epoch; then the batches are shuffled.
+    The last batch, if it is smaller, is of any lengths.
+
+    Parameters
+    ----------
+    lengths : ndarray of int
+        Steps of each series.
+    batch_size : int
+        Series in a batch.
+    generator : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int
+        Indices of the series.
+    """
+    order = generator.permutation(len(lengths))
+    whole = len(order) - len(order) % batch_size
+    first, rest = order[:whole], order[whole:]
+    seeming = lengths[first] * (1 + BLUR * generator.random(whole))
+    parts = first[np.argsort(seeming, kind="stable")].reshape(-1, batch_size)
+    return np.concatenate([parts[generator.permutation(len(parts))].ravel(), rest])
 
 
 class Batches:

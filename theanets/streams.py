@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pytensor
 import pytensor.tensor as pt
 
-from . import backends
+from . import backends, sparse
 from .data import Field, gather, prepare
 from .errors import ConfigurationError, DataError, unknown
-from .layers import Bidirectional, Recurrent
+from .layers import Bidirectional, Input, Lengths, Recurrent
+from .layers.recurrent import positive
 from .names import output_name
 from .structure import Structure
 
@@ -48,6 +49,11 @@ class Carrier:
             ):
                 raise ConfigurationError(
                     f"layer {layer.name!r} runs backward: its series cannot be continued"
+                )
+            if getattr(layer, "axes", ()) == ("time",):
+                raise ConfigurationError(
+                    f"layer {layer.name!r} needs several steps of a series at once: its series "
+                    "cannot be continued"
                 )
             if isinstance(layer, Recurrent):
                 layers.append(layer)
@@ -129,12 +135,13 @@ def carrier(net: Any, wanted: str, mode: Any = None) -> Carrier:
     return net.cached(key, lambda: Carrier(net, wanted, mode))
 
 
-def inputs_of(net: Structure, x: Any) -> list[Array]:
-    """Check and coerce the inputs of a network."""
+def inputs_of(net: Structure, x: Any) -> tuple[list[Array], int]:
+    """Get the inputs of a network as a compiled function takes them, and the number of rows."""
     fields: list[Field] = [field for field in net.fields if field.role == "input"]
     arrays = prepare(fields, x, "x")
     rows = slice(0, int(arrays[0].shape[0]))
-    return [gather(f, a, rows, "x") for f, a in zip(fields, arrays, strict=True)]
+    batch = [gather(f, a, rows, "x") for f, a in zip(fields, arrays, strict=True)]
+    return sparse.flat(fields, batch), rows.stop
 
 
 class Stream:
@@ -156,6 +163,16 @@ class Stream:
     """
 
     def __init__(self, net: Any, wanted: str, series: int = 1) -> None:
+        found = [layer.name for layer in net.layers if isinstance(layer, Input)]
+        self._lengths = [x.name for x in net.layers if isinstance(x, Lengths)]
+        others = [name for name in found[1:] if name not in self._lengths]
+        if others:
+            raise ConfigurationError(
+                f"a stream takes steps for one input, but the network has {found[0]!r} and "
+                f"{', '.join(map(repr, others))}"
+            )
+        if not positive(series):
+            raise ConfigurationError(f"series={series!r} is not a positive integer")
         self._carrier = carrier(net, wanted)
         self._width = net.layers[0].output_size
         self.series = series
@@ -175,14 +192,20 @@ class Stream:
         Parameters
         ----------
         x : array_like of shape (series, variables)
-            The step.
+            The step; of a single series (variables) will do.
 
         Returns
         -------
-        ndarray of shape (series, outputs)
+        ndarray of shape (series, outputs), or (outputs)
         """
         row = np.ascontiguousarray(x, dtype=self._carrier.dtype)
+        alone = self.series == 1 and row.shape == (self._width,)
+        row = row[None] if alone else row
         if row.shape != (self.series, self._width):
             raise DataError(f"x has shape {row.shape}; expected {(self.series, self._width)}")
-        output, self.state = self._carrier([row[:, None]], self.state)
-        return output[:, 0] if output.ndim == 3 else output
+        if not np.isfinite(row).all():
+            raise DataError("x has entries that are NaN or infinite")
+        ones = [np.ones(self.series, "int32") for _ in self._lengths]
+        output, self.state = self._carrier([row[:, None], *ones], self.state)
+        output = output[:, 0] if output.ndim == 3 else output
+        return output[0] if alone else output

@@ -20,6 +20,7 @@ from .layers import Input, Layer, is_form
 from .losses import Loss
 from .objective import build as build_objective
 from .regularizers import from_kwargs
+from .replacement import replaced
 from .summary import summarize
 from .targets import Targets
 
@@ -327,13 +328,22 @@ class Structure:
 
     # ---- expressions ---------------------------------------------------------------
 
-    def outputs(self, training: bool = False, **regularizers: Any) -> Outputs:
+    def outputs(
+        self,
+        training: bool = False,
+        *,
+        replace: Mapping[Any, Any] | None = None,
+        **regularizers: Any,
+    ) -> Outputs:
         """Get the symbolic expressions of all outputs by full name.
 
         Parameters
         ----------
         training : bool
             Whether layers that differ in training show their training form.
+        replace : dict, optional
+            Expressions or arrays to use in the place of parameters and
+            inputs, by name (``'hid1.w'``, ``'in'``) or by the variable itself.
         **regularizers
             Noise to put in the graph; see `theanets.regularizers.from_kwargs`.
 
@@ -342,9 +352,26 @@ class Structure:
         Outputs
             A dict; its ``updates`` must be given to a function that is to
             draw new noise at each call.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is nothing of a name in ``replace``.
+        ConfigurationError
+            If what replaces a variable is not of its type.
+
+        Examples
+        --------
+        The network's mean as a function of weights that are random variables::
+
+            net.outputs(replace={'hid1.w': w, 'in': x})['out:out']
         """
         found, _ = from_kwargs(self.layers, **regularizers)
-        return self.graph.outputs(training=training, regularizers=found, seed=self.seed)
+        outputs = self.graph.outputs(training=training, regularizers=found, seed=self.seed)
+        if replace:
+            variables = [*self.params, *self.state, *self.inputs]
+            outputs.replace(lambda expressions: replaced(expressions, variables, replace))
+        return outputs
 
     def build_graph(self, regularizers: Sequence[Any] = ()) -> tuple[Outputs, list[Any]]:
         """Get the outputs, and the updates that go with them, as pairs."""
@@ -352,13 +379,21 @@ class Structure:
         outputs = self.graph.outputs(regularizers=found, seed=self.seed)
         return outputs, list(outputs.updates.items())
 
-    def loss(self, training: bool = False, **regularizers: Any) -> Any:
+    def loss(
+        self,
+        training: bool = False,
+        *,
+        replace: Mapping[Any, Any] | None = None,
+        **regularizers: Any,
+    ) -> Any:
         """Get the symbolic scalar that training minimizes.
 
         Parameters
         ----------
         training : bool
             Whether layers that differ in training show their training form.
+        replace : dict, optional
+            As for `outputs`; targets and their weights can be replaced too.
         **regularizers
             Penalties and noise; see `theanets.regularizers.from_kwargs`.
 
@@ -372,7 +407,10 @@ class Structure:
         losses = self.bound_losses()
         objective = build_objective(self.graph, losses, found, training=training, seed=self.seed)
         objective.strengths.assign(losses, found, scale)
-        return objective.total
+        if not replace:
+            return objective.total
+        variables = [*self.params, *self.state, *self.variables]
+        return replaced([objective.total], variables, replace)[0]
 
     def summary(self) -> str:
         """Describe layers, shapes, parameters and losses in a table."""

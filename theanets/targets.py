@@ -10,6 +10,7 @@ from .errors import ConfigurationError
 from .expressions import placeholder
 from .losses import Loss
 from .losses.base import Function
+from .ops.sparse import vectors
 
 #: A target, and the loss and the output that it was made for.
 Made: TypeAlias = tuple[Any, Loss | None, str | None]
@@ -197,6 +198,7 @@ def fields(
         if _among(variable, inputs):
             # Of symbols there are so many.
             common["classes"] = getattr(variable.tag, "classes", None)
+            common["sparse"] = vectors(variable) is not None
             found.append(Field(variable.name, "input", impute=weighted, **common))
         elif on_it:
             classes, ignore = _labels(variable, on_it, shape)

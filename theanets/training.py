@@ -7,92 +7,22 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from . import callbacks as _callbacks
 from . import resume
 from .compiled import Evaluation
+from .criterion import LOSS, Criterion
 from .data import Dataset
 from .engines import Engine, Epoch
 from .errors import ConfigurationError, ExhaustedError
 from .history import History
+from .limits import Limits, whole_number
 
 log = logging.getLogger("theanets")
 
 Monitors = dict[str, float]
-
-
-@dataclass
-class Limits:
-    """When to validate, and when to stop.
-
-    None, or infinity, is no limit.
-
-    Attributes
-    ----------
-    epochs : int, optional
-        Passes over the training data.
-    max_updates : int, optional
-        Updates of the parameters, exactly.
-    max_seconds : float, optional
-        Wall-clock time; checked after each update.
-    patience : int, optional
-        How many validations in a row may fail to improve the loss; one more
-        ends training.
-    min_improvement : float
-        A validation succeeds if its loss is less than that of the last one
-        that succeeded, by more than this fraction of its absolute value. (So
-        small improvements add up. The best parameters are those of the lowest
-        loss, whatever this is.)
-    validate_every : int
-        Epochs between validations. There is always one before the first and
-        after the last update.
-    """
-
-    epochs: int | None = None
-    max_updates: int | None = None
-    max_seconds: float | None = None
-    patience: int | None = 10
-    min_improvement: float = 0.0
-    validate_every: int = 1
-
-    def __post_init__(self) -> None:
-        if self.min_improvement is None:
-            self.min_improvement = 0.0
-        if self.validate_every is None:
-            self.validate_every = 1
-        for name in ("epochs", "max_updates", "max_seconds", "patience", "min_improvement"):
-            value = getattr(self, name)
-            if value is not None and not (_is_number(value) and value >= 0):
-                raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
-            if value == math.inf and name != "min_improvement":
-                setattr(self, name, None)
-        for name in ("epochs", "max_updates", "patience"):
-            value = getattr(self, name)
-            if value is not None and value != int(value):
-                raise ConfigurationError(f"{name}={value!r} is not an integer")
-        whole_number("validate_every", self.validate_every)
-
-
-def whole_number(name: str, value: Any) -> int:
-    """Check an argument that has to be an integer of at least 1.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is not.
-    """
-    if not (_is_number(value) and 1 <= value < math.inf and value == int(value)):
-        raise ConfigurationError(f"{name}={value!r} is not an integer of at least 1")
-    return int(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 class Run:
@@ -107,8 +37,11 @@ class Run:
     train, valid : dict
         The last monitors; `train` is empty before the first epoch, `valid`
         before the first validation.
-    best_loss, best_epoch
-        Loss of the best validation so far, and when it was.
+    criterion : Criterion
+        Which monitor decides what is best.
+    best_value, best_loss, best_epoch
+        That monitor and the loss in the best validation so far, and when it
+        was.
     best_values : list of ndarray
         Values of the parameters then.
     learning_rate : float
@@ -140,6 +73,7 @@ class Run:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         identity: Any = None,
+        criterion: Criterion = LOSS,
     ) -> None:
         every = 1 if checkpoint_every is None else checkpoint_every
         self._checkpoint_every = whole_number("checkpoint_every", every)
@@ -149,6 +83,7 @@ class Run:
         self.params = list(params)
         self.limits = limits
         self.network = network
+        self.criterion = criterion
         self.history = History()
         self.epoch = 0
         self.updates = 0
@@ -169,7 +104,7 @@ class Run:
         self._callbacks = list(callbacks)
         self._by_batch = [c for c in self._callbacks if _callbacks.uses_batches(c)]
         self._started_callbacks: list[_callbacks.Callback] = []
-        self._last_success = math.inf
+        self._best = self._last_success = math.inf
         self._failures = 0
         self._validated = -1
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
@@ -181,6 +116,11 @@ class Run:
     def seconds(self) -> float:
         """Time since the start of the run."""
         return self.resumed_seconds + time.perf_counter() - self._started
+
+    @property
+    def best_value(self) -> float:
+        """The criterion in the best validation so far."""
+        return self.criterion.shown(self._best)
 
     @property
     def learning_rate(self) -> float:
@@ -317,34 +257,36 @@ class Run:
         if valid is None:
             if not self.updates or not self.train:
                 return False
-            valid = dict(self.train)
+            valid = self.criterion.trained(self.train)
         self._validated = self.updates
         self.valid = valid
-        loss = valid["loss"]
-        finite = math.isfinite(loss)
-        first = not math.isfinite(self.best_loss)
-        better = finite and (first or loss < self.best_loss)
+        figure = self.criterion.figure(valid)
+        finite = math.isfinite(figure)
+        first = not math.isfinite(self._best)
+        better = finite and (first or figure < self._best)
         if better or not self._best_valid:
             self._best_train, self._best_valid = dict(self.train), dict(valid)
-        if not finite:
+        if self.criterion.diverged(valid):
             if self.updates:
                 self.stop("diverged")
             return True
+        if first and not finite:
+            raise self.criterion.undefined(valid)
         if better:
-            self.best_loss, self.best_epoch = loss, self.epoch
+            self._best, self.best_loss, self.best_epoch = figure, valid["loss"], self.epoch
             self.best_values = self._values()
         goal = self._last_success
-        if first or goal - loss > abs(goal) * self.limits.min_improvement:
-            self._last_success = loss
+        if first or goal - figure > abs(goal) * self.limits.min_improvement:
+            self._last_success = figure
             self._failures = 0
         else:
             self._failures += 1
         if self.updates:
-            self.engine.observe(loss)
+            self.engine.observe(figure)
         return True
 
     def _evaluate(self, data: Dataset | None) -> Monitors | None:
-        return None if data is None else self._evaluation.run(data.epoch())
+        return None if data is None else self.criterion.clean(self._evaluation.run(data.epoch()))
 
     def _values(self) -> list[Any]:
         return [p.get_value(borrow=False) for p in self.params]
@@ -378,11 +320,12 @@ class Run:
             self.history.stop_reason = self.stop_reason
             self.history.best_epoch = self.best_epoch
             log.info(
-                "training stopped: %s, after %d epochs and %d updates; best loss %g, epoch %d",
+                "training stopped: %s, after %d epochs and %d updates; best %s %g, epoch %d",
                 self.stop_reason,
                 self.epoch,
                 self.updates,
-                self.best_loss,
+                self.criterion.name,
+                self.best_value,
                 self.best_epoch,
             )
             if self.stop_reason == "diverged":
@@ -414,5 +357,5 @@ class Run:
         train = self._best_train
         if self._whole_data is not None:
             same = self._valid_data is self._whole_data and self._best_valid
-            train = self._best_valid if same else self._evaluation.run(self._whole_data.epoch())
+            train = self._best_valid if same else self._evaluate(self._whole_data) or {}
         return dict(train), dict(self._best_valid)

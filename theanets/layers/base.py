@@ -12,9 +12,10 @@ from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
 from .params import DRAWS, Parameters
 from .signals import Inputs, Shape, named_outputs
+from .steps import Steps
 
 
-class Layer(Parameters):
+class Layer(Parameters, Steps):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -78,6 +79,11 @@ class Layer(Parameters):
     options: ClassVar[dict[str, Any]] = {}
     #: How many inputs the layer can have: None for any number.
     max_inputs: ClassVar[int | None] = None
+    #: Whether `transform` multiplies sparse inputs by `theanets.ops.sparse.dot`, or takes them
+    #: as the dense expressions that they are to anything else.
+    takes_sparse: ClassVar[bool] = False
+    #: Whether a layer that does not say what it takes may take this one's output.
+    feeds: ClassVar[bool] = True
     #: What a hidden layer of this class does to its pre-activation.
     default_activation: ClassVar[str] = "relu"
 
@@ -264,6 +270,14 @@ class Layer(Parameters):
         """
         input_names = self.resolve_inputs(layers)
         input_shapes = [self._shape_of(layers, name) for name in input_names]
+        for name in input_names:
+            source = layers[names.split_output(name)[0]]
+            if getattr(source, "sparse", False) and not self.takes_sparse:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r} ({type(self).__name__.lower()}) cannot take the "
+                    f"sparse input {name!r}, a feedforward layer can; with sparse=False data are "
+                    "made dense batch by batch"
+                )
         if self.bound:
             self._check_rebind(input_names, input_shapes, dtype)
             return
@@ -329,7 +343,8 @@ class Layer(Parameters):
                 raise ConfigurationError(
                     f"layer {self.full_name!r} has no inputs: no layer comes before it"
                 )
-            inputs = next(reversed(list(layers.values()))).output_name
+            every = [layer for layer in layers.values() if layer.feeds] or list(layers.values())
+            inputs = every[-1].output_name
         if isinstance(inputs, (str, Layer)):
             inputs = [inputs]
         if not isinstance(inputs, Iterable):

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, nearest
+from ..ops.window import Window, positions
 from .signals import Shape
 
 if TYPE_CHECKING:
@@ -111,6 +112,48 @@ def whole_numbers(layer: Layer, option: str, count: int, least: int = 1) -> tupl
             f"{least}{many}"
         )
     return tuple(int(v) for v in values)
+
+
+def window_positions(
+    layer: Layer, axes: Sequence[str], window: Window, what: str
+) -> list[int | None]:
+    """Get how many positions a window has along each axis of the input, None where unknown.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer with one input, bound to it.
+    axes : list of str
+        Names of the input's axes but the last.
+    window : Window
+        The window; a series is an image of one line.
+    what : str
+        What the window is, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has no position along one of them; shows the arithmetic.
+    """
+    found: list[int | None] = []
+    for i, name in enumerate(axes):
+        n = layer.input_shape[i]
+        if n is None:
+            found.append(None)
+            continue
+        k, s, d, low, high = window.axis(i + 2 - len(axes))
+        count: int = positions(n, k, s, d, low, high)
+        if count < 1:
+            # Of 'same' there is always one.
+            extent = (k - 1) * d + 1
+            raise ConfigurationError(
+                f"layer {layer.full_name!r}: ({n} + {low} + {high} - {extent}) // {s} + 1 = "
+                f"{count} positions of {what} of {extent} = ({k} - 1) * {d} + 1 entries along the "
+                f"{name} of {layer.input_name!r}, {n} entries and {low} + {high} of padding; the "
+                f"shape is {layer.input_shape}"
+            )
+        found.append(count)
+    return found
 
 
 def pairs(layer: Layer, option: str, count: int) -> list[tuple[int, int]] | None:

@@ -18,6 +18,7 @@ Transposed layers need no turning: for these it is ``weight.transpose(1, 0, 2,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -26,8 +27,8 @@ from .. import init
 from ..errors import ConfigurationError, deprecated
 from ..ops.convolution import Convolution as ConvolutionOp
 from ..ops.convolution import ImageGradient
-from ..ops.window import SAME, Window, one_line, positions, spread
-from . import checks
+from ..ops.window import SAME, Window, one_line, spread
+from . import checks, steps
 from .base import Layer
 from .params import DRAWS
 from .signals import Inputs, Shape
@@ -53,16 +54,18 @@ class Convolution(Layer, abstract=True):
         How much is added to the image, of zeros. With an effective length of
         ``e = (filter_size - 1) * dilation + 1``: ``'valid'`` nothing,
         ``'full'`` ``e - 1`` on both sides, ``'half'`` ``e // 2`` on both
-        sides, ``'same'`` what makes the output ``ceil(n / stride)`` long (of
-        an odd number the larger half behind the image); an int so much on
+        sides (of stride 1 and an even e, the output is an entry longer than
+        the image), ``'same'`` what makes the output ``ceil(n / stride)`` long
+        (of an odd number the larger half behind the image); an int so much on
         both sides; a tuple has, for each axis, an int or a pair (before,
         behind).
 
     Notes
     -----
     The output has, along an axis of n entries with p of padding altogether,
-    ``(n + p - e) // stride + 1``. Outputs ``out`` and ``pre``, before the
-    activation.
+    ``(n + p - e) // stride + 1``: where the stride does not divide, filters do
+    not see the last ``(n + p - e) % stride`` entries. Outputs ``out`` and
+    ``pre``, before the activation.
     """
 
     options: ClassVar[dict[str, Any]] = {
@@ -93,8 +96,7 @@ class Convolution(Layer, abstract=True):
             )
         checks.check_rank(self, (*self.axes, "channels"))
         self.window = self._window()
-        lengths = [self._length(i) for i in range(len(self.axes))]
-        shape = checks.check_declared(self, (*lengths, self.shape[-1]))
+        shape = checks.check_declared(self, (*self._lengths(), self.shape[-1]))
         return {"out": shape, "pre": (*shape[:-1], self.shape[-1] * self.pre_width())}
 
     def _window(self) -> Window:
@@ -135,21 +137,9 @@ class Convolution(Layer, abstract=True):
             )
         return [low for low, _ in pairs], [high for _, high in pairs]
 
-    def _length(self, axis: int) -> int | None:
-        """Get the length of an axis of the output, or None."""
-        n = self.input_shape[axis]
-        if n is None:
-            return None
-        k, s, d, low, high = self.window.axis(axis + 2 - len(self.axes))
-        found: int = positions(n, k, s, d, low, high)
-        if found < 1:
-            extent = (k - 1) * d + 1
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: a filter of {extent} = ({k} - 1) * {d} + 1 entries "
-                f"does not fit the {self.axes[axis]} of {self.input_name!r}, {n} + {low} + {high} "
-                f"= {n + low + high} with padding; the shape is {self.input_shape}"
-            )
-        return found
+    def _lengths(self) -> list[int | None]:
+        """Get the lengths of the axes of the output, None where they are unknown."""
+        return checks.window_positions(self, self.axes, self.window, "a filter")
 
     def setup(self) -> None:
         """Make ``w`` (size, channels, filter...) and ``b`` (size)."""
@@ -165,13 +155,23 @@ class Convolution(Layer, abstract=True):
     def transform(self, inputs: Inputs) -> Any:
         """Get ``out`` and ``pre``."""
         x = inputs.only
-        series = len(self.axes) == 1
-        pre = self._apply(pt.expand_dims(x, 1) if series else x, self.find("w"))
-        pre = (one_line(pre) if series else pre) + self.find("b")
+        if len(self.axes) == 1:
+            x, window = self._line(x, inputs.lengths.get(self.input_name))
+            pre = one_line(self._apply(pt.expand_dims(x, 1), self.find("w"), window))
+        else:
+            pre = self._apply(x, self.find("w"), self.window)
+        pre = pre + self.find("b")
         return {"out": self.activation(pre), "pre": pre}
 
-    def _apply(self, x: Any, w: Any) -> Any:
-        return ConvolutionOp(self.window)(x, w[:, :, ::-1, ::-1].transpose(2, 3, 1, 0))
+    def _line(self, x: Any, lengths: Any) -> tuple[Any, Window]:
+        """Get series, and the window for them."""
+        if lengths is None or not steps.moves(self.window.axis(1)):
+            return x, self.window
+        x, _ = steps.placed(x, lengths, self.window.axis(1))
+        return x, self.window._replace(low=(0, 0), high=(0, 0))
+
+    def _apply(self, x: Any, w: Any, window: Window) -> Any:
+        return ConvolutionOp(window)(x, w[:, :, ::-1, ::-1].transpose(2, 3, 1, 0))
 
 
 class Conv1(Convolution, names=("conv1",)):
@@ -179,9 +179,22 @@ class Conv1(Convolution, names=("conv1",)):
 
     Parameters ``w`` (size, channels, 1, filter_size) and ``b`` (size). A
     causal convolution is one with ``border_mode=((filter_size - 1, 0),)``.
+
+    Of series of different lengths each is convolved as if it were alone: what
+    comes after its end is padding.
     """
 
     axes = ("time",)
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of positions of the filters along each series."""
+        known = lengths.get(self.input_name)
+        return None if known is None else steps.after_window(known, self.window.axis(1))
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the steps of the series along which there are so many positions."""
+        found = steps.before_window(lengths, self.window.axis(1))
+        return {} if found is None else {self.input_name: found}
 
 
 class Conv2(Convolution, names=("conv2",)):
@@ -199,31 +212,42 @@ class Transposed(Convolution, abstract=True):
     Takes what `Convolution` takes, and turns the shapes of a convolution with
     the same ``filter_size``, ``stride``, ``dilation`` and ``border_mode``
     around: of n entries it makes ``(n - 1) * stride + e - p``, and with
-    ``'same'`` ``n * stride``. Of stride 1, ``'valid'`` is a `Convolution`
-    with ``'full'``, and the same parameters.
+    ``'same'`` ``n * stride``. A convolution comes to n from several lengths,
+    if its stride is more than 1: that is the shortest of them, and with
+    ``'same'`` the longest. A longer one can be had by padding of less behind
+    the image: ``border_mode=((1, 0), (1, 0))`` makes an entry more than
+    ``border_mode=1``. Of stride 1, ``'valid'`` is a `Convolution` with
+    ``'full'``, and the same parameters.
     """
 
-    def _length(self, axis: int) -> int | None:
-        n = self.input_shape[axis]
+    def _lengths(self) -> list[int | None]:
+        return [self._length(i, axis) for i, axis in enumerate(self.axes)]
+
+    def _length(self, i: int, axis: str) -> int | None:
+        n = self.input_shape[i]
         if n is None:
             return None
-        k, s, d, low, high = self.window.axis(axis + 2 - len(self.axes))
+        k, s, d, low, high = self.window.axis(i + 2 - len(self.axes))
         found: int = spread(n, k, s, d, low, high)
         if found < 1:
             raise ConfigurationError(
-                f"layer {self.full_name!r}: nothing is left of the {self.axes[axis]} of "
+                f"layer {self.full_name!r}: nothing is left of the {axis} of "
                 f"{self.input_name!r}: ({n} - 1) * {s} + {(k - 1) * d + 1} - {low} - {high} = "
                 f"{found}; the shape is {self.input_shape}"
             )
         return found
 
-    def _apply(self, x: Any, w: Any) -> Any:
+    def _line(self, x: Any, lengths: Any) -> tuple[Any, Window]:
+        # Of these, the padding in front never depends on the length.
+        return x, self.window
+
+    def _apply(self, x: Any, w: Any, window: Window) -> Any:
         known = (*(1,) * (2 - len(self.axes)), *self.input_shape)
         lengths = [
-            spread(x.shape[i + 1] if known[i] is None else known[i], *self.window.axis(i))
+            spread(x.shape[i + 1] if known[i] is None else known[i], *window.axis(i))
             for i in range(2)
         ]
-        return ImageGradient(self.window)(w.transpose(2, 3, 0, 1), x, *lengths)
+        return ImageGradient(window)(w.transpose(2, 3, 0, 1), x, *lengths)
 
 
 class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
@@ -233,6 +257,18 @@ class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
     """
 
     axes = ("time",)
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the steps over which each series is spread."""
+        known = lengths.get(self.input_name)
+        if known is None:
+            return None
+        found = pt.maximum(spread(known, *self.window.axis(1)), 0)
+        return pt.switch(known > 0, found, 0)
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get nothing: the steps of the series are not determined."""
+        return {}
 
 
 class Conv2Transposed(Transposed, names=("conv2_transposed", "deconv2")):

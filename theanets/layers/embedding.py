@@ -89,6 +89,10 @@ class Embedding(Layer, names=("embedding",)):
         matrix = init.random_matrix(self.symbols, self.output_size, rng=self.rng, **draws)
         self.add_param("w", matrix)
 
+    def keeps_time(self, given: Shape, made: Shape) -> bool:
+        """Tell whether the symbols are a series."""
+        return len(given) == 1
+
     def transform(self, inputs: Inputs) -> Any:
         """Get the vectors."""
         x = inputs.only

@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from ..activations import Activation, is_softmax
 from ..errors import ConfigurationError, unknown
 from ..expressions import placeholder
+from ..ops import sparse
 from .base import Layer
 from .signals import Inputs, Shape
 
@@ -28,8 +29,11 @@ class Input(Layer, names=("input",)):
         axes of unknown length in front: ``size=12, ndim=3`` is
         ``shape=(None, 12)``.
     sparse : bool, 'csr' or 'csc'
-        Says that data are SciPy sparse matrices. Nothing depends on it: any
-        input takes dense and sparse data, which are made dense batch by batch.
+        Whether data stay sparse matrices: then the time that the layers they
+        go to take is by the entries that are not zero. These must be
+        feedforward layers, and examples vectors. Any format will do, whatever
+        this says, and dense data become sparse. (Without it, any input takes
+        sparse data too, and makes them dense batch by batch.)
 
     Attributes
     ----------
@@ -63,6 +67,8 @@ class Input(Layer, names=("input",)):
             raise ConfigurationError(
                 f"input layer {self.full_name!r}: ndim={self.ndim!r} is not an integer"
             )
+        if self.sparse:
+            self._check_sparse()
         missing = 0 if self.ndim is None else self.ndim - 1 - len(self.shape)
         if missing < 0:
             raise ConfigurationError(
@@ -71,8 +77,23 @@ class Input(Layer, names=("input",)):
             )
         return {"out": (None,) * missing + self.shape}
 
+    def _check_sparse(self) -> None:
+        if len(self.shape or ()) != 1 or self.ndim not in (None, 2) or self.shape == (None,):
+            raise ConfigurationError(
+                f"input layer {self.full_name!r}: sparse={self.sparse!r} needs examples that are "
+                f"vectors of a known size; shape={self.shape}, ndim={self.ndim}"
+            )
+        if self.activation_spec not in (None, "linear"):
+            raise ConfigurationError(
+                f"input layer {self.full_name!r}: a sparse input has no "
+                f"activation={self.activation_spec!r}"
+            )
+
     def setup(self) -> None:
         """Make the symbolic variable."""
+        if self.sparse:
+            self.variable = sparse.placeholder(self.name, self.dtype, self.output_size)
+            return
         shape = (None, *self.output_shape)
         self.variable = placeholder(self.name, self.dtype, shape)
 
@@ -87,12 +108,15 @@ class Feedforward(Layer, names=("feedforward", "ff")):
     Several inputs are multiplied by a matrix of their own each and summed;
     the matrices are drawn as parts of one that maps all inputs together.
     Inputs of more than one axis per example, a series for instance, are
-    mapped along the last one.
+    mapped along the last one. Of a sparse input, only the entries that are
+    not zero are looked at.
 
     Parameters ``w`` (inputs, units), or ``w_<input>`` for each of several
     inputs, and ``b`` (units). Outputs ``out`` and ``pre``, the
     pre-activation ``x @ w + b``.
     """
+
+    takes_sparse = True
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""
@@ -166,7 +190,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
     def transform(self, inputs: Inputs) -> Any:
         """Get ``out`` and ``pre``."""
         terms = [
-            pt.dot(x, self._params[key])
+            sparse.dot(x, self._params[key])
             for x, key in zip(inputs.ordered, self._weight_names(), strict=True)
         ]
         pre = sum(terms[1:], terms[0]) + self._params["b"]

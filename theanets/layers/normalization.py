@@ -20,6 +20,7 @@ from ..errors import ConfigurationError
 from .base import Layer
 from .checks import check_declared
 from .signals import Inputs, Shape
+from .steps import one_for_all_steps, without
 
 
 class _Unchanged(Layer, abstract=True):
@@ -59,7 +60,8 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
 
     In training the mean and the variance are those of the batch, over all axes
     but the last; in validation and prediction they are running means of these,
-    which are saved with the network.
+    which are saved with the network. Steps of series that do not exist do not
+    count.
 
     Parameters
     ----------
@@ -97,10 +99,17 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
         mean, variance = self.find("mean"), self.find("variance")
         if inputs.training:
             axes = tuple(range(x.ndim - 1))
-            count = math.prod([x.shape[i] for i in axes]).astype(self.dtype)
-            now = x.mean(axis=axes)
-            spread = pt.sqr(x - now).mean(axis=axes)
             one = self.constant(1)
+            lengths = inputs.lengths.get(self.input_name)
+            if lengths is None:
+                count = math.prod([x.shape[i] for i in axes]).astype(self.dtype)
+                now = x.mean(axis=axes)
+                spread = pt.sqr(x - now).mean(axis=axes)
+            else:
+                count = lengths.sum().astype(self.dtype)
+                some = pt.maximum(count, one)
+                now = without(x, lengths).sum(axis=axes) / some
+                spread = without(pt.sqr(x - now), lengths).sum(axis=axes) / some
             unbiased = spread * (count / pt.maximum(count - one, one))
             keep = self.constant(self.momentum)
             inputs.updates[mean] = keep * mean + (one - keep) * now
@@ -161,21 +170,35 @@ class Dropout(_Unchanged, names=("dropout",)):
     ----------
     rate : float
         The probability, in [0, 1).
+    per_series : bool
+        Whether the same units are dropped at all steps of a series, or at all
+        places of an image. By default each entry is dropped by itself.
+
+    References
+    ----------
+    Gal & Ghahramani 2016, "A theoretically grounded application of dropout in
+    recurrent neural networks", for the dropout of series.
     """
 
-    options: ClassVar[dict[str, Any]] = {"rate": 0.5}
+    options: ClassVar[dict[str, Any]] = {"rate": 0.5, "per_series": False}
     rate: float
+    per_series: bool
 
     def check(self) -> None:
         """Refuse a rate that is no probability, or 1."""
         self.number("rate", 0, 1)
+        if not isinstance(self.per_series, bool):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: per_series={self.per_series!r} is not a bool"
+            )
 
     def transform(self, inputs: Inputs) -> Any:
         """Get the input, in training with entries dropped."""
         x = inputs.only
         if inputs.training and self.rate:
             generator = inputs.generator("dropout")
-            inputs.updates[generator], draws = _rng.uniform(generator, x.shape, x.dtype)
+            shape = one_for_all_steps(x) if self.per_series else x.shape
+            inputs.updates[generator], draws = _rng.uniform(generator, shape, x.dtype)
             kept = x * self.constant(1 / (1 - self.rate))
             x = pt.switch(draws >= self.constant(self.rate), kept, self.constant(0))
         return self.activation(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..ops.pooling import MaxPool, SumPool, SumSpread
-from ..ops.window import SAME, Window, one_line, positions
-from . import checks
+from ..ops.window import SAME, Window, one_line
+from . import checks, steps
 from .base import Layer
 from .signals import Inputs, Shape
 
@@ -31,7 +32,7 @@ class Pooling(Layer, abstract=True):
         How far the windows move along each axis; by default ``pool_size``.
     mode : {'max', 'mean', 'sum'}
         What a window becomes: the largest of its entries, their mean or sum.
-    padding : 'same', int or tuple
+    padding : 'valid', 'same', int or tuple
         How far windows may reach over the border, where there is nothing:
         they pool what there is of them. As a convolution's ``border_mode``,
         without ``'full'`` and ``'half'``; less than ``pool_size``.
@@ -73,7 +74,7 @@ class Pooling(Layer, abstract=True):
             self.window = Window((0, 0))
             return {"out": checks.check_declared(self, self.input_shape[-1:])}
         self.window = self._window()
-        lengths = [self._length(i) for i in range(len(self.axes))]
+        lengths = checks.window_positions(self, self.axes, self.window, "a window")
         return {"out": checks.check_declared(self, (*lengths, self.input_shape[-1]))}
 
     def _window(self) -> Window:
@@ -81,8 +82,8 @@ class Pooling(Layer, abstract=True):
         size = checks.whole_numbers(self, "pool_size", count)
         stride = size if self.stride is None else checks.whole_numbers(self, "stride", count)
         if isinstance(self.padding, str):
-            checks.one_of(self, "padding", ("same",))
-            pads = [(SAME, SAME)] * count
+            same = checks.one_of(self, "padding", ("valid", "same")) == "same"
+            pads = [(SAME, SAME) if same else (0, 0)] * count
         else:
             found = checks.pairs(self, "padding", count)
             if found is None or any(max(p) >= k for p, k in zip(found, size, strict=True)):
@@ -101,26 +102,14 @@ class Pooling(Layer, abstract=True):
             high=((0,) * lines + tuple(high for _, high in pads)),  # type: ignore[arg-type]
         )
 
-    def _length(self, axis: int) -> int | None:
-        """Get the length of an axis of the output, or None."""
-        n = self.input_shape[axis]
-        if n is None:
-            return None
-        k, s, d, low, high = self.window.axis(axis + 2 - len(self.axes))
-        found: int = positions(n, k, s, d, low, high)
-        if found < 1:
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: a window of {k} entries does not fit the "
-                f"{self.axes[axis]} of {self.input_name!r}, {n} + {low} + {high} = "
-                f"{n + low + high} with padding; the shape is {self.input_shape}"
-            )
-        return found
-
     def transform(self, inputs: Inputs) -> Any:
         """Get the pooled input."""
         x = inputs.only
         series = len(self.axes) == 1
-        pooled = self._pool(pt.expand_dims(x, 1) if series else x)
+        if series and self.input_name in inputs.lengths:
+            pooled = self._pool_steps(x, inputs.lengths[self.input_name])
+        else:
+            pooled = self._pool(pt.expand_dims(x, 1) if series else x)
         # Slices would not be contiguous to Numba.
         if self.whole:
             pooled = pooled.reshape((pooled.shape[0], pooled.shape[3]))
@@ -139,11 +128,46 @@ class Pooling(Layer, abstract=True):
         ones = pt.ones((1, x.shape[1], x.shape[2], 1), dtype=x.dtype)
         return total / SumPool(self.window)(ones)
 
+    def _pool_steps(self, x: Any, lengths: Any) -> Any:
+        """Pool the steps that exist, as a line."""
+        window = self.window
+        if not self.whole and steps.moves(window.axis(1)):
+            x, inside = steps.placed(x, lengths, window.axis(1))
+            window = window._replace(low=(0, 0), high=(0, 0))
+        else:
+            inside = steps.exists(lengths, x)
+        line, inside = pt.expand_dims(x, 1), pt.expand_dims(inside, 1)
+        zero = np.asarray(0, x.dtype)
+        if self.kind == "max":
+            # Windows in which nothing exists are 0.
+            low = np.asarray(-np.inf, x.dtype)
+            found = MaxPool(window)(pt.switch(inside, line, low))
+            return pt.switch(pt.isinf(found) & (found < 0), zero, found)
+        total = SumPool(window)(pt.switch(inside, line, zero))
+        if self.kind == "sum":
+            return total
+        return total / pt.maximum(SumPool(window)(inside.astype(x.dtype)), np.asarray(1, x.dtype))
+
 
 class Pool1(Pooling, names=("pool1",)):
-    """Pooling of series (time, channels); see `Pooling`."""
+    """Pooling of series (time, channels); see `Pooling`.
+
+    Of series of different lengths only the steps that exist are pooled.
+    """
 
     axes = ("time",)
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of windows along each series."""
+        known = lengths.get(self.input_name)
+        if known is None or self.whole:
+            return None
+        return steps.after_window(known, self.window.axis(1))
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the steps of the series along which there are so many windows."""
+        found = None if self.whole else steps.before_window(lengths, self.window.axis(1))
+        return {} if found is None else {self.input_name: found}
 
 
 class Pool2(Pooling, names=("pool2",)):
@@ -197,6 +221,15 @@ class Upsample1(Upsampling, names=("upsample1",)):
     """Repeats each step of series (time, channels); see `Upsampling`."""
 
     axes = ("time",)
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of steps after the repetition."""
+        known = lengths.get(self.input_name)
+        return None if known is None else known * self.factors[0]
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the number of steps before it."""
+        return {self.input_name: (lengths + self.factors[0] - 1) // self.factors[0]}
 
 
 class Upsample2(Upsampling, names=("upsample2",)):

@@ -14,11 +14,13 @@ from ..errors import ConfigurationError, unknown
 from ..expressions import placeholder
 from ..names import split_output
 from ..ops.recurrent import Recurrence, recur
-from ..ops.recurrent_cell import Layout, NotElementwiseError, trace
+from ..ops.recurrent_cell import Layout, NotElementwiseError, StepFunction, trace
 from ..ops.recurrent_scan import scan
 from .base import Layer
 from .feedforward import Input
+from .recurrent_zoneout import zoned, zones
 from .signals import Inputs, Shape
+from .steps import exists
 
 #: What ``direction`` may be.
 DIRECTIONS = ("forward", "backward")
@@ -27,9 +29,27 @@ DIRECTIONS = ("forward", "backward")
 class Lengths(Input, names=("lengths",)):
     """An input with the number of steps of each series.
 
-    All recurrent layers after it know by it which steps do not exist. Data
-    hold one integer for each series.
+    All layers know by it which steps of the series do not exist. Data hold
+    one integer for each series.
+
+    Parameters
+    ----------
+    of : str or list of str, optional
+        Names of the input layers that it is about; by default all that no
+        other layer of lengths is about. Several layers that do not say this
+        are only for recurrent layers with ``lengths=``.
     """
+
+    feeds = False
+    options: ClassVar[dict[str, Any]] = {"of": None}
+    of: Any
+
+    def named(self) -> list[str]:
+        """Get the names of the inputs that the layer says it is about."""
+        if self.of is None:
+            return []
+        found = [self.of] if isinstance(self.of, (str, Layer)) else list(self.of)
+        return [str(one.name) if isinstance(one, Layer) else one for one in found]
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of one example: a number."""
@@ -43,7 +63,7 @@ class Lengths(Input, names=("lengths",)):
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again."""
-        return {"form": "lengths", "name": self.name}
+        return {"form": "lengths", "name": self.name, "of": self.named() or None}
 
 
 class Recurrent(Layer, abstract=True):
@@ -65,9 +85,10 @@ class Recurrent(Layer, abstract=True):
         (batch, units).
     lengths : str, optional
         Name of a layer of the form ``'lengths'``, with the number of steps of
-        each series. By default the one that the network has, or what the
-        weights of the loss say: steps after the last one of positive weight
-        do not exist. Else all series have all steps.
+        each series. By default the steps are those of the layer's input: the
+        network's layer of lengths says it, or the weights of the loss do, for
+        steps after the last one of positive weight do not exist. Else all
+        series have all steps.
     h_0 : str, optional
         Name of an output, of shape (batch, units), that is the initial state;
         zeros by default. Layers of further states have further such options.
@@ -78,8 +99,15 @@ class Recurrent(Layer, abstract=True):
         Whether each batch of training starts from the states that the batch
         before ended with, row by row, without a gradient through them: for
         batches that continue each other, such as those of
-        `Text.contiguous_batches`. Each epoch starts from the beginning;
-        validation and prediction do not carry states on.
+        `Text.contiguous_batches`. Each epoch starts from the beginning,
+        unless data are an iterator, which goes on; validation and prediction
+        do not carry states on.
+    zoneout : float or dict
+        Probability, in [0, 1), that a unit keeps its state in a step of
+        training (Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly
+        preserving hidden activations"). Else units keep that share of their
+        state, which is the expected value. A dict has probabilities by state:
+        ``{'h': 0.05, 'c': 0.5}`` for an lstm.
 
     Notes
     -----
@@ -94,6 +122,7 @@ class Recurrent(Layer, abstract=True):
         "h_0": None,
         "bptt_limit": None,
         "stateful": False,
+        "zoneout": 0.0,
     }
     direction: str | None
     last: bool
@@ -101,7 +130,10 @@ class Recurrent(Layer, abstract=True):
     h_0: Any
     bptt_limit: int | None
     stateful: bool
+    zoneout: Any
     max_inputs = 1
+    #: Which of so many parts of a named initial state is the layer's own.
+    part: tuple[int, int] = (0, 1)
     #: Options that name initial states, by state.
     initial: ClassVar[dict[str, str]] = {"h": "h_0"}
 
@@ -188,7 +220,7 @@ class Recurrent(Layer, abstract=True):
         holder = self._lengths_layer(layers)
         return found if holder is None else [*found, holder.output_name]
 
-    def _lengths_layer(self, layers: Mapping[str, Layer]) -> Layer | None:
+    def _lengths_layer(self, layers: Mapping[str, Layer]) -> Lengths | None:
         known = {name: layer for name, layer in layers.items() if isinstance(layer, Lengths)}
         if self.lengths is None:
             return next(reversed(known.values()), None)
@@ -209,6 +241,13 @@ class Recurrent(Layer, abstract=True):
                 f"layer {self.full_name!r}: direction={self.direction!r} is not 'forward', "
                 "'backward' or None"
             )
+        for option, default in self.valid_options().items():
+            value = getattr(self, option)
+            if isinstance(default, bool) and not isinstance(value, (bool, np.bool_)):
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: {option}={value!r} is not True or False"
+                )
+        zones(self)
         limit = self.bptt_limit
         integer = isinstance(limit, Integral) and not isinstance(limit, bool)
         if limit is not None and not (integer and limit >= 1):
@@ -237,7 +276,10 @@ class Recurrent(Layer, abstract=True):
         found: dict[str, Shape] = {key: (shape[0], n) for key, n in self.outputs().items()}
         if self.last:
             found["out"] = found["out"][1:]
-        expected = [self.initial_shape(state) for state, _ in self._given_states()]
+        expected = [
+            tuple(n and n * self.part[1] for n in self.initial_shape(state))
+            for state, _ in self._given_states()
+        ]
         given = zip(self.input_names[1:], self.input_shapes[1:], expected, strict=False)
         for name, got, want in given:
             if got != want:
@@ -277,18 +319,20 @@ class Recurrent(Layer, abstract=True):
 
     def transform(self, inputs: Inputs) -> Any:
         """Run the recurrence over the input."""
-        series = inputs[self.input_names[0]]
-        time = series.shape[1]
-        lengths, mask = self._lengths(inputs, time), None
+        name = self.input_names[0]
+        series, mask = inputs[name], None
+        lengths = self._lengths(inputs.lengths)
         if lengths is None:
-            lengths = pt.full((series.shape[0],), time, dtype="int64")
+            lengths = pt.full((series.shape[0],), series.shape[1], dtype="int64")
         else:
-            mask = (pt.arange(time) < lengths[:, None])[:, :, None]
-            # Zero times NaN would be NaN in the gradient of the weights.
-            series = pt.switch(mask, series, 0)
+            mask = exists(lengths, series)
+            if lengths is not inputs.lengths.get(name):
+                # Zero times NaN would be NaN in the gradient of the weights.
+                series = pt.switch(mask, series, 0)
+            lengths = lengths.astype("int64")
         layout = self.layout()
         states = self._initial(inputs, series, layout)
-        result = self.run(layout, self.project(series), lengths, states)
+        result = self.run(inputs, layout, self.project(series), lengths, states)
         final = dict(zip(layout.states, result.final, strict=True))
         inputs.final.update(final)
         if self.stateful and inputs.training:
@@ -298,14 +342,21 @@ class Recurrent(Layer, abstract=True):
             outputs["out"] = self.last_output(final)
         return outputs
 
-    def _lengths(self, inputs: Inputs, time: Any) -> Any:
-        names = [n for n in self.input_names[1:] if isinstance(self._source(n), Lengths)]
-        if names:
-            return inputs[names[-1]].astype("int64")
-        if inputs.lengths is not None:
-            # Weights may be of another series, shorter or longer.
-            return pt.minimum(inputs.lengths, time)
-        return None
+    def _lengths(self, known: Mapping[str, Any]) -> Any:
+        name = self.input_names[0]
+        if self.lengths is None and name in known:
+            return known[name]
+        holder = self._lengths_layer(self.layers)
+        return None if holder is None else holder.variable
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of steps of each series, where the output is one."""
+        return self._lengths(lengths) if len(self.output_shapes[output]) == 2 else None
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the number of steps of the input, not of what initial states are made of."""
+        given = self.lengths is not None or len(self.output_shapes[output]) < 2
+        return {} if given else {self.input_names[0]: lengths}
 
     def _source(self, output: str) -> Layer:
         return self.layers[split_output(output)[0]]
@@ -320,7 +371,10 @@ class Recurrent(Layer, abstract=True):
             elif self.stateful and inputs.training:
                 found.append(self._carried_state(state, series.shape[0], sizes[size]))
             elif state in names:
-                found.append(inputs[names[state]])
+                which, width = self.part[0], sizes[size]
+                given = inputs[names[state]]
+                whole = self.part[1] == 1
+                found.append(given if whole else given[:, which * width : (which + 1) * width])
             else:
                 found.append(pt.zeros((series.shape[0], sizes[size]), dtype=self.dtype))
         return found
@@ -340,15 +394,20 @@ class Recurrent(Layer, abstract=True):
         for variable in self.carried.values():
             variable.set_value(variable.get_value(borrow=True)[:0])
 
-    def run(self, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]) -> Recurrence:
+    def run(
+        self, inputs: Inputs, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]
+    ) -> Recurrence:
         """Run all steps, by the fast core if the step is done entry by entry."""
-        parts = (states, self.vectors(), self.weights())
+        vectors, weights = self.vectors(), self.weights()
+        step: StepFunction = self.formulas
+        if zones(self):
+            layout, z, vectors, step = zoned(self, inputs, layout, z, vectors)
         keywords: dict[str, Any] = {"reverse": self.backward, "limit": self.bptt_limit or 0}
         try:
-            cell, extra = trace(layout, self.formulas, self.dtype)
+            cell, extra = trace(layout, step, self.dtype)
         except NotElementwiseError:
-            return scan(layout, self.formulas, self.sizes(), z, lengths, *parts, **keywords)
-        states, vectors, weights = parts
+            parts = (states, vectors, weights)
+            return scan(layout, step, self.sizes(), z, lengths, *parts, **keywords)
         return recur(cell, z, lengths, states, [*vectors, *extra], weights, **keywords)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -13,6 +14,9 @@ from ..rng import Seed
 from .base import Layer
 from .recurrent import Recurrent
 from .signals import Inputs, Shape
+
+#: Options that name initial states.
+INITIAL = ("h_0", "c_0", "s_0")
 
 
 class Bidirectional(Layer, names=("bidirectional",)):
@@ -31,9 +35,14 @@ class Bidirectional(Layer, names=("bidirectional",)):
     worker : str or dict
         The form of the halves, ``'lstm'``, or a dict with further options of
         theirs, ``dict(form='lstm', peepholes=False)``.
-    last, lengths, bptt_limit
+    last, lengths, bptt_limit, zoneout
         As for all recurrent layers, see `Recurrent`. With ``last``, ``out`` is
         what both end with: the backward half at the first step.
+    h_0, c_0, s_0 : str, or pair of str
+        Name of an output that is the initial state, as far as the halves have
+        such a state: its first half is the forward layer's, at the first
+        step, its second half the backward layer's, at the last step. Or two
+        names, one for each half.
 
     References
     ----------
@@ -45,11 +54,14 @@ class Bidirectional(Layer, names=("bidirectional",)):
         "last": False,
         "lengths": None,
         "bptt_limit": None,
+        "zoneout": 0.0,
+        **dict.fromkeys(INITIAL),
     }
     worker: Any
     last: bool
     lengths: Any
     bptt_limit: int | None
+    zoneout: Any
     max_inputs = 1
 
     def __init__(self, name: str | None = None, *, rng: Seed = None, **options: Any) -> None:
@@ -83,25 +95,62 @@ class Bidirectional(Layer, names=("bidirectional",)):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: worker={self.worker!r} is not a recurrent layer"
             )
-        taken = {"name", "size", "shape", "inputs", "direction"} & set(spec)
+        taken = {"name", "size", "shape", "inputs", "direction", "stateful", *INITIAL} & set(spec)
         if taken:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: worker={self.worker!r} cannot say "
                 f"{', '.join(sorted(taken))}; that is up to the bidirectional layer"
             )
         keywords = {"activation": self.activation_spec, "rng": self.seed, **self.draws}
-        for key in ("last", "lengths", "bptt_limit"):
+        for key in ("last", "lengths", "bptt_limit", "zoneout"):
             keywords[key] = getattr(self, key)
-        return [
-            kind(
+        halves: list[Layer] = []
+        for i, (half, direction) in enumerate((("fw", "forward"), ("bw", "backward"))):
+            given = self._given_states(kind, i)
+            layer = kind(
                 f"{self.name}_{half}",
                 size=size // 2,
                 inputs=self.inputs,
                 direction=direction,
-                **{**keywords, **spec},
+                **{**keywords, **spec, **given},
             )
-            for half, direction in (("fw", "forward"), ("bw", "backward"))
-        ]
+            if given and not self._pairs():
+                layer.part = (i, 2)
+            halves.append(layer)
+        return halves
+
+    def _pairs(self) -> bool:
+        found = [isinstance(getattr(self, key), (list, tuple)) for key in INITIAL]
+        given = [getattr(self, key) is not None for key in INITIAL]
+        if any(found) and found != given:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: {', '.join(INITIAL)} must all be names, or all be "
+                "pairs of names"
+            )
+        return any(found)
+
+    def _given_states(self, kind: type[Recurrent], half: int) -> dict[str, Any]:
+        """Get the options of a half that name its initial states."""
+        found = {}
+        for key in INITIAL:
+            value = getattr(self, key)
+            if value is None:
+                continue
+            if key not in kind.initial.values():
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: {key}={value!r}, but its worker "
+                    f"{Layer.registry.name_of(kind)!r} has only "
+                    f"{', '.join(kind.initial.values())}"
+                )
+            if self._pairs():
+                if len(value) != 2:
+                    raise ConfigurationError(
+                        f"layer {self.full_name!r}: {key}={value!r} is not a name, or a pair of "
+                        "names"
+                    )
+                value = value[half]
+            found[key] = value
+        return found
 
     def bind(self, layers: Mapping[str, Layer], *, dtype: str = "float32", seed: int = 0) -> None:
         """Take the layer's place in a network; see `Layer.bind`."""
@@ -112,7 +161,9 @@ class Bidirectional(Layer, names=("bidirectional",)):
         """Make the halves, and get the names of what feeds them."""
         if not self.bound:
             self._halves = self._make_halves()
-        return self._halves[0].resolve_inputs(layers)
+        forward, backward = (half.resolve_inputs(layers) for half in self._halves)
+        # Those of initial states may differ.
+        return [*forward, *(name for name in backward if name not in forward)]
 
     @property
     def input_name(self) -> str:
@@ -137,6 +188,14 @@ class Bidirectional(Layer, names=("bidirectional",)):
             found.update({f"{prefix}_{key}": shape for key, shape in shapes.items()})
         return found
 
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of steps of each series, where the output is one."""
+        return self._halves[0].steps_after(output.removeprefix("fw_").removeprefix("bw_"), lengths)
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the number of steps of the input."""
+        return self._halves[0].steps_before(output.removeprefix("fw_").removeprefix("bw_"), lengths)
+
     def setup(self) -> None:
         """Take the parameters of the halves."""
         for prefix, half in zip(("fw", "bw"), self._halves, strict=True):
@@ -147,8 +206,9 @@ class Bidirectional(Layer, names=("bidirectional",)):
         """Run both halves."""
         results = []
         for half in self._halves:
-            own = Inputs(inputs, inputs.training, half.input_names)
+            own = Inputs({n: inputs[n] for n in half.input_names}, inputs.training)
             own.lengths = inputs.lengths
+            own.generator = partial(self._generator, inputs, half)
             results.append(half.transform(own))
             inputs.updates.update(own.updates)
         forward, backward = results
@@ -159,6 +219,10 @@ class Bidirectional(Layer, names=("bidirectional",)):
         for prefix, result in zip(("fw", "bw"), results, strict=True):
             joined.update({f"{prefix}_{key}": value for key, value in result.items()})
         return joined
+
+    @staticmethod
+    def _generator(inputs: Inputs, half: Layer, what: str) -> Any:
+        return inputs.generator(f"{half.name}:{what}")
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again, with its form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -99,6 +100,16 @@ class CellLayer(Recurrent, names=("cell",)):
                     f"layer {self.full_name!r}: {key}={getattr(self, key)!r} is not a positive "
                     "integer"
                 )
+        taken = ["cell", "x", "h", *(f"s{i}" for i in range(1, self.states))]
+        try:
+            inspect.signature(self.step).bind(*taken)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: step={self.step!r} cannot be called as "
+                f"step({', '.join(taken)}): {error}"
+            ) from None
+        except ValueError:
+            pass  # Not everything has a signature.
 
     def outputs(self) -> dict[str, int]:
         return dict.fromkeys(("out", *self.outputs_named), self._units())
@@ -132,7 +143,14 @@ class CellLayer(Recurrent, names=("cell",)):
             return pt.matrix(dtype=self.dtype)
 
         blocks = [matrix() for _ in range(self.blocks)]
-        self._call(blocks, [matrix() for _ in range(self.states)], dot, vector, matrix())
+        states = [matrix() for _ in range(self.states)]
+        new, further = self._call(blocks, states, dot, vector, matrix())
+        for value in {**new, **further}.values():
+            if getattr(value, "ndim", None) != 2:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: its step returned {value!r}; expected expressions "
+                    "of shape (batch, units)"
+                )
 
     def _call(
         self, blocks: Sequence[Any], states: Sequence[Any], dot: Any, vector: Any, count: Any

@@ -38,8 +38,10 @@ class Inputs(dict[str, Any]):
     generator : callable
         Maps a word to a shared random generator with a stream of its own;
         the layer has to add its next state to the updates.
-    lengths : expression or None
-        Number of steps of each series, where some do not exist.
+    lengths : dict
+        Number of steps of each series, expressions of shape (batch,) by the
+        full name of an input; in one that is not here all steps exist. The
+        others are 0.
     initial : dict
         Initial states that a recurrent layer is to start from, by name.
     final : dict
@@ -57,7 +59,7 @@ class Inputs(dict[str, Any]):
         self.ordered = [self[name] for name in (self if order is None else order)]
         self.updates: dict[Any, Any] = {}
         self.generator: Callable[[str], Any] = _no_generator
-        self.lengths: Any = None
+        self.lengths: dict[str, Any] = {}
         self.initial: dict[str, Any] = {}
         self.final: dict[str, Any] = {}
 

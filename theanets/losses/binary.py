@@ -61,6 +61,11 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
             return logits, _log_sigmoids
         return self.output(outputs), _log_sigmoids if self.logits else _log_both
 
+    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float]:
+        """Get the logits, or how much the probability is above a half."""
+        raw, link = self.scores(outputs)
+        return (raw if link is _log_sigmoids else raw - const(0.5, raw)), 0.5
+
     def errors(self, target: Any, output: Any) -> Any:
         """Get the error of each entry of the target."""
         yes, no = output

@@ -270,6 +270,10 @@ class Hinge(Classification, names=("hinge",)):
             return log_odds.get(self.output_name, self.output(outputs)), _same
         return super().scores(outputs)
 
+    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
+        """Get the output and the limit of binary targets."""
+        return (self.scores(outputs)[0], 0) if self.kind == "binary" else None
+
     def errors(self, target: Any, output: Any) -> Any:
         """Get the hinge of each label."""
         margin = const(self.margin, output)

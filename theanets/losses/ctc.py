@@ -44,7 +44,8 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         Name of an output of one number for each example: how many frames it
         has. The rest of the series has no influence. For instance of a further
         input layer, ``dict(form='input', name='frames', size=1)``, which takes
-        an array (batch, 1). By default all frames count.
+        an array (batch, 1). By default all frames that exist count: a layer
+        of the form ``'lengths'`` can say which do.
     zero_infinity : bool
         Whether the error is 0 where a target cannot be aligned, since it has
         more labels (and repetitions, which need a blank between them) than
@@ -73,6 +74,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     """
 
     labels = True
+    by_step = False
     #: The entry of a target that is no label.
     ignore_index = -1
     options: ClassVar[dict[str, Any]] = {"blank": 0, "frames": None, "zero_infinity": True}
@@ -143,7 +145,9 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     def _frames(self, raw: Any, outputs: Mapping[str, Any]) -> Any:
         """Get which frames exist, (batch, time)."""
         if self.frames is None:
-            return pt.ones(raw.shape[:2], dtype="bool")
+            known = getattr(outputs, "lengths", {}).get(self.output_name)
+            every = pt.ones(raw.shape[:2], dtype="bool")
+            return every if known is None else every & (pt.arange(raw.shape[1]) < known[:, None])
         key = names.output_name(self.frames)
         if key not in outputs:
             raise unknown(f"output frames= of loss {self.name!r}", self.frames, outputs)
@@ -183,8 +187,8 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
             total = pt.switch(pt.isinf(total), const(0, total), total)
         return -total
 
-    def accuracy_terms(self, outputs: Mapping[str, Any]) -> None:
-        """Get None: labels cannot be counted frame by frame."""
+    def compared(self, outputs: Mapping[str, Any]) -> None:
+        """Get None: labels cannot be compared frame by frame."""
         return
 
 

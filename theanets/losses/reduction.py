@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..expressions import scalar
 from .formulas import const
+
+
+class Compared(NamedTuple):
+    """Expressions of what measures of agreement compare.
+
+    Attributes
+    ----------
+    kind : {'classes', 'labels', 'binary', 'values'}
+        Class labels with scores of the classes, or with the labels that are
+        predicted; decisions (0 or 1) with numbers that are positive for yes;
+        values with values.
+    target, output : expressions
+        Of one shape; scores have the classes as a further, last axis.
+    weights : expression or None
+        Of the target's shape, 0 for what does not count; None for 1 each.
+    logits : bool
+        Whether the scores are logits, whose softmax are probabilities.
+    """
+
+    kind: str
+    target: Any
+    output: Any
+    weights: Any
+    logits: bool = False
 
 
 class Reduced:
@@ -19,6 +43,8 @@ class Reduced:
     accepts_labels: ClassVar[bool] = True
     #: The axis that an error is about, where errors have an axis less than the target.
     joint_axis: int = -1
+    #: Whether targets of an output that is a series have its steps.
+    by_step: ClassVar[bool] = True
     reduction: str
     output_name: str
     _target: Any
@@ -178,7 +204,8 @@ class Reduced:
         self._check_bound()
         target = self._target
         raw, link = self.scores(outputs)
-        weights = self._importance((raw[0] if isinstance(raw, tuple) else raw).dtype)
+        first = raw[0] if isinstance(raw, tuple) else raw
+        weights = self._importance(first.dtype, outputs)
         if weights is None:
             return target, link(raw), None
         # Masked entries are replaced before the formula as well as after it:
@@ -187,25 +214,71 @@ class Reduced:
         target = pt.switch(seen, target, pt.zeros((), dtype=target.dtype))
         return target, link(self.mask(raw, seen)), weights
 
-    def _importance(self, dtype: str) -> Any:
+    def existing(self, outputs: Mapping[str, Any]) -> Any:
+        """Get which entries are of steps that exist; None for all, or if the weights say it."""
+        lengths = getattr(outputs, "lengths", {}).get(self.output_name)
+        if lengths is None or not self.by_step or self._target.ndim < 2:
+            return None
+        if self._weights is not None and outputs.weights is self._weights:  # type: ignore[attr-defined]
+            return None
+        found = pt.arange(self._target.shape[1]) < lengths[:, None]
+        return pt.shape_padright(found, self._target.ndim - 2) & pt.ones_like(
+            self._target, dtype="bool"
+        )
+
+    def _importance(self, dtype: str, outputs: Mapping[str, Any]) -> Any:
         """Get the weight of each entry, 0 for one that is not valid; None for 1 each."""
         valid = self.valid(self._target)
+        existing = self.existing(outputs)
+        if existing is not None:
+            valid = existing if valid is None else valid & existing
         if valid is None or self._weights is None:
             return self._weights if valid is None else valid.astype(dtype)
         return pt.switch(valid, self._weights, const(0, self._weights))
 
-    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        """Get the (weighted) number of labels met and of labels, or None without labels."""
-        target = self._target
-        output = self.output(outputs)
-        # A softmax does not change which is the largest.
-        output = getattr(outputs, "logits", {}).get(self.output_name, output)
-        if target is None or target.dtype[:3] != "int" or target.ndim != output.ndim - 1:
+    def compared(self, outputs: Mapping[str, Any]) -> Compared | None:
+        """Get what measures of agreement compare, or None if outputs and targets do not match."""
+        target, output = self._target, self.output(outputs)
+        if not isinstance(getattr(target, "type", None), pt.TensorType) or not target.ndim:
             return None
-        met = pt.eq(pt.argmax(output, axis=-1), target).astype(output.dtype)
-        weights = self._importance(output.dtype)
+        labels = target.dtype.startswith("int")
+        if target.ndim != output.ndim - labels:
+            return None
+        weights = self._importance(output.dtype, outputs)
+        if labels:
+            # A softmax does not change which is the largest.
+            logits = getattr(outputs, "logits", {}).get(self.output_name)
+            found = output if logits is None else logits
+            normal = logits is not None or getattr(self, "logits", False)
+            return Compared("classes", target, found, weights, normal)
+        if len({target.type.shape[-1], output.type.shape[-1]} - {None}) > 1:
+            return None
+        decisions = self.decisions(outputs)
+        if decisions is None:
+            return Compared("values", target, output, weights)
+        scores, limit = decisions
+        return Compared("binary", pt.gt(target, limit).astype("int8"), scores, weights)
+
+    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
+        """Get numbers that are positive for yes, and what targets that mean yes are above.
+
+        None where the loss compares values and not decisions, as by default.
+        """
+        return None
+
+    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """Get the (weighted) number of labels or decisions met, and of all; None without these."""
+        found = self.compared(outputs)
+        if found is None or found.kind == "values":
+            return None
+        predicted, dtype = found.output, self.output(outputs).dtype
+        if found.kind == "classes":
+            predicted = pt.argmax(predicted, axis=-1)
+        elif found.kind == "binary":
+            predicted = pt.gt(predicted, 0)
+        met, weights = pt.eq(predicted, found.target).astype(dtype), found.weights
         if weights is None:
-            return met.sum(), met.size.astype(output.dtype)
+            return met.sum(), met.size.astype(dtype)
         return (weights * met).sum(), weights.sum()
 
     def _check_bound(self) -> None:

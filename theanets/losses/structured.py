@@ -18,6 +18,7 @@ from ..errors import ConfigurationError
 from .chain import Chain, Classes
 from .classification import Classification
 from .formulas import const
+from .reduction import Compared
 
 
 class Structured(Classification, abstract=True):
@@ -118,7 +119,7 @@ class Structured(Classification, abstract=True):
         if chain is None:
             return super().scores(outputs)
         unary, transition, start, end = chain
-        importance = self._importance(unary.dtype)
+        importance = self._importance(unary.dtype, outputs)
         mask = None if importance is None else pt.neq(importance, 0)
         return unary, lambda raw: Chain(raw, transition, start, end, mask)
 
@@ -204,18 +205,15 @@ class Structured(Classification, abstract=True):
             return found.reshape(target.shape)[..., None] * wrong
         return found.reshape((*target.shape, k))
 
-    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
-        """Get the (weighted) number of labels met and of labels; of chains, by the best path."""
+    def compared(self, outputs: Mapping[str, Any]) -> Compared | None:
+        """Get what measures of agreement compare; of chains, the labels of the best path."""
         if self.chain(outputs) is None or self._target is None:
-            return super().accuracy_terms(outputs)
+            return super().compared(outputs)
         raw, link = self.scores(outputs)
-        importance = self._importance(raw.dtype)
+        importance = self._importance(raw.dtype, outputs)
         if importance is not None:
             raw = self.mask(raw, pt.neq(importance, 0))
-        met = pt.eq(link(raw).decode(), self._target).astype(raw.dtype)
-        if importance is None:
-            return met.sum(), met.size.astype(raw.dtype)
-        return (importance * met).sum(), importance.sum()
+        return Compared("labels", self._target, link(raw).decode(), importance)
 
 
 class ConditionalRandomField(Structured, names=("crf",)):

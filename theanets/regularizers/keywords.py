@@ -44,9 +44,9 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
     **kwargs
         Any of
 
-        - a penalty by name, ``weight_l2=0.1``: a number, a dict with
-          ``weight``, ``pattern`` and options of the penalty, or a dict from
-          patterns to strengths;
+        - a penalty or constraint by name, ``weight_l2=0.1``, ``max_norm=3``: a
+          number, a dict with ``weight``, ``pattern`` and options of the
+          penalty, or a dict from patterns to strengths;
         - ``input_noise``, ``hidden_noise``, ``output_noise`` (a standard
           deviation) and ``input_dropout``, ``hidden_dropout``,
           ``output_dropout`` (a probability);
@@ -55,7 +55,7 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
         - ``regularizers``: a list of `Regularizer` instances or dicts with
           ``form``, or a dict like these keywords;
         - ``penalty_scale`` (alias ``reg_lambda``): one strength that
-          multiplies all penalties.
+          multiplies all penalties, but neither noise nor constraints.
 
     Returns
     -------

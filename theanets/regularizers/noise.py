@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
 from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
+from ..layers.steps import one_for_all_steps
+from ..ops import sparse
 from .base import Regularizer
 
 
@@ -20,6 +22,8 @@ class Noise(Regularizer, abstract=True):
     """
 
     suffix = "prenoise"
+    #: Whether an entry of 0 stays 0, so that sparse inputs can have it.
+    keeps_zeros: ClassVar[bool] = False
 
     def modify_graph(self, outputs: Any) -> None:
         """Replace the outputs that match by noisy ones."""
@@ -32,7 +36,17 @@ class Noise(Regularizer, abstract=True):
                     "no noise"
                 )
             generator = outputs.generator(f"{self.suffix}:{name}")
-            next_state, noisy = self.apply(clean, outputs.level(self), generator)
+            stored = sparse.vectors(clean)
+            if stored is not None and not self.keeps_zeros:
+                raise ConfigurationError(
+                    f"regularizer {self.name!r}: output {name!r} is a sparse input, which would "
+                    "not be sparse with this noise; use dropout there, say by a pattern where to "
+                    "put the noise, or give the input sparse=False"
+                )
+            x = clean if stored is None else stored[0]
+            next_state, noisy = self.apply(x, outputs.level(self), generator)
+            if stored is not None:
+                noisy = sparse.with_data(clean, noisy)
             outputs.updates[generator] = next_state
             outputs[f"{name}-{self.suffix}"] = clean
             outputs[name] = noisy
@@ -57,17 +71,33 @@ class BernoulliDropout(Noise, names=("dropout",)):
     The entries that stay are divided by ``1 - weight``, so that the expected
     value does not change (Srivastava et al. 2014, "Dropout: a simple way to
     prevent neural networks from overfitting").
+
+    Parameters
+    ----------
+    weight, pattern
+        See `Regularizer`.
+    per_series : bool
+        Whether the same units are dropped at all steps of a series (Gal &
+        Ghahramani 2016, "A theoretically grounded application of dropout in
+        recurrent neural networks"), or at all places of an image. By default
+        each entry is dropped by itself.
     """
 
     suffix = "predrop"
+    options: ClassVar[dict[str, Any]] = {"per_series": False}
+    per_series: bool
+    keeps_zeros = True
 
     def check(self) -> None:
         """Refuse a weight that is no probability, or 1."""
         if not 0 <= self.weight < 1:
             raise ConfigurationError(f"dropout={self.weight} is not a probability in [0, 1)")
+        if not isinstance(self.per_series, bool):
+            raise ConfigurationError(f"dropout: per_series={self.per_series!r} is not a bool")
 
     def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
         """Get the next state of the generator, and ``x`` with entries dropped."""
-        next_state, draws = _rng.uniform(generator, x.shape, x.dtype)
+        shape = one_for_all_steps(x) if self.per_series else x.shape
+        next_state, draws = _rng.uniform(generator, shape, x.dtype)
         scaled = x * (1 / (1 - level))
         return next_state, pt.switch(draws >= level, scaled, pt.zeros((), dtype=x.dtype))

@@ -77,13 +77,16 @@ class Penalty(Regularizer, abstract=True):
 
     def one(self, x: Any) -> Any:
         """Get the penalty of one parameter or output."""
-        value = self.reduce(self.entries(x))
-        if self.root:
-            p = self.power if self.lnorm is None else self.lnorm
-            positive = value > 0
-            rooted = pt.switch(positive, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
-            value = pt.switch(positive, rooted, 0)
-        return value
+        return self.rooted(self.reduce(self.entries(x)))
+
+    def rooted(self, value: Any) -> Any:
+        """Get the root, where it is asked for; its gradient at zero is 0."""
+        if not self.root:
+            return value
+        p = self.power if self.lnorm is None else self.lnorm
+        positive = value > 0
+        root = pt.switch(positive, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
+        return pt.switch(positive, root, 0)
 
     def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
         """Get the mean (or sum) of the penalties of all that match."""
@@ -105,15 +108,15 @@ def matching_params(pattern: Any, layers: Sequence[Layer]) -> list[Any]:
 
 def matching_outputs(
     pattern: Any, layers: Sequence[Layer], outputs: Mapping[str, Any], default: list[str]
-) -> list[Any]:
-    """Get the outputs that match; by default those named."""
+) -> list[str]:
+    """Get the names of the outputs that match; by default those named."""
     if pattern is None or pattern == "*":
         found = [name for name in default if name in outputs]
         if not found:
             raise ConfigurationError("the network has no hidden layer to regularize")
-        return [outputs[name] for name in found]
+        return found
     patterns = _names.output_patterns(pattern)
-    return [outputs[n] for n in _names.match_some("output", patterns, outputs)]
+    return _names.match_some("output", patterns, outputs)
 
 
 def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
@@ -134,10 +137,22 @@ class _WeightPenalty(Penalty, abstract=True):
 
 class _HiddenPenalty(Penalty, abstract=True):
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
-        return matching_outputs(self.pattern, layers, outputs, hidden_outputs(layers))
+        names = matching_outputs(self.pattern, layers, outputs, hidden_outputs(layers))
+        lengths = getattr(outputs, "lengths", {})
+        return [(outputs[name], lengths.get(name)) for name in names]
 
-    def reduce(self, entries: Any) -> Any:
-        return super().reduce(entries) / (entries.shape[0] if self.norm == "sum" else 1)
+    def one(self, x: Any) -> Any:
+        h, lengths = x
+        entries = self.entries(h)
+        if self.norm == "sum":
+            value = entries.sum() / entries.shape[0]
+        elif lengths is None:
+            value = entries.mean()
+        else:
+            # Steps that do not exist are 0, and so is their penalty.
+            count = lengths.sum() * pt.prod(entries.shape[2:])
+            value = entries.sum() / pt.maximum(count, 1).astype(entries.dtype)
+        return self.rooted(value)
 
 
 class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):

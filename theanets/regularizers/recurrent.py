@@ -22,9 +22,10 @@ class _ChangePenalty(Penalty, abstract=True):
 
     def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
         """Get the mean (or sum) of the penalties of all that match."""
-        lengths = getattr(outputs, "lengths", None)
+        known = getattr(outputs, "lengths", {})
         values = []
-        for h in self.targets(layers, outputs):
+        for name in self.targets(layers, outputs):
+            h, lengths = outputs[name], known.get(name)
             entries = self.entries(self.changes(h))
             if lengths is not None:
                 later = pt.arange(1, h.shape[1])
@@ -40,17 +41,8 @@ class _ChangePenalty(Penalty, abstract=True):
         found = sum(values[1:], values[0])
         return found if self.norm == "sum" else found / len(values)
 
-    def rooted(self, value: Any) -> Any:
-        """Get the root, where it is asked for; its gradient at zero is 0."""
-        if not self.root:
-            return value
-        p = self.power if self.lnorm is None else self.lnorm
-        some = value > 0
-        root = pt.switch(some, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
-        return pt.switch(some, root, 0)
-
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
-        """Get the series that match; by default ``out`` of all recurrent layers."""
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
+        """Get the names of the series that match; by default ``out`` of all recurrent layers."""
         recurrent = [x for x in layers if isinstance(x, (Recurrent, Bidirectional))]
         series = {
             f"{layer.name}:{key}": outputs[f"{layer.name}:{key}"]
@@ -68,7 +60,7 @@ class _ChangePenalty(Penalty, abstract=True):
                 f"regularizer {self.name!r}: the network has no recurrent layer whose output is a "
                 "series"
             )
-        return [series[name] for name in names]
+        return names
 
 
 class RecurrentState(_ChangePenalty, names=("recurrent_state",)):

@@ -1,0 +1,90 @@
+"""What sparse inputs cost: by the entries that are not zero, beside the same network fed dense.
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/sparse.py
+
+A classifier of bags of words, features-100-10, batches of 128, in float32.
+CPU time of one thread for a batch, the minimum of many repeats: of the outputs
+(``predict``), of the outputs and all gradients, and of a step of sgd. The
+gradient of the weights is dense, so that a step has to fill and to add an
+array of their size, which is what the last column has more. The dense network
+is measured up to 10,000 features; the ratio is dense to sparse.
+"""
+
+import math
+import time
+
+import numpy as np
+import scipy.sparse as sp
+
+import theanets
+from theanets import compiled, fitting
+from theanets.data import Dataset
+
+BATCH, UNITS, CLASSES = 128, 100, 10
+#: Features, and entries that are not zero in each row.
+SHAPES = [(10_000, 10), (10_000, 100), (10_000, 1000), (100_000, 10), (100_000, 100)]
+SHAPES += [(100_000, 1000)]
+DENSE_UP_TO = 10_000
+
+
+def seconds(function, least=0.05, repeats=15):
+    """Get the least CPU time of one call."""
+    calls = 1
+    while True:
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        if time.process_time() - start >= least:
+            break
+        calls *= 2
+    best = math.inf
+    for _ in range(repeats):
+        start = time.process_time()
+        for _ in range(calls):
+            function()
+        best = min(best, (time.process_time() - start) / calls)
+    return best
+
+
+def network_times(features, x, y, sparse):
+    """Get the times of the outputs, of these and the gradients, and of a step."""
+    net = theanets.Classifier([dict(size=features, sparse=sparse), UNITS, CLASSES])
+    rng = np.random.default_rng(0)
+    data = Dataset(net.fields, [x, y], batch_size=BATCH, seed_rng=rng, shuffle=False)
+    ((batch, _),) = data.epoch()
+    batch = tuple(np.ascontiguousarray(array) for array in batch)
+    evaluation = compiled.compile_evaluation(net.graph, net.variables, net.bound_losses(), ())
+    evaluation.assign(net.losses, (), 1.0)
+    gradient, _ = compiled.compile_gradient(net.graph, net.variables, net.bound_losses(), ())
+    gradient.assign(net.losses, (), 1.0)
+    run = fitting.make_run(net, [x, y], None, "sgd", batch_size=BATCH, progress=False)
+    functions = evaluation.function, gradient.function, run.engine.step.function
+    return [seconds(lambda function=function: function(*batch)) for function in functions]
+
+
+def main():
+    rng = np.random.default_rng(0)
+    print(
+        f"{'features':>8} {'nonzero':>8} {'outputs':>9} {'gradients':>9} {'sgd step':>9}   ratios"
+    )
+    for features, count in SHAPES:
+        columns = np.concatenate([rng.choice(features, count, replace=False) for _ in range(BATCH)])
+        values = rng.random(len(columns), dtype=np.float32)
+        x = sp.csr_array(
+            (values, columns, np.arange(0, len(columns) + 1, count)), shape=(BATCH, features)
+        )
+        y = rng.integers(CLASSES, size=BATCH)
+        ours = network_times(features, x, y, True)
+        ratios = ""
+        if features <= DENSE_UP_TO:
+            dense = network_times(features, x.toarray(), y, False)
+            ratios = " ".join(f"{d / s:6.1f}" for d, s in zip(dense, ours, strict=True))
+        print(
+            f"{features:8d} {count:8d} " + " ".join(f"{t * 1e3:6.2f} ms" for t in ours),
+            ratios,
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""JAX computes the same as NumPy: our operations one by one, and networks of them."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from test_recurrent_core import CELLS, Case, close
+
+import theanets
+from theanets.ops.chain import ForwardBackward, PathCounts, Tangent, Viterbi
+from theanets.ops.ctc import Alignments
+
+pytest.importorskip("jax")
+
+from theanets.ops import jax_setup  # noqa: F401
+
+pytestmark = pytest.mark.linker
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_recurrences(cell):
+    case = Case(cell)
+    reverse = cell in ("lstm", "clock", "mrnn")
+    for options in (dict(reverse=reverse), dict(reverse=not reverse, limit=2)):
+        expected = case.run(*case.fast(**options), mode="FAST_COMPILE")
+        found = case.run(*case.fast(**options), mode="JAX")
+        close([np.asarray(a) for a in found], expected, 1e-11)
+
+
+@pytest.mark.parametrize("steps, lengths", [(1, (1, 0)), (0, (0, 0)), (3, ())])
+def test_short_recurrences(steps, lengths):
+    case = Case("lstm", steps=steps, lengths=lengths)
+    if len(lengths) == 0:
+        case.arguments[1] = case.arguments[1].astype("int64")
+    expected = case.run(*case.fast(), mode="FAST_COMPILE")
+    close([np.asarray(a) for a in case.run(*case.fast(), mode="JAX")], expected, 1e-11)
+
+
+def test_a_recurrence_of_which_only_the_output_has_a_gradient():
+    case = Case("lstm")
+    expected = case.run(*case.fast(), names=["out"], ends=False, mode="FAST_COMPILE")
+    found = case.run(*case.fast(), names=["out"], ends=False, mode="JAX")
+    close([np.asarray(a) for a in found], expected, 1e-11)
+
+
+def compare(op, arguments, tolerance=1e-9):
+    """Compare the function for JAX with ``perform``, also compiled."""
+    inputs = [pt.as_tensor(a).type() for a in arguments]
+    outputs = op(*inputs, return_list=True)
+    expected = pytensor.function(inputs, outputs, mode="FAST_COMPILE")(*arguments)
+    found = pytensor.function(inputs, outputs, mode="JAX")(*arguments)
+    close([np.asarray(a) for a in found], expected, tolerance)
+    return expected
+
+
+MASKS = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [0, 0, 1, 0]], bool)
+
+
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_chains(forbidden, rng):
+    unary, transition = rng.normal(size=(5, 4, 3)), rng.normal(size=(4, 4))
+    if forbidden:
+        unary[0, 1, 2] = transition[1, 0] = transition[3, 1] = -np.inf
+        unary[1, 0] = -np.inf
+    compare(ForwardBackward(), [unary, transition, MASKS])
+    directions = [rng.normal(size=(5, 4, 3)), rng.normal(size=(5, 4, 4))]
+    compare(Tangent(), [unary, transition, MASKS, *directions])
+    compare(Viterbi(), [unary, transition, MASKS])
+    labels = rng.integers(3, size=(5, 4)).astype("int32")
+    compare(PathCounts(), [labels, transition, MASKS])
+
+
+def test_chains_of_equal_scores(rng):
+    compare(Viterbi(), [np.zeros((5, 4, 3)), np.zeros((4, 4)), MASKS])
+    scores = rng.integers(2, size=(5, 4, 3)).astype(float)
+    compare(Viterbi(), [scores, np.zeros((4, 4)), MASKS])
+
+
+@pytest.mark.parametrize("labels", [[[1, 1], [0, 2], [-1, 2], [2, 1], [-1, -1]], [[]] * 5])
+@pytest.mark.parametrize("blank", [3, 4])
+def test_alignments(labels, blank, rng):
+    scores = rng.normal(size=(5, 4, 5))
+    scores[0, 2, 1] = -np.inf
+    labels = np.array(labels, "int32").reshape(5, -1)
+    total, _ = compare(Alignments(blank), [scores, labels, MASKS])
+    assert labels.size == 0 or np.isinf(total).any()
+    compare(Alignments(blank), [1e30 * scores[1:], labels[1:], MASKS[1:]])
+
+
+def same(make, data):
+    """Train with JAX and without compilation, and compare parameters and predictions."""
+    nets = []
+    for mode in ("JAX", "FAST_COMPILE"):
+        net = make(mode)
+        # The last batch is smaller.
+        net.train(data, algo="rmsprop", learning_rate=0.01, epochs=2, batch_size=4)
+        nets.append(net)
+    for ours, theirs in zip(*(net.params for net in nets)):
+        np.testing.assert_allclose(ours.get_value(), theirs.get_value(), rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(*(net.predict(data[0]) for net in nets), atol=1e-4)
+    losses = [net.evaluate(data)["loss"] for net in nets]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+X = np.random.default_rng(0).normal(size=(7, 5, 3)).astype("float32")
+LABELS = np.random.default_rng(1).integers(4, size=(7, 5))
+WEIGHTS = (np.arange(5) < np.array([5, 3, 1, 4, 5, 2, 2])[:, None]).astype("float32")
+
+NETS = {
+    "lstm": [3, (4, "lstm"), 4],
+    "both": [3, dict(form="bidirectional", size=4, worker="gru"), 4],
+    "scan": [3, dict(form="rnn", size=4, activation="softmax"), 4],
+    "crf": [3, (4, "rnn"), dict(form="crf", size=4)],
+}
+
+
+@pytest.mark.parametrize("weighted, name", [(True, "both"), (False, "lstm"), (True, "crf")])
+def test_networks(weighted, name):
+    def make(mode):
+        return theanets.recurrent.Classifier(NETS[name], weighted=weighted, rng=3, mode=mode)
+
+    same(make, [X, LABELS, WEIGHTS] if weighted else [X, LABELS])
+
+
+def test_a_network_whose_steps_are_run_by_scan():
+    same(lambda m: theanets.recurrent.Classifier(NETS["scan"], rng=3, mode=m), [X, LABELS])
+
+
+def test_a_network_with_ctc():
+    def make(mode):
+        layers = [3, (4, "rnn"), 4]
+        return theanets.recurrent.Classifier(layers, loss="ctc", rng=3, mode=mode)
+
+    labels = np.array([[1, 2], [3, -1], [1, -1], [2, 2], [-1, -1], [2, -1], [1, 3]])
+    same(make, [X, labels])

@@ -1,0 +1,149 @@
+"""Ops put in the place of PyTensor's: against NumPy and SciPy, and where they are used."""
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from scipy import special
+
+import theanets
+from theanets import backends, rewrites
+from theanets.ops.kernels import Fill, MatMul, RowArgmax, RowSoftmax, Sums
+
+pytestmark = pytest.mark.linker
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+def run(op, *arrays, mode="NUMBA"):
+    inputs = [pt.tensor(dtype=a.dtype, shape=(None,) * a.ndim) for a in arrays]
+    function = pytensor.function(inputs, op(*inputs), mode=mode)
+    function.trust_input = True  # views and all
+    return function(*arrays)
+
+
+def test_products(rng):
+    for dtype in ("float32", "float64"):
+        for n, k, m in ((3, 4, 5), (0, 4, 5), (3, 0, 5), (1, 1, 1)):
+            a = rng.normal(size=(n, k)).astype(dtype)
+            b = rng.normal(size=(k, m)).astype(dtype)
+            for ta in (False, True):
+                for tb in (False, True):
+                    x = np.ascontiguousarray(a.T) if ta else a
+                    y = np.ascontiguousarray(b.T) if tb else b
+                    op = MatMul(ta, tb)
+                    assert op(pt.as_tensor(x), pt.as_tensor(y)).type.shape == (n, m)
+                    for mode in ("NUMBA", "FAST_COMPILE"):
+                        found = run(op, x, y, mode=mode)
+                        assert found.dtype == dtype
+                        np.testing.assert_allclose(found, a @ b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_product_of_views(rng):
+    whole = rng.normal(size=(8, 10))
+    views = [whole[::2, 1::2], whole[:4, :5], np.asfortranarray(whole[:4, :5])]
+    right = rng.normal(size=(5, 3))
+    for view in views:
+        np.testing.assert_allclose(run(MatMul(), view, right), view @ right, rtol=1e-12)
+
+
+ROWS = np.array(
+    [
+        [1.0, 3.0, 3.0, -2.0],
+        [np.nan, 1.0, 2.0, np.nan],
+        [0.0, np.nan, 5.0, 1.0],
+        [-np.inf, -np.inf, -np.inf, -np.inf],
+        [-1e4, 1e4, 0.0, 88.0],
+        [0.5, 1.0, -np.inf, 0.0],
+    ]
+)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (2, 3, 4)])
+def test_rows(shape):
+    x = ROWS.reshape(shape)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        for mode in ("NUMBA", "FAST_COMPILE"):
+            np.testing.assert_array_equal(run(RowArgmax(), x, mode=mode), np.argmax(x, axis=-1))
+            for log, twin in ((False, special.softmax), (True, special.log_softmax)):
+                found = run(RowSoftmax(log), x, mode=mode)
+                np.testing.assert_allclose(found, twin(x, axis=-1), rtol=1e-12)
+
+
+def test_rows_of_nothing():
+    empty = np.zeros((0, 4))
+    assert run(RowArgmax(), empty).shape == (0,)
+    assert run(RowSoftmax(), empty).shape == (0, 4)
+    assert run(RowSoftmax(True), np.zeros((3, 0))).shape == (3, 0)
+    with pytest.raises(ValueError, match="no values"):
+        run(RowArgmax(), np.zeros((3, 0)))
+
+
+def test_sums(rng):
+    for shape in ((5, 4), (2, 3, 4), (0, 4), (7,)):
+        x = rng.normal(size=shape)
+        leading = tuple(range(x.ndim - 1))
+        for over, axis in (("all", None), ("last", -1), ("leading", leading)):
+            for view in (x, x[..., ::-1]):
+                for mode in ("NUMBA", "FAST_COMPILE"):
+                    found = run(Sums(over), view, mode=mode)
+                    assert np.shape(found) == view.sum(axis=axis).shape
+                    np.testing.assert_allclose(found, view.sum(axis=axis), rtol=1e-12)
+
+
+def test_sums_are_precise():
+    x = np.full(20_000_000, 0.1, "float32")
+    for over in ("all", "last"):
+        assert float(run(Sums(over), x)) == pytest.approx(0.1 * len(x), rel=1e-6)
+
+
+def test_fills():
+    for shape in ((3,), (0, 2), (2, 3, 4)):
+        lengths = [np.asarray(n) for n in shape]
+        for value in (np.asarray(-1.5, "float32"), np.asarray(7, "int32")):
+            for mode in ("NUMBA", "FAST_COMPILE"):
+                found = run(Fill((None,) * len(shape)), value, *lengths, mode=mode)
+                assert found.dtype == value.dtype
+                np.testing.assert_array_equal(found, np.full(shape, value))
+
+
+def compiled_ops(expression, inputs, mode):
+    function = backends.function(inputs, expression, mode=mode, dtype="float64")
+    return {type(node.op).__name__ for node in function.maker.fgraph.toposort()}
+
+
+def test_where_they_are_used(monkeypatch):
+    x, y, w = pt.matrix("x"), pt.tensor3("y"), pt.matrix("w")
+    expressions = [pt.dot(x, w), pt.dot(y, w), pt.dot(w.T, x.T), pt.argmax(y, axis=-1)]
+    expressions += [pt.zeros(x.shape)]
+    inputs = [x, y, w]
+    found = compiled_ops(expressions, inputs, "NUMBA")
+    assert {"MatMul", "RowArgmax", "Fill"} <= found
+    assert not {"Dot", "Argmax", "Alloc"} & found
+    assert not {"MatMul", "RowArgmax"} & compiled_ops(expressions, inputs, "FAST_COMPILE")
+    monkeypatch.setattr(rewrites, "has_c_blas", lambda: False)
+    found = compiled_ops(expressions, inputs, "CVM")
+    assert "MatMul" in found and "RowArgmax" not in found
+    monkeypatch.setattr(rewrites, "has_c_blas", lambda: True)
+    assert "MatMul" not in compiled_ops(expressions, inputs, "CVM")
+
+
+def test_what_is_not_a_product_of_float_matrices_stays():
+    x, i = pt.matrix("x"), pt.imatrix("i")
+    expressions = [pt.dot(i, i), pt.argmax(x, axis=0)]
+    found = compiled_ops(expressions, [x, i], "NUMBA")
+    assert not {"MatMul", "RowArgmax"} & found
+
+
+def test_a_network_is_the_same_with_them(rng):
+    x = rng.normal(size=(40, 6)).astype("float32")
+    y = rng.integers(0, 3, size=40)
+    results = []
+    for mode in ("NUMBA", "FAST_COMPILE"):
+        net = theanets.Classifier([6, 8, 3], rng=3)
+        net.train((x, y), epochs=3, rng=1, mode=mode, progress=False)
+        results.append(net.predict_proba(x))
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)

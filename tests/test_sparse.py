@@ -1,0 +1,453 @@
+"""Sparse inputs: the same networks as with dense ones, by the entries that are not zero."""
+
+import io
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+
+import theanets
+from theanets import backends, fitting, sparse
+from theanets.data import Dataset
+from theanets.errors import ConfigurationError, DataError
+from theanets.ops import sparse as ops
+
+SIZE = 11
+
+
+def entries(rng, rows=23, size=SIZE):
+    """Make a matrix with empty rows and an empty column."""
+    x = rng.normal(size=(rows, size)) * (rng.random((rows, size)) < 0.3)
+    x[[0, 7, rows - 1]] = 0
+    x[:, size // 2 - 1] = 0
+    return x
+
+
+def shuffled(x, rng):
+    """Get a csr_array of unsorted columns, some entries as two, some zeros stored."""
+    rows, columns = np.nonzero(x)
+    part = rng.normal(size=len(rows))
+    rows, columns = np.r_[rows, rows, 1, 2], np.r_[columns, columns, 4, 4]
+    values = np.r_[part, x[np.nonzero(x)] - part, 0, 0]
+    order = rng.permutation(len(rows))
+    order = order[np.argsort(rows[order], kind="stable")]
+    starts = np.searchsorted(rows[order], np.arange(len(x) + 1))
+    return sp.csr_array((values[order], columns[order], starts), shape=x.shape)
+
+
+def pair(form=theanets.Classifier, layers=((5, "tanh"), 3), **keywords):
+    """Make a network with a dense input, and the same with a sparse one."""
+    keywords = {"dtype": "float64", "rng": 3, **keywords}
+    return [form([dict(size=SIZE, sparse=kind), *layers], **keywords) for kind in (False, True)]
+
+
+def assert_same(dense, other, tolerance=1e-12):
+    for ours, theirs in zip(other.params, dense.params, strict=True):
+        assert_allclose(ours.get_value(), theirs.get_value(), atol=tolerance, rtol=0)
+
+
+# The Ops.
+
+
+def compiled(outputs, inputs, mode):
+    return backends.function(inputs, outputs, mode=mode, dtype="float64")
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_products_and_two_derivatives(units, rng):
+    matrix = shuffled(entries(rng), rng)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    data, indices, indptr = pt.dvector(), pt.ivector(), pt.ivector()
+    w = pt.dmatrix()
+    product = ops.Product()(data, indices, indptr, w)
+    zeros = pt.zeros((matrix.shape[0], SIZE), dtype="float64")
+    dense = pt.dot(pt.inc_subtensor(zeros[rows, indices], data), w)
+    found = []
+    for y in (product, dense):
+        cost = pt.sqr(pt.tanh(y)).sum()
+        first = pytensor.grad(cost, [data, w])
+        second = pytensor.grad(sum(pt.sin(g).sum() for g in first), [data, w])
+        found.append(compiled([y, *first, *second], [data, indices, indptr, w], "FAST_COMPILE"))
+    arguments = [matrix.data, matrix.indices.astype("int32"), matrix.indptr.astype("int32")]
+    arguments.append(rng.normal(size=(SIZE, units)))
+    ours, theirs = (function(*arguments) for function in found)
+    assert_allclose(ours[0], matrix.toarray() @ arguments[3], atol=1e-12)
+    for a, b in zip(ours, theirs, strict=True):
+        assert_allclose(a, b, atol=1e-12)
+
+
+def test_the_matrix_itself_and_its_derivative(rng):
+    matrix = shuffled(entries(rng), rng)
+    x = ops.placeholder("x", "float64", SIZE)
+    assert x.type.shape == (None, SIZE)
+    data, *_ = ops.vectors(x)
+    weights = rng.normal(size=matrix.shape)
+    grad = pytensor.grad((x * weights).sum(), data)
+    values, found = compiled([x, grad], [x], "FAST_COMPILE")(*sparse.vectors(matrix))
+    assert_allclose(values, matrix.toarray(), atol=1e-14)
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    assert_allclose(found, weights[rows, matrix.indices])
+    assert ops.vectors(x + 0) is None
+
+
+BROKEN = [
+    ([1.0], [SIZE], [0, 1]),
+    ([1.0], [-1], [0, 1]),
+    ([1.0], [0], [0, 2]),
+    ([1.0], [0], [1, 1]),
+    ([1.0, 1.0], [0, 1], [0, 2, 1]),
+    ([1.0], [0, 1], [0, 2]),
+    ([], [], []),
+]
+
+
+def refuse_broken(mode):
+    x, w = ops.placeholder("x", "float64", SIZE), pt.dmatrix()
+    data, indices, indptr = ops.vectors(x)
+    transposed = ops.TransposedProduct()(data, indices, indptr, w, SIZE)
+    product = compiled(ops.dot(x, w), [x, w], mode)
+    functions = [
+        lambda *a: product(*a, np.ones((SIZE, 2))),
+        lambda *a: compiled_transposed(*a, np.ones((max(len(a[2]) - 1, 0), 2))),
+        compiled(x, [x], mode),
+    ]
+    compiled_transposed = compiled(transposed, [x, w], mode)
+    for parts in BROKEN:
+        arguments = [np.array(p, d) for p, d in zip(parts, ("f8", "i4", "i4"), strict=True)]
+        for function in functions:
+            with pytest.raises(ValueError, match="sparse matrix"):
+                function(*arguments)
+
+
+def test_broken_vectors_are_refused():
+    refuse_broken("FAST_COMPILE")
+
+
+@pytest.mark.parametrize("wrong", ["int data", "float index", "int64 index", "w"])
+def test_types(wrong):
+    data = pt.lvector() if wrong == "int data" else pt.dvector()
+    indices = {"float index": pt.dvector, "int64 index": pt.lvector}.get(wrong, pt.ivector)()
+    w = pt.fmatrix() if wrong == "w" else pt.dmatrix()
+    with pytest.raises(TypeError):
+        ops.Product()(data, indices, pt.ivector(), w)
+
+
+# What is refused before it gets there.
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo"])
+@pytest.mark.parametrize("index", [-1, SIZE])
+@pytest.mark.parametrize("kind", [False, True])
+def test_indices_out_of_range(form, index, kind, rng):
+    matrix = sp.csr_array(entries(rng, SIZE)).asformat(form)
+    (matrix.col if form == "coo" else matrix.indices)[3] = index
+    net = pair()[kind]
+    with pytest.raises(DataError, match=rf"x, array 1 of 1 .*{index}.*\[0, {SIZE}\)"):
+        net.predict(matrix)
+
+
+@pytest.mark.parametrize("change", ["first", "fall", "last"])
+def test_row_starts_that_are_wrong(change, rng):
+    matrix = sp.csr_array(entries(rng))
+    where, value = {"first": (0, 1), "fall": (5, 99), "last": (-1, 9999)}[change]
+    matrix.indptr[where] = value
+    with pytest.raises(DataError, match="is not a valid csr matrix: indptr must rise from 0"):
+        pair()[1].predict(matrix)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        (sp.csr_array((0, SIZE)), "it is empty"),
+        (np.zeros((0, SIZE)), "it is empty"),
+        (sp.csr_array((4, SIZE + 1)), r"shape \(4, 12\)"),
+        (sp.csr_array(np.full((4, SIZE), np.nan)), "44 entries that are NaN"),
+        (np.full((4, SIZE), np.inf), "44 entries that are NaN or infinite"),
+        (sp.csr_array((4, SIZE), dtype=complex), "complex128"),
+    ],
+    ids=str,
+)
+def test_data_that_are_refused(value, part):
+    with pytest.raises(DataError, match=part):
+        pair()[1].train([value, np.zeros(value.shape[0], int)], epochs=1)
+
+
+def test_the_users_matrix_is_left_alone(rng):
+    matrix = shuffled(entries(rng), rng)
+    before = [a.copy() for a in (matrix.data, matrix.indices, matrix.indptr)]
+    pair()[1].train([matrix, rng.integers(3, size=23)], epochs=2)
+    for a, b in zip(before, (matrix.data, matrix.indices, matrix.indptr), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# Networks.
+
+
+@pytest.mark.parametrize("algo", ["sgd", "adam", "l-bfgs"])
+def test_same_training_as_with_dense_data(algo, rng):
+    x, y, w = entries(rng), rng.integers(3, size=23), rng.random(23)
+    dense, net = pair(weighted=True)
+    matrix = shuffled(x, rng)
+    options = dict(algo=algo, epochs=4, batch_size=5, weight_l2=0.01)
+    if algo != "l-bfgs":
+        options["monitor_gradients"] = True
+    runs = [
+        list(n.itertrain([d, y, w], [d[:9], y[:9], w[:9]], **options))
+        for n, d in ((dense, x), (net, matrix))
+    ]
+    for ours, theirs in zip(runs[1], runs[0], strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            assert a == pytest.approx(b, rel=1e-11)
+    assert_same(dense, net, 1e-12 if algo == "sgd" else 1e-9)
+    assert_allclose(net.predict_proba(matrix), dense.predict_proba(x), atol=1e-9)
+    assert net.score(matrix, y) == dense.score(x, y)
+    assert net.evaluate([matrix, y, w]) == pytest.approx(dense.evaluate([x, y, w]), rel=1e-9)
+
+
+def chunked(x, y):
+    while True:
+        for start in range(0, len(y), 6):
+            yield x[start : start + 6], y[start : start + 6]
+
+
+FORMS = {
+    "csc_matrix": lambda x, y: [sp.csc_matrix(x), y],
+    "coo dict": lambda x, y: {"target": y, "in": sp.coo_array(x)},
+    "lil": lambda x, y: [sp.lil_array(x), y],
+    "dense": lambda x, y: [x, y],
+    "list": lambda x, y: [x.tolist(), y.tolist()],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_arrays(form, rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    dense, net = pair()
+    dense.train([x, y], epochs=2, batch_size=6)
+    net.train(FORMS[form](x, y), epochs=2, batch_size=6)
+    assert_same(dense, net)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool", "float32", "uint8"])
+def test_other_types(dtype, rng):
+    x, y = np.abs(2 * entries(rng)).astype(dtype), rng.integers(3, size=23)
+    dense, net = pair()
+    dense.train([x, y], epochs=1)
+    net.train([sp.csr_array(x), y], epochs=1)
+    assert_same(dense, net)
+    assert net.predict(sp.csr_array(x)).tolist() == dense.predict(x).tolist()
+
+
+@pytest.mark.parametrize("kind", [sp.csr_array, sp.csc_matrix, np.asarray])
+def test_forms_of_batches(kind, rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    dense, *nets = *pair(), pair()[1], pair()[1]
+    options = dict(train_batches=4, epochs=2)
+    dense.train(chunked(x, y), [x, y], **options)
+    matrix = sp.csr_array(x)
+    stream = ((kind(part.toarray()), labels) for part, labels in chunked(matrix, y))
+    nets[0].train(stream, [matrix, y], **options)
+    again = ((kind(part), labels) for part, labels in chunked(x, y))
+    nets[1].train(lambda: next(again), [matrix, y], **options)
+
+    class Batches:
+        def __len__(self):
+            return 4
+
+        def __iter__(self):
+            return ((kind(x[s : s + 6]), y[s : s + 6]) for s in range(0, 23, 6))
+
+    nets[2].train(Batches(), [matrix, y], epochs=2)
+    for net in nets:
+        assert_same(dense, net)
+
+
+def test_memory_maps(tmp_path, rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    mapped = np.memmap(tmp_path / "x", dtype="float32", mode="w+", shape=x.shape)
+    mapped[:] = x
+    dense, net = pair()
+    for n in (dense, net):
+        n.train([mapped, y], epochs=2, batch_size=6)
+    assert_same(dense, net)
+    mapped[20, 3] = np.nan
+    with pytest.raises(DataError, match=r"the first is nan at \[20, 3\]"):
+        net.train([mapped, y], epochs=1)
+
+
+def test_batches_hold_the_entries_only(rng):
+    x = shuffled(entries(rng), rng)
+    y = np.arange(46.0).reshape(23, 2)
+    net = theanets.Regressor([dict(size=SIZE, sparse="csr"), 2])
+    data = Dataset(net.fields, [x, y], batch_size=5, seed_rng=rng)
+    total = 0
+    for (values, indices, indptr, target), rows in data.epoch():
+        assert (values.dtype, indices.dtype, indptr.dtype) == ("float32", "int32", "int32")
+        assert len(target) == rows == len(indptr) - 1
+        part = sp.csr_array((values, indices, indptr), shape=(rows, SIZE)).toarray()
+        wanted = x.toarray()[(target[:, 0] / 2).astype(int)]
+        assert_allclose(part, wanted, rtol=1e-6, atol=1e-6)
+        total += len(values)
+    assert total <= np.count_nonzero(x.toarray()) + 2
+
+
+def test_nothing_becomes_dense(rng):
+    x, y = sp.csr_array(entries(rng)), rng.integers(3, size=23)
+    net = pair()[1]
+    run = fitting.make_run(
+        net, [x, y], algo="adam", weight_l2=0.1, input_dropout=0.1, hidden_l1=0.1, progress=False
+    )
+    functions = [run.engine.step.function, run._evaluation.function]
+    for function in functions:
+        kinds = [type(node.op) for node in function.maker.fgraph.toposort()]
+        assert ops.Dense not in kinds
+        assert ops.Product in kinds
+
+
+def test_weights_from_samples(rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    dense, net = pair()
+    dense.train([x, y], algo=["sample", "sgd"], epochs=1)
+    net.train([sp.csr_array(x), y], algo=["sample", "sgd"], epochs=1)
+    assert_same(dense, net)
+
+
+def test_several_inputs(rng):
+    x, z, v, y = (entries(rng, 23, n) for n in (SIZE, 4, 6, 2))
+    nets = []
+    for kind in (False, "csc"):
+        layers = [dict(size=SIZE, sparse=kind, name="words"), dict(form="input", size=4)]
+        layers.append(dict(form="input", size=6, sparse=kind, name="tags"))
+        layers += [dict(size=5, inputs=["words", "in2", "tags", "words"], activation="tanh"), 2]
+        nets.append(theanets.Regressor(layers, dtype="float64"))
+    assert [v.name for v in nets[1].inputs] == ["words", "in2", "tags"]
+    nets[0].train([x, z, v, y], epochs=2)
+    nets[1].train([sp.csr_array(x), z, sp.coo_array(v), y], epochs=2)
+    assert_same(*nets)
+    found = nets[1].predict({"in2": z, "words": sp.csr_array(x), "tags": v})
+    assert_allclose(found, nets[0].predict([x, z, v]), atol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_autoencoder(weighted, rng):
+    x, w = entries(rng), (rng.random((23, SIZE)) < 0.6).astype(float)
+    if weighted:
+        x[(w == 0) & (rng.random(x.shape) < 0.3)] = np.nan
+    dense, net = pair(theanets.Autoencoder, [(4, "tanh"), "tied"], weighted=weighted)
+    dense.train([x, w][: 1 + weighted], epochs=3)
+    net.train([sp.csr_array(x), sp.csr_array(w)][: 1 + weighted], epochs=3)
+    assert_same(dense, net)
+    x = np.nan_to_num(x)
+    assert_allclose(net.encode(sp.csr_array(x)), dense.encode(x), atol=1e-12)
+    assert_allclose(net.decode(net.encode(x)), dense.predict(x), atol=1e-12)
+    assert net.score(sp.csr_array(x)) == pytest.approx(dense.score(x))
+
+
+def test_outputs_and_empty_prediction(rng):
+    x = entries(rng)
+    dense, net = pair()
+    found = net.feed_forward(shuffled(x, rng))
+    for name, array in dense.feed_forward(x).items():
+        assert_allclose(found[name], array, atol=1e-12)
+    assert net.predict_proba(sp.csr_array((0, SIZE))).shape == (0, 3)
+    assert net.predict_proba(sp.csr_array(x), batch_size=5).shape == (23, 3)
+
+
+def test_saved(rng):
+    x = sp.csr_array(entries(rng))
+    net = pair(layers=[3])[1]
+    file = io.BytesIO()
+    net.save(file)
+    file.seek(0)
+    again = theanets.Classifier.load(file)
+    assert again.layers[0].sparse is True
+    assert_allclose(again.predict_proba(x), net.predict_proba(x), rtol=1e-15)
+
+
+def test_dropout_drops_stored_entries(rng):
+    x = entries(rng, 2000)
+    net = pair()[1]
+    # An entry that is stored as two is dropped as one.
+    found = net.feed_forward(shuffled(x, rng), input_dropout=0.2)["in:out"]
+    kept = found != 0
+    assert not found[x == 0].any()
+    assert_allclose(found[kept], x[kept] / 0.8, atol=1e-12)
+    assert np.abs(kept[x != 0].mean() - 0.8) < 0.02
+    net.train([sp.csr_array(x), rng.integers(3, size=2000)], epochs=1, input_dropout=0.2)
+
+
+def test_noise_is_refused(rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    with pytest.raises(ConfigurationError, match="'noise': output 'in:out' is a sparse input"):
+        pair()[1].train([x, y], input_noise=0.1, epochs=1)
+    pair()[1].train([x, y], hidden_noise=0.1, epochs=1)
+
+
+class Plain(theanets.Layer, register=False):
+    def setup(self):
+        self.add_weights("w")
+
+    def transform(self, inputs):
+        return pt.dot(inputs.only, self.find("w"))
+
+
+class Knowing(Plain, register=False):
+    takes_sparse = True
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["flatten", "batch_norm", dict(form="concat", inputs=["in", "in"]), dict(form=Plain, size=3)],
+    ids=str,
+)
+def test_layers_that_cannot_take_it(spec):
+    with pytest.raises(
+        ConfigurationError, match=r"'hid1' .* cannot take the sparse input 'in:out'"
+    ):
+        theanets.Regressor([dict(size=SIZE, sparse=True), spec, 2])
+
+
+def test_layers_of_the_user(rng):
+    x = entries(rng)
+    dense, net = pair(theanets.Regressor, [dict(form=Knowing, size=3), 2])
+    assert_allclose(net.predict(sp.csr_array(x)), dense.predict(x), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (dict(shape=(3, 4)), r"vectors of a known size; shape=\(3, 4\)"),
+        (dict(shape=(None,)), r"shape=\(None,\)"),
+        (dict(size=4, ndim=3), "ndim=3"),
+        (dict(size=4, activation="tanh"), "activation='tanh'"),
+    ],
+    ids=str,
+)
+def test_inputs_that_cannot_be_sparse(options, part):
+    with pytest.raises(ConfigurationError, match=part):
+        theanets.Network([dict(form="input", sparse="csr", **options)], loss=None)
+
+
+# Linkers.
+
+
+@pytest.mark.linker
+@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+def test_linkers(mode, rng):
+    x, y = entries(rng), rng.integers(3, size=23)
+    dense, net = pair()[0], pair(mode=mode)[1]
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        dense.train([x, y], epochs=3, batch_size=6, learning_rate=0.01)
+    net.train([shuffled(x, rng), y], epochs=3, batch_size=6, learning_rate=0.01)
+    assert_same(dense, net, 1e-9)
+    refuse_broken(mode)
+
+
+@pytest.mark.linker
+def test_linkers_that_cannot():
+    pytest.importorskip("torch")
+    with pytest.raises(ConfigurationError, match="'in' is sparse, which PytorchLinker cannot"):
+        pair(mode="PYTORCH")[1].predict(np.zeros((1, SIZE)))

@@ -1,0 +1,163 @@
+"""Which steps of series exist: what a layer makes of their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from ..ops.window import SAME, positions
+from .signals import Shape
+
+
+class Steps:
+    """What layers do to the number of steps of series; a base of `Layer`."""
+
+    input_names: list[str]
+    input_shapes: list[Shape]
+    output_shapes: dict[str, Shape]
+
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+        """Get the number of steps of each series of an output.
+
+        By default an output of shape (time, variables) has the steps of the
+        inputs of the same time. A layer that changes the time says how.
+
+        Parameters
+        ----------
+        output : str
+            Which of the layer's outputs.
+        lengths : dict
+            Expressions of shape (batch,) by the full name of an input; an
+            input that is not in it is no series, or has all steps.
+
+        Returns
+        -------
+        expression of shape (batch,), or None if all steps exist
+        """
+        shape = self.output_shapes[output]
+        found = [
+            lengths[name]
+            for name, given in zip(self.input_names, self.input_shapes, strict=True)
+            if name in lengths and self.keeps_time(given, shape)
+        ]
+        # By identity: a layer may have an input twice.
+        distinct = list({id(one): one for one in found}.values())
+        if not distinct:
+            return None
+        least = distinct[0]
+        for other in distinct[1:]:
+            least = pt.minimum(least, other)
+        return least
+
+    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+        """Get the numbers of steps of the inputs of which an output has the given ones.
+
+        Parameters
+        ----------
+        output : str
+            Which of the layer's outputs.
+        lengths : expression of shape (batch,)
+            Steps of each of its series.
+
+        Returns
+        -------
+        dict
+            By the full name of an input; an input that is not in it is no
+            series, or its steps are not determined by those of the output.
+        """
+        shape = self.output_shapes[output]
+        return {
+            name: lengths
+            for name, given in zip(self.input_names, self.input_shapes, strict=True)
+            if self.keeps_time(given, shape)
+        }
+
+    def keeps_time(self, given: Shape, made: Shape) -> bool:
+        """Tell whether an output of one shape has the time of an input of another."""
+        return len(given) == 2 == len(made) and given[0] == made[0]
+
+
+def exists(lengths: Any, x: Any) -> Any:
+    """Get which steps of ``x``, (batch, time, ...), exist: (batch, time, 1, ...)."""
+    found = pt.arange(x.shape[1]) < lengths[:, None]
+    return pt.shape_padright(found, x.ndim - 2)
+
+
+def without(x: Any, lengths: Any) -> Any:
+    """Replace the steps that do not exist by 0, also if they are NaN."""
+    return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
+
+
+def one_for_all_steps(x: Any) -> Any:
+    """Get the shape of what is the same at all steps: (batch, 1, ..., units)."""
+    return x.shape if x.ndim < 3 else (x.shape[0], *(1,) * (x.ndim - 2), x.shape[x.ndim - 1])
+
+
+def after_window(lengths: Any, axis: tuple[int, int, int, int, int]) -> Any:
+    """Get how many positions a window has along series; none along an empty one."""
+    return pt.switch(lengths > 0, pt.maximum(positions(lengths, *axis), 0), 0)
+
+
+def before_window(lengths: Any, axis: tuple[int, int, int, int, int]) -> Any:
+    """Get the steps of series along which a window has so many positions.
+
+    None if several numbers are possible: with a stride of 1 there is one.
+    """
+    k, s, d, low, high = axis
+    if s != 1 or k == 0:
+        return None
+    if low == SAME:
+        return lengths
+    extent = (k - 1) * d + 1
+    return pt.switch(lengths > 0, pt.maximum(lengths - 1 + extent - low - high, 0), 0)
+
+
+def moves(axis: tuple[int, int, int, int, int]) -> bool:
+    """Tell whether the padding in front of a series depends on its length."""
+    _, s, _, low, _ = axis
+    return low == SAME and s != 1
+
+
+def placed(x: Any, lengths: Any, axis: tuple[int, int, int, int, int]) -> tuple[Any, Any]:
+    """Put each series behind the padding that it would have by itself.
+
+    For windows of which `moves` is true. A window without padding then has the
+    positions on the result that it has on each series alone.
+
+    Parameters
+    ----------
+    x : expression of shape (batch, time, channels)
+    lengths : expression of shape (batch,)
+    axis : tuple
+        Size, stride, dilation and padding of the window.
+
+    Returns
+    -------
+    (expression of shape (batch, longer time, channels), boolean expression)
+        The series, and which entries are of them, (batch, longer time, 1).
+    """
+    k, s, d, _, _ = axis
+    extent = (k - 1) * d + 1
+    count = positions(lengths, *axis)
+    low = pt.maximum((count - 1) * s + extent - lengths, 0) // 2
+    longest = (positions(x.shape[1], *axis) - 1) * s + extent
+    source = pt.arange(longest) - low[:, None]
+    inside = ((source >= 0) & (source < lengths[:, None]))[:, :, None]
+    rows = pt.arange(x.shape[0])[:, None]
+    found = x[rows, pt.clip(source, 0, x.shape[1] - 1)]
+    return pt.switch(inside, found, np.asarray(0, x.dtype)), inside
+
+
+__all__ = [
+    "Steps",
+    "after_window",
+    "before_window",
+    "exists",
+    "moves",
+    "one_for_all_steps",
+    "placed",
+    "without",
+]

@@ -1,0 +1,28 @@
+"""What has to be done before anything is compiled for JAX: it is told of our Ops.
+
+JAX is also told to have double precision, as PyTensor does in its default
+configuration: losses are added up in it, whatever the type of the network.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+
+from . import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
+from .jax_sizes import SIZES
+
+jax.config.update("jax_enable_x64", True)
+
+__all__ = ["SIZES", "compiling"]
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Do not warn of checks that JAX cannot do: data are checked before they get there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Skipping .* Op \(assertion", UserWarning)
+        yield

@@ -1,0 +1,179 @@
+"""Ops that stand in for PyTensor's when a graph is compiled, since they compile sooner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pytensor.graph.basic import Apply
+from pytensor.tensor import matrix, tensor
+from scipy import special
+
+from .base import KernelOp
+
+
+class MatMul(KernelOp):
+    """The product of two matrices of the same floating type, either may be transposed.
+
+    BLAS reads a transposed matrix as it lies, so nothing is copied. In the C
+    linker this is NumPy's product, which has a BLAS where that linker has none.
+
+    Parameters
+    ----------
+    transpose_a, transpose_b : bool
+        Whether a factor is transposed before it is multiplied.
+    """
+
+    __props__ = ("transpose_a", "transpose_b")
+
+    def __init__(self, transpose_a: bool = False, transpose_b: bool = False) -> None:
+        self.transpose_a = transpose_a
+        self.transpose_b = transpose_b
+
+    def make_node(self, a: Any, b: Any) -> Apply:
+        """Take factors of shape (n, k) and (k, m), or transposed."""
+        rows = a.type.shape[1 if self.transpose_a else 0]
+        columns = b.type.shape[0 if self.transpose_b else 1]
+        return Apply(self, [a, b], [matrix(dtype=a.dtype, shape=(rows, columns))])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Multiply arrays."""
+        a, b = inputs
+        a = a.T if self.transpose_a else a
+        b = b.T if self.transpose_b else b
+        outputs[0][0] = np.dot(a, b)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get (n, m)."""
+        a, b = shapes
+        return [(a[1 if self.transpose_a else 0], b[0 if self.transpose_b else 1])]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.matmul(self.transpose_a, self.transpose_b)
+
+
+class RowArgmax(KernelOp):
+    """The index of the first largest value along the last axis; a NaN is the largest."""
+
+    __props__ = ()
+
+    def make_node(self, x: Any) -> Apply:
+        """Take an array (..., m), give integers (...)."""
+        return Apply(self, [x], [tensor(dtype="int64", shape=x.type.shape[:-1])])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Find the indices in an array."""
+        outputs[0][0] = np.asarray(np.argmax(inputs[0], axis=-1), "int64")
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get the shape without its last axis."""
+        return [shapes[0][:-1]]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.row_argmax()
+
+
+class RowSoftmax(KernelOp):
+    """The softmax along the last axis, or its logarithm.
+
+    Parameters
+    ----------
+    log : bool
+        Whether it is the logarithm.
+    """
+
+    __props__ = ("log",)
+
+    def __init__(self, log: bool = False) -> None:
+        self.log = log
+
+    def make_node(self, x: Any) -> Apply:
+        """Take an array (..., m), give one of the same shape."""
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Compute it for an array."""
+        outputs[0][0] = (special.log_softmax if self.log else special.softmax)(inputs[0], axis=-1)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get the shape as it is."""
+        return [shapes[0]]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.row_softmax(self.log)
+
+
+class Sums(KernelOp):
+    """Sums over axes, added up in double precision.
+
+    Parameters
+    ----------
+    over : str
+        ``'all'`` axes, the ``'last'``, or the ``'leading'`` ones, which are
+        all but the last.
+    """
+
+    __props__ = ("over",)
+
+    def __init__(self, over: str) -> None:
+        self.over = over
+
+    def make_node(self, x: Any) -> Apply:
+        """Take an array (..., m); give a scalar, an array (...) or a vector (m)."""
+        shape = self.output_shapes(x.type.shape)[0]
+        return Apply(self, [x], [tensor(dtype=x.dtype, shape=shape)])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Add up an array."""
+        (x,) = inputs
+        axis = {"all": None, "last": -1, "leading": tuple(range(x.ndim - 1))}[self.over]
+        outputs[0][0] = np.asarray(x.sum(axis=axis, dtype="float64"), x.dtype)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get the shape of what remains."""
+        (shape,) = shapes
+        return [{"all": (), "last": shape[:-1], "leading": shape[-1:]}[self.over]]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.sums(self.over)
+
+
+class Fill(KernelOp):
+    """An array of up to three axes, of one value."""
+
+    __props__ = ("shape",)
+
+    def __init__(self, shape: tuple[int | None, ...]) -> None:
+        self.shape = shape
+
+    def make_node(self, value: Any, *lengths: Any) -> Apply:
+        """Take a value and the length of each axis, scalars."""
+        output = tensor(dtype=value.dtype, shape=self.shape)
+        return Apply(self, [value, *lengths], [output])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Make the array."""
+        value, *lengths = inputs
+        outputs[0][0] = np.full([int(n) for n in lengths], value, value.dtype)
+
+    def infer_shape(self, *arguments: Any) -> list[Any]:
+        """Get the lengths; up to PyTensor 3.2 called with one argument more."""
+        return [tuple(arguments[-2].inputs[1:])]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.fill(len(self.shape))

@@ -1,0 +1,154 @@
+"""The Ops of `kernels` for Numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+from pytensor.link.numba.dispatch.basic import numba_njit
+
+from .base import source_key
+
+
+def _whole(x: Any) -> Any:
+    """Get a matrix in one piece, as BLAS reads it, row by row or column by column."""
+    raise NotImplementedError
+
+
+@overload(_whole, inline="always")
+def _compiled_whole(x: Any) -> Any:
+    if x.layout in "CF":
+
+        def whole(x: Any) -> Any:
+            return x
+    else:
+
+        def whole(x: Any) -> Any:
+            return np.ascontiguousarray(x)
+
+    return whole
+
+
+def matmul(transpose_a: bool, transpose_b: bool) -> tuple[Any, str | None]:
+    """Get the kernel of a product, and its key for the cache on the disk."""
+    if transpose_a and transpose_b:
+
+        def kernel(a: Any, b: Any) -> Any:
+            return np.dot(_whole(a).T, _whole(b).T)
+    elif transpose_a:
+
+        def kernel(a: Any, b: Any) -> Any:
+            return np.dot(_whole(a).T, _whole(b))
+    elif transpose_b:
+
+        def kernel(a: Any, b: Any) -> Any:
+            return np.dot(_whole(a), _whole(b).T)
+    else:
+
+        def kernel(a: Any, b: Any) -> Any:
+            return np.dot(_whole(a), _whole(b))
+
+    key = source_key(__name__, f"matmul-{transpose_a:d}{transpose_b:d}")
+    return numba_njit(kernel, fastmath=False), key
+
+
+def row_argmax() -> tuple[Any, str | None]:
+    """Get the kernel of the largest of each row, and its key for the cache on the disk."""
+
+    @numba_njit(fastmath=False)
+    def row_argmax_kernel(x: Any) -> Any:
+        columns = x.shape[-1]
+        if columns == 0:
+            raise ValueError("the largest of no values is asked for")
+        rows = np.ascontiguousarray(x).reshape(x.size // columns, columns)
+        result = np.zeros(len(rows), np.int64)
+        for i in range(len(rows)):
+            best = rows[i, 0]
+            for j in range(1, columns):
+                value = rows[i, j]
+                if value > best or (value != value and best == best):
+                    best = value
+                    result[i] = j
+        return result.reshape(x.shape[:-1])
+
+    return row_argmax_kernel, source_key(__name__, "row_argmax")
+
+
+def row_softmax(log: bool) -> tuple[Any, str | None]:
+    """Get the kernel of the softmax of each row, and its key for the cache on the disk."""
+
+    @numba_njit(fastmath=False)
+    def row_softmax_kernel(x: Any) -> Any:
+        columns = x.shape[-1]
+        rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
+        result = np.empty_like(rows)
+        for i in range(len(rows)):
+            largest = rows[i, 0]
+            for j in range(1, columns):
+                largest = max(largest, rows[i, j])
+            total = x.dtype.type(0)
+            for j in range(columns):
+                shifted = rows[i, j] - largest
+                power = np.exp(shifted)
+                total += power
+                result[i, j] = shifted if log else power
+            scale = np.log(total) if log else total
+            for j in range(columns):  # an operation on a slice takes seconds to compile
+                result[i, j] = result[i, j] - scale if log else result[i, j] / scale
+        return result.reshape(x.shape)
+
+    return row_softmax_kernel, source_key(__name__, f"row_softmax-{log:d}")
+
+
+def sums(over: str) -> tuple[Any, str | None]:
+    """Get the kernel of sums, and its key for the cache on the disk."""
+    if over == "all":
+
+        def kernel(x: Any) -> Any:
+            total = np.float64(0)
+            for value in x.flat:
+                total += value
+            return np.asarray(x.dtype.type(total))
+    elif over == "last":
+
+        def kernel(x: Any) -> Any:
+            columns = x.shape[-1]
+            rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
+            result = np.zeros(len(rows), x.dtype)
+            for i in range(len(rows)):
+                total = np.float64(0)
+                for j in range(columns):
+                    total += rows[i, j]
+                result[i] = total
+            return result.reshape(x.shape[:-1])
+    else:
+
+        def kernel(x: Any) -> Any:
+            columns = x.shape[-1]
+            rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
+            totals = np.zeros(columns, np.float64)
+            for i in range(len(rows)):
+                for j in range(columns):
+                    totals[j] += rows[i, j]
+            return totals.astype(x.dtype)
+
+    return numba_njit(kernel, fastmath=False), source_key(__name__, f"sums-{over}")
+
+
+def fill(ndim: int) -> tuple[Any, str | None]:
+    """Get the kernel of an array of one value, and its key for the cache on the disk."""
+    kernel = numba_njit((_fill_1, _fill_2, _fill_3)[ndim - 1], fastmath=False)
+    return kernel, source_key(__name__, f"fill-{ndim}")
+
+
+def _fill_1(value: Any, n: Any) -> Any:
+    return np.full((n.item(),), value.item(), value.dtype)
+
+
+def _fill_2(value: Any, n: Any, m: Any) -> Any:
+    return np.full((n.item(), m.item()), value.item(), value.dtype)
+
+
+def _fill_3(value: Any, n: Any, m: Any, k: Any) -> Any:
+    return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)

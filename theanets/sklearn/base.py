@@ -1,0 +1,321 @@
+"""What the estimators have in common: their parameters, and how they train and compute."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pytensor
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .. import rng as _rng
+from ..callbacks import Callback
+from ..errors import ConfigurationError
+from ..network import Network
+from .reuse import working
+
+Array = npt.NDArray[Any]
+
+#: Parameters that ``train`` takes under the same name.
+_TRAIN = ("algo", "epochs", "patience", "min_improvement")
+#: Those that it takes unless they are None or 0.
+_OPTIONAL = (
+    "learning_rate",
+    "batch_size",
+    "weight_l1",
+    "weight_l2",
+    "input_noise",
+    "hidden_noise",
+    "input_dropout",
+    "hidden_dropout",
+    "callbacks",
+)
+
+
+@dataclass(eq=False, repr=False)
+class NetEstimator(BaseEstimator):
+    """Base class of the estimators; see `NetClassifier` for the parameters."""
+
+    hidden_layers: Any = (100,)
+    _: KW_ONLY
+    activation: Any = "relu"
+    loss: Any = None
+    algo: Any = "adam"
+    learning_rate: Any = None
+    batch_size: Any = 32
+    epochs: Any = 200
+    patience: Any = 10
+    min_improvement: Any = 1e-4
+    validation_fraction: Any = None
+    weight_l1: Any = 0.0
+    weight_l2: Any = 0.0
+    input_noise: Any = 0.0
+    hidden_noise: Any = 0.0
+    input_dropout: Any = 0.0
+    hidden_dropout: Any = 0.0
+    train_options: Any = None
+    callbacks: Any = None
+    warm_start: Any = False
+    dtype: Any = "auto"
+    mode: Any = None
+    random_state: Any = None
+    verbose: Any = False
+
+    _model: ClassVar[type[Network]] = Network
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # ---- data ----------------------------------------------------------------------
+
+    def _dtype(self) -> Any:
+        """Get the type, or types, that inputs may have."""
+        if isinstance(self.dtype, str) and self.dtype == "auto":
+            return (np.float64, np.float32)
+        return pytensor.config.floatX if self.dtype == "floatX" else self.dtype
+
+    def _check_inputs(self, X: Any) -> Any:
+        """Check inputs of a network that is fitted."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, accept_sparse="csr", dtype=self.network_.dtype)
+
+    def _check_training(self, X: Any, y: Any, going_on: bool, **kwargs: Any) -> Any:
+        """Check data to train on; ``'no_validation'`` for no targets."""
+        dtype = self.network_.dtype if going_on else self._dtype()
+        options = {"accept_sparse": "csr", "dtype": dtype, **kwargs}
+        return validate_data(self, X, y, reset=not going_on, **options)
+
+    @staticmethod
+    def _check_weights(weights: Any, X: Any) -> Array | None:
+        """Check weights of examples."""
+        if weights is None:
+            return None
+        weights = _check_sample_weight(weights, X, dtype=np.float64)
+        if weights.min() < 0 or not weights.any():
+            raise ValueError(
+                "sample_weight must be at least 0 and not all zero; the least weight is "
+                f"{weights.min():g}, the greatest {weights.max():g}"
+            )
+        return weights
+
+    # ---- the network ---------------------------------------------------------------
+
+    def _layers(self, outputs: dict[str, Any]) -> list[Any]:
+        hidden = self.hidden_layers
+        if isinstance(hidden, Integral) and not isinstance(hidden, bool):
+            hidden = [hidden]
+        if isinstance(hidden, (str, bytes, Mapping)) or not hasattr(hidden, "__iter__"):
+            raise ConfigurationError(
+                f"hidden_layers={hidden!r} is neither a size nor a list of layers such as "
+                "[100, (50, 'tanh')]"
+            )
+
+        def described(layer: Any) -> Any:
+            if isinstance(layer, Integral) and not isinstance(layer, bool):
+                return {"size": layer, "activation": self.activation}
+            # A network makes a Layer its own, and this one is the user's.
+            return copy.deepcopy(layer)
+
+        return [self.n_features_in_, *map(described, hidden), outputs]
+
+    def _network(self, outputs: dict[str, Any], weighted: bool, dtype: str, seed: Any) -> Network:
+        """Make the network, with an output layer as described."""
+        losses = self.loss if isinstance(self.loss, (list, tuple)) else [self.loss]
+        common: dict[str, Any] = {"weighted": weighted, "rng": seed, "dtype": dtype}
+        common["mode"] = self.mode
+        layers = self._layers(outputs)
+        if self.loss is None:
+            return self._model(layers, **common)
+        net = self._model(layers, loss=None, **common)
+        for loss in losses:
+            net.add_loss(copy.deepcopy(loss), weighted=weighted)
+        return net
+
+    def _accept(self, net: Network) -> None:
+        """Refuse a network that the estimator cannot use, before it is trained."""
+
+    def _continued(self, net: Network) -> Network:
+        """Give a new network the parameters of the one that is fitted."""
+        before = self.network_
+        old, new = ([*n.params, *n.state] for n in (before, net))
+        if [(p.name, p.type.shape) for p in old] != [(p.name, p.type.shape) for p in new]:
+            raise ValueError(
+                f"hidden_layers={self.hidden_layers!r} has other parameters than the network "
+                "that is fitted, so training cannot go on; use fit() with warm_start=False"
+            )
+        for source, target in zip(old, new, strict=True):
+            target.set_value(source.get_value())
+        net._runs = before._runs
+        return net
+
+    # ---- training ------------------------------------------------------------------
+
+    def _train(
+        self,
+        X: Any,
+        y: Array | None,
+        weights: Array | None,
+        outputs: dict[str, Any],
+        *,
+        going_on: bool,
+        partial: bool = False,
+        classes: int | None = None,
+    ) -> None:
+        """Train on checked data.
+
+        Parameters
+        ----------
+        X, y, weights
+            Inputs, targets if there are any, weights of examples if they differ.
+        outputs : dict
+            The output layer.
+        going_on : bool
+            Whether the parameters are those that the estimator has.
+        partial : bool
+            Whether to train for one epoch, without choosing among parameters.
+        classes : int, optional
+            Number of classes, if the targets are labels.
+        """
+        arrays = [X] if y is None else [X, y]
+        if weights is not None:
+            # Examples without weight would take the place of others in a batch.
+            rows = np.flatnonzero(weights)
+            arrays, weights = [array[rows] for array in arrays], weights[rows]
+            weights = None if weights.min() == weights.max() else weights
+        if weights is not None:
+            arrays.append(weights)
+        if going_on:
+            seed = self.network_.seed
+        else:
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        net = self._network(outputs, weights is not None, str(X.dtype), seed)
+        self._accept(net)
+        if going_on:
+            net = self._continued(net)
+        if partial:
+            self._run_partial(net, arrays)
+            return
+        train, valid = arrays, None
+        if not (self.validation_fraction is None or _is_zero(self.validation_fraction)):
+            train, valid = self._split(arrays, seed, classes)
+        options = self._options()
+        with working(net, share="callbacks" not in options) as twin:
+            twin.train(train, valid, **options)
+        self._finish(net)
+        self.n_iter_ = len(net.history)
+        self._optimizer_state: dict[str, Array] = {}
+        self._warn()
+
+    def _options(self) -> dict[str, Any]:
+        options = {key: getattr(self, key) for key in _TRAIN}
+        # An optimizer may have a state, and this one is the user's.
+        options["algo"] = copy.deepcopy(self.algo)
+        given = {key: getattr(self, key) for key in _OPTIONAL}
+        options.update({k: v for k, v in given.items() if not (v is None or _is_zero(v))})
+        return {**options, "progress": bool(self.verbose), **(self.train_options or {})}
+
+    def _split(
+        self, arrays: list[Any], seed: int, classes: int | None
+    ) -> tuple[list[Any], list[Any]]:
+        """Split off examples to validate on; of each class if there are enough."""
+        fraction = self.validation_fraction
+        if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
+            raise ConfigurationError(
+                f"validation_fraction={fraction!r} is not None or a number between 0 and 1"
+            )
+        labels = None
+        if classes is not None:
+            counts = np.bincount(arrays[1], minlength=classes)
+            part = round(len(arrays[1]) * fraction)
+            if counts.min() > 1 and classes <= part <= len(arrays[1]) - classes:
+                labels = arrays[1]
+        parts = train_test_split(
+            *arrays,
+            test_size=fraction,
+            random_state=int(_rng.stream(seed, "split").integers(2**32)),
+            stratify=labels,
+        )
+        return parts[0::2], parts[1::2]
+
+    def _run_partial(self, net: Network, arrays: list[Any]) -> None:
+        options = self._options()
+        size = options.pop("batch_size", 32)
+        order = _rng.stream(net.seed, "partial", net._runs).permutation(arrays[0].shape[0])
+        own = options.get("callbacks")
+        own = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
+        goes_on = _GoesOn(getattr(self, "_optimizer_state", {}))
+        options.update(callbacks=[goes_on, *own], epochs=1)
+        with working(net, share=not own) as twin:
+            # Of batches that come in only once, the parameters before are no better.
+            twin.train(_batches(arrays, order, size), **options)
+        self._finish(net)
+        self.n_iter_ = getattr(self, "n_iter_", 0) + 1
+        self._optimizer_state = goes_on.state
+
+    def _finish(self, net: Network) -> None:
+        self.network_ = net
+        self.history_ = net.history
+
+    def _warn(self) -> None:
+        reason = self.history_.stop_reason
+        text = None
+        if reason == "epochs" and self.patience is not None:
+            text = (
+                f"all epochs={self.epochs} were used up before training converged; give more, "
+                "or patience=None to train for so many and no others"
+            )
+        elif reason == "diverged":
+            text = "the loss became NaN or infinite; the best parameters before that are kept"
+        elif reason == "interrupted":
+            text = "training was interrupted; the best parameters until then are kept"
+        if text:
+            warnings.warn(text, ConvergenceWarning, stacklevel=5)
+
+    # ---- computing -----------------------------------------------------------------
+
+    def _compute(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the network."""
+        with working(self.network_, keep=False) as net:
+            return getattr(net, method)(*args, **kwargs)
+
+
+class _GoesOn(Callback):
+    """Lets the optimizer go on where the last call of ``partial_fit`` left it."""
+
+    def __init__(self, state: dict[str, Array]) -> None:
+        self.state = state
+
+    def start(self, run: Any) -> None:
+        found = run.engine.arrays()
+        shapes = {name: np.shape(value.get_value(borrow=True)) for name, value in found.items()}
+        # Another algorithm starts anew.
+        if shapes == {name: np.shape(value) for name, value in self.state.items()}:
+            for name, variable in found.items():
+                variable.set_value(self.state[name])
+
+    def end(self, run: Any) -> None:
+        self.state = {name: value.get_value() for name, value in run.engine.arrays().items()}
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, Real) and value == 0
+
+
+def _batches(arrays: list[Any], order: Array, size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        parts = [array[rows] for array in arrays]
+        yield [part.toarray() if sp.issparse(part) else part for part in parts]

@@ -1,0 +1,393 @@
+"""The estimators: classifier, regressor, autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax
+from sklearn.base import (
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from ..feedforward import Autoencoder, Classifier, Regressor
+from ..network import Network
+from ..prediction import middle_output
+from .base import NetEstimator
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(eq=False, repr=False)
+class NetClassifier(ClassifierMixin, NetEstimator):
+    """A network that tells classes apart, as an estimator of scikit-learn.
+
+    Parameters
+    ----------
+    hidden_layers : int or list
+        The layers between inputs and outputs, as `theanets.Network` takes
+        them: sizes, ``(50, 'tanh')``, dicts, names, `Layer` instances, classes.
+        An empty list makes a linear model.
+    activation : str, Activation or callable
+        Of the hidden layers that are given as a size only.
+    loss : str, dict, Loss, callable, or list of these, optional
+        What training minimizes, the sum of several; see `Loss.build`. By
+        default the model's: ``'xe'`` for classes, ``'mse'`` for values.
+    algo, epochs, patience, min_improvement, batch_size, learning_rate
+        See `theanets.Network.train`. ``epochs`` is at most so many; where
+        ``patience`` is not None and they are used up, there is a
+        ``ConvergenceWarning``. A learning rate of None is the algorithm's own.
+    validation_fraction : float, optional
+        The part of the examples, in (0, 1), that is split off at random to
+        validate on: when to stop, and which parameters are the best, is then
+        decided by these. By default it is decided by the examples that are
+        trained on.
+    weight_l1, weight_l2, input_noise, hidden_noise, input_dropout, hidden_dropout : float or dict
+        Regularizers, see `theanets.regularizers.from_kwargs`; 0 is none.
+    train_options : dict, optional
+        More keywords of `theanets.Network.train`: other regularizers,
+        ``momentum``, ``max_seconds``, ...
+    callbacks : Callback, callable, or list of these, optional
+        See `theanets.Callback`.
+    warm_start : bool
+        Whether `fit` goes on with the parameters that there are.
+    dtype : {'auto', 'float32', 'float64', 'floatX'}
+        Type of the computations; ``'auto'`` is that of the inputs, float64 if
+        these are neither float32 nor float64.
+    mode : str or Mode, optional
+        How to compile, see `theanets.Network`.
+    random_state : int, RandomState or None
+        Governs all that is random; None takes NumPy's global generator.
+    verbose : bool
+        Whether to show progress.
+    class_weight : dict or 'balanced', optional
+        Weights of the classes, by label; ``'balanced'`` makes all classes
+        weigh the same. They multiply the weights of the examples.
+
+    Attributes
+    ----------
+    network_ : theanets.Classifier
+        The network. It may be used, and trained, as any other.
+    classes_ : ndarray of shape (classes,)
+        The labels, sorted.
+    history_ : History
+        The history of the last training, also of its last algorithm.
+    n_iter_ : int
+        Epochs that it took.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Notes
+    -----
+    Examples of weight 0 are left out, so that they have no influence whatever.
+    In a batch, the loss is the weighted mean of the errors.
+
+    Inputs may be sparse. Compiled functions are used again by estimators of
+    equal structure, as those of a grid search, if no code of the user's is in
+    the network. Only one thread at a time trains or predicts.
+
+    Raises
+    ------
+    ConfigurationError
+        From `fit`, if a parameter has a value without meaning; also a
+        ValueError.
+    """
+
+    _: KW_ONLY
+    class_weight: Any = None
+
+    _model: ClassVar[type[Network]] = Classifier
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on inputs and labels.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (examples, features)
+            Inputs.
+        y : array_like of shape (examples,)
+            Labels: strings, integers or whatever can be sorted.
+        sample_weight : array_like of shape (examples,), optional
+            Weights of the examples, at least 0 and not all of them 0.
+
+        Returns
+        -------
+        NetClassifier
+            The estimator itself.
+        """
+        return self._fit(X, y, sample_weight, None, bool(self.warm_start), False)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch, from the parameters and the state that there are.
+
+        Neither validation nor `epochs`, `patience` and `validation_fraction`
+        play a part in it. Schedules of the learning rate start anew.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array_like, optional
+            All labels that there are; needed if nothing was fitted before.
+
+        Returns
+        -------
+        NetClassifier
+            The estimator itself.
+        """
+        return self._fit(X, y, sample_weight, classes, True, True)
+
+    def _fit(
+        self, X: Any, y: Any, weights: Any, classes: Any, going_on: bool, partial: bool
+    ) -> Self:
+        going_on = going_on and hasattr(self, "network_")
+        X, y = self._check_training(X, y, going_on, multi_output=True)
+        check_classification_targets(y)
+        y = column_or_1d(y, warn=True)
+        found = np.unique(y) if classes is None else np.unique(np.asarray(classes))
+        if partial and not going_on and classes is None:
+            raise ValueError("the first call of partial_fit() needs classes=, all that there are")
+        if not going_on:
+            self.classes_ = found
+        elif (classes is not None or not partial) and not np.array_equal(found, self.classes_):
+            raise ValueError(f"the classes are {found}; before they were {self.classes_}")
+        unseen = np.setdiff1d(y, self.classes_)
+        if len(unseen):
+            raise ValueError(f"y has labels that are not among the classes: {unseen}")
+        weights = self._weights(weights, X, y)
+        labels = np.searchsorted(self.classes_, y).astype(np.int32)
+        number = len(self.classes_)
+        self._train(
+            X,
+            labels,
+            weights,
+            {"size": number},
+            going_on=going_on,
+            partial=partial,
+            classes=number,
+        )
+        return self
+
+    def _weights(self, weights: Any, X: Any, y: Array) -> Array | None:
+        weights = self._check_weights(weights, X)
+        if self.class_weight is None:
+            return weights
+        by_class = compute_sample_weight(self.class_weight, y)
+        return self._check_weights(by_class if weights is None else weights * by_class, X)
+
+    def predict(self, X: Any) -> Array:
+        """Get the most probable label of each example."""
+        X = self._check_inputs(X)
+        return self.classes_[self._compute("predict", X)]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Get the probability of each class, of shape (examples, classes)."""
+        X = self._check_inputs(X)
+        return self._compute("predict_proba", X)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Get the logarithm of the probability of each class."""
+        X = self._check_inputs(X)
+        return log_softmax(self._compute("predict_logit", X), axis=1)
+
+    def decision_function(self, X: Any) -> Array:
+        """Get the logits, what the softmax is taken of, of shape (examples, classes).
+
+        Of two classes, get the logarithm of the odds of the second one, of
+        shape (examples,).
+        """
+        X = self._check_inputs(X)
+        logits = self._compute("predict_logit", X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+
+@dataclass(eq=False, repr=False)
+class NetRegressor(RegressorMixin, NetEstimator):
+    """A network that computes values, as an estimator of scikit-learn.
+
+    Takes what `NetClassifier` takes, except ``class_weight``. Targets are of
+    shape (examples,) or (examples, outputs), and so is what `predict` returns.
+    The network does not scale targets; scikit-learn's
+    ``TransformedTargetRegressor`` does.
+
+    Parameters
+    ----------
+    output_activation : str, Activation or callable, optional
+        Of the output layer; ``'linear'`` by default.
+
+    Attributes
+    ----------
+    network_ : theanets.Regressor
+        The network.
+    n_outputs_ : int
+        Number of outputs.
+    history_, n_iter_, n_features_in_, feature_names_in_
+        As of `NetClassifier`.
+    """
+
+    _: KW_ONLY
+    output_activation: Any = None
+
+    _model: ClassVar[type[Network]] = Regressor
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train on inputs and values.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (examples, features)
+            Inputs.
+        y : array_like of shape (examples,) or (examples, outputs)
+            Values.
+        sample_weight : array_like of shape (examples,), optional
+            Weights of the examples, at least 0 and not all of them 0.
+
+        Returns
+        -------
+        NetRegressor
+            The estimator itself.
+        """
+        return self._fit(X, y, sample_weight, bool(self.warm_start), False)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch, see `NetClassifier.partial_fit`; takes what `fit` takes."""
+        return self._fit(X, y, sample_weight, True, True)
+
+    def _fit(self, X: Any, y: Any, weights: Any, going_on: bool, partial: bool) -> Self:
+        going_on = going_on and hasattr(self, "network_")
+        X, y = self._check_training(X, y, going_on, multi_output=True, y_numeric=True)
+        weights = self._check_weights(weights, X)
+        number = 1 if y.ndim == 1 else y.shape[1]
+        self._train(
+            X,
+            y.reshape(len(y), number).astype(X.dtype),
+            weights,
+            {"size": number, "activation": self.output_activation},
+            going_on=going_on,
+            partial=partial,
+        )
+        self.n_outputs_, self._flat = number, y.ndim == 1
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Compute values, of shape (examples,) or (examples, outputs) as those of `fit`."""
+        X = self._check_inputs(X)
+        predicted = self._compute("predict", X)
+        return predicted.ravel() if self._flat else predicted
+
+
+@dataclass(eq=False, repr=False)
+class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstimator):
+    """A network that reproduces its inputs, as a transformer of scikit-learn.
+
+    Takes what `NetClassifier` takes, except ``class_weight``, and turns inputs
+    into what a hidden layer makes of them, their code.
+
+    Parameters
+    ----------
+    output_activation : str, Activation or callable, optional
+        Of the output layer; ``'linear'`` by default.
+    code_layer : str or int, optional
+        Name or position of the layer that has the code, ``'hid1'`` for the
+        first hidden one; by default the smallest of them.
+
+    Attributes
+    ----------
+    network_ : theanets.Autoencoder
+        The network.
+    history_, n_iter_, n_features_in_, feature_names_in_
+        As of `NetClassifier`.
+    """
+
+    hidden_layers: Any = (32,)
+    _: KW_ONLY
+    output_activation: Any = None
+    code_layer: Any = None
+
+    _model: ClassVar[type[Network]] = Autoencoder
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        dtype = self._dtype()
+        tags.transformer_tags.preserves_dtype = (
+            ["float64", "float32"] if isinstance(dtype, tuple) else [np.dtype(dtype).name]
+        )
+        return tags
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on inputs.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (examples, features)
+            Inputs.
+        y : ignored
+            There for the sake of pipelines.
+        sample_weight : array_like of shape (examples,), optional
+            Weights of the examples, at least 0 and not all of them 0.
+
+        Returns
+        -------
+        NetAutoencoder
+            The estimator itself.
+        """
+        return self._fit(X, sample_weight, bool(self.warm_start), False)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch, see `NetClassifier.partial_fit`; takes what `fit` takes."""
+        return self._fit(X, sample_weight, True, True)
+
+    def _fit(self, X: Any, weights: Any, going_on: bool, partial: bool) -> Self:
+        going_on = going_on and hasattr(self, "network_")
+        X = self._check_training(X, "no_validation", going_on)
+        weights = self._check_weights(weights, X)
+        self._train(
+            X,
+            None,
+            weights,
+            {"size": self.n_features_in_, "activation": self.output_activation},
+            going_on=going_on,
+            partial=partial,
+        )
+        return self
+
+    def _accept(self, net: Network) -> None:
+        self._code = middle_output(net, self.code_layer)
+        self._n_features_out = net.graph.shape(self._code)[-1]
+
+    def transform(self, X: Any) -> Array:
+        """Compute the codes of inputs, of shape (examples, units)."""
+        X = self._check_inputs(X)
+        return self._compute("encode", X, self._code)
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Compute inputs from codes, of shape (examples, features).
+
+        Raises
+        ------
+        ConfigurationError
+            If the output does not depend on the code alone.
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=self.network_.dtype)
+        return self._compute("decode", X, self._code)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Get R squared of the reproduction of inputs, the mean over features that vary."""
+        X = self._check_inputs(X)
+        weights = self._check_weights(sample_weight, X)
+        return self._compute("score", X, weights)

@@ -1,0 +1,113 @@
+"""Compiled functions that are used again, by estimators whose networks have the same structure.
+
+Compiling takes a second or so, which is more than many a fit of a grid search.
+So the network that an estimator keeps is not the one that does its work: this
+is a twin from a pool, which gets its parameters, and the functions of which are
+compiled already if a network of the same structure was at work before.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..backends import mode_key
+from ..history import History
+from ..network import Network
+from ..spec import frozen
+
+#: Idle networks that are kept; the least recently used goes first.
+POOL_SIZE = 16
+#: Networks with more parameters than this do their work themselves, as the
+#: memory for a twin would cost more than the compilation.
+LARGEST = 1_000_000
+
+_PACKAGE = __name__.partition(".")[0]
+
+_idle: OrderedDict[Hashable, Network] = OrderedDict()
+# PyTensor's configuration, which graphs are built under, is that of the
+# process, and a compiled function has one set of buffers.
+_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Forget a lock that a thread holds which is not there in this process."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def working(net: Network, share: bool = True, keep: bool = True) -> Iterator[Network]:
+    """Get the network to work with in place of another: its twin, or itself.
+
+    Parameters
+    ----------
+    net : Network
+        The network whose parameters and seed are used.
+    share : bool
+        Whether a twin may be used; it is if the network is made of what this
+        package defines alone. (What a class or function of the user's does may
+        depend on more than can be seen.)
+    keep : bool
+        Whether the network gets the parameters and the history that the twin
+        has at the end.
+
+    Yields
+    ------
+    Network
+        One thread at a time has one.
+    """
+    with _lock:
+        key = structure(net) if share else None
+        if key is None:
+            yield net
+            return
+        twin = _idle.pop(key, None) or type(net).from_spec({**net.to_spec(), "mode": net.mode})
+        _move(net, twin)
+        # After an exception the twin is not used again.
+        yield twin
+        if keep:
+            _move(twin, net)
+        twin.history = History()
+        _idle[key] = twin
+        while len(_idle) > POOL_SIZE:
+            _idle.popitem(last=False)
+
+
+def _move(source: Network, target: Network) -> None:
+    """Give a network all that training changes, and the seed, of one of the same structure."""
+    pairs = zip([*source.params, *source.state], [*target.params, *target.state], strict=True)
+    for theirs, mine in pairs:
+        mine.set_value(theirs.get_value(borrow=True))
+    target.seed = target.graph.seed = source.seed
+    target.history, target._runs = source.history, source._runs
+
+
+def structure(net: Network) -> Hashable:
+    """Get what tells networks apart that cannot share functions; None for one that shares none."""
+    workers = [worker for layer in net.layers for worker in (layer, *layer.workers)]
+    parts = [net, *workers, *(layer.activation for layer in workers), *net.losses]
+    if any(type(part).__module__.partition(".")[0] != _PACKAGE for part in parts):
+        return None
+    described = {**net.to_spec(), "seed": None}
+    if net.num_params > LARGEST or not _is_plain(described):
+        return None
+    return (tuple(map(type, parts)), frozen(described), mode_key(net.mode))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, np.generic, np.ndarray))
