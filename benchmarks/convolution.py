@@ -11,33 +11,15 @@ PyTorch's columns need torch.
 """
 
 import math
-import time
 
 import numpy as np
+from peers import have
+from timing import measure
 
 from theanets import convolution, fitting
 
 #: Examples in a batch, and width and height of the images.
 SHAPES = [(32, 28), (128, 28), (32, 56), (32, 112)]
-
-
-def seconds(function, least=0.05, repeats=25):
-    """Get the least CPU time of one call."""
-    calls = 1
-    while True:
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        if time.process_time() - start >= least:
-            break
-        calls *= 2
-    best = math.inf
-    for _ in range(repeats):
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        best = min(best, (time.process_time() - start) / calls)
-    return best
 
 
 def network(width, **kwargs):
@@ -55,25 +37,22 @@ def network(width, **kwargs):
     )
 
 
-def ours(batch, width, mode=None):
-    """Get the time of the compiled step."""
+def our_step(batch, width, mode=None):
+    """Get the compiled step."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, width, width, 1)).astype("float32")
     y = rng.integers(0, 10, batch).astype("int32")
     net = network(width, mode=mode)
     run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
     step = run.engine.step.function
-    step(x, y)
-    return seconds(lambda: step(x, y))
+    return lambda: step(x, y)
 
 
 def torch_step(batch, width):
-    """Get the time of PyTorch's eager step, or NaN without PyTorch."""
-    try:
-        import torch
-    except ImportError:
-        return math.nan
-    torch.set_num_threads(1)
+    """Get PyTorch's eager step, or None without PyTorch."""
+    torch = have("torch")
+    if torch is None:
+        return None
     nn = torch.nn
     last = ((width - 4) // 2 - 4) // 2
     net = nn.Sequential(
@@ -89,7 +68,7 @@ def torch_step(batch, width):
         loss(net(images), labels).backward()
         optimizer.step()
 
-    return seconds(step)
+    return step
 
 
 def multiplications(batch, width):
@@ -103,7 +82,9 @@ def main():
     print(f"{'batch':>5} {'image':>9} {'step':>10} {'torch':>10} {'ratio':>6} {'per mult.':>10}")
     first = None
     for batch, width in SHAPES:
-        mine, peer = ours(batch, width), torch_step(batch, width)
+        steps = [our_step(batch, width), torch_step(batch, width)]
+        mine, *peer = measure([step for step in steps if step is not None], 25)
+        peer = peer[0] if peer else math.nan
         each = mine / multiplications(batch, width)
         first = first or each
         print(

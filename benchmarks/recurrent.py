@@ -17,13 +17,13 @@ count.
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from peers import have
+from timing import measure, peak_memory
 
 import theanets
 from theanets import fitting
@@ -88,11 +88,9 @@ def by_scan(name, sizes, x, y):
 
 
 def by_torch(name, sizes, x, y):
-    try:
-        import torch
-    except ImportError:
+    torch = have("torch")
+    if torch is None:
         return None
-    torch.set_num_threads(1)
     nin, size, nout, _, _ = sizes
     both = name == "bidirectional"
     kind = getattr(torch.nn, TORCH.get(name, "GRU"))
@@ -110,24 +108,6 @@ def by_torch(name, sizes, x, y):
     return step
 
 
-def measure(functions, rounds=12, least=0.05):
-    """Get the least CPU time of one call of each, in turns."""
-    calls = []
-    for function in functions:
-        function()
-        start = time.process_time()
-        function()
-        calls.append(max(1, int(least / max(1e-6, time.process_time() - start))))
-    best = [math.inf] * len(functions)
-    for _ in range(rounds):
-        for i, function in enumerate(functions):
-            start = time.process_time()
-            for _ in range(calls[i]):
-                function()
-            best[i] = min(best[i], (time.process_time() - start) / calls[i])
-    return best
-
-
 def peak(kind, name, size):
     """Get the peak of memory, in MB, of a process that does some steps."""
     command = [sys.executable, __file__, "--peak", kind, name, size]
@@ -141,13 +121,7 @@ def print_peak(kind, name, size):
     step = by_torch(*arguments) if kind == "torch" else ours(*arguments)[0]
     for _ in range(10):
         step()
-    status = Path("/proc/self/status")
-    if status.exists():
-        # What getrusage says is no less than what the process had that started this one.
-        found = status.read_text().split("VmHWM:")[1].split()[0]
-    else:
-        found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(int(found) / 1024)
+    print(peak_memory())
 
 
 def memory(name, size, torch):

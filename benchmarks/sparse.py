@@ -10,11 +10,9 @@ array of their size, which is what the last column has more. The dense network
 is measured up to 10,000 features; the ratio is dense to sparse.
 """
 
-import math
-import time
-
 import numpy as np
 import scipy.sparse as sp
+from timing import seconds
 
 import theanets
 from theanets import compiled, fitting
@@ -25,25 +23,6 @@ BATCH, UNITS, CLASSES = 128, 100, 10
 SHAPES = [(10_000, 10), (10_000, 100), (10_000, 1000), (100_000, 10), (100_000, 100)]
 SHAPES += [(100_000, 1000)]
 DENSE_UP_TO = 10_000
-
-
-def seconds(function, least=0.05, repeats=15):
-    """Get the least CPU time of one call."""
-    calls = 1
-    while True:
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        if time.process_time() - start >= least:
-            break
-        calls *= 2
-    best = math.inf
-    for _ in range(repeats):
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        best = min(best, (time.process_time() - start) / calls)
-    return best
 
 
 def network_times(features, x, y, sparse):
@@ -59,7 +38,7 @@ def network_times(features, x, y, sparse):
     gradient.assign(net.losses, (), 1.0)
     run = fitting.make_run(net, [x, y], None, "sgd", batch_size=BATCH, progress=False)
     functions = evaluation.function, gradient.function, run.engine.step.function
-    return [seconds(lambda function=function: function(*batch)) for function in functions]
+    return [seconds(lambda f=function: f(*batch), repeats=15) for function in functions]
 
 
 def main():

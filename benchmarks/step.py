@@ -6,36 +6,17 @@ CPU time of one thread, the minimum of many repeats; all networks are trained
 by adam on cross-entropy, in float32. PyTorch's column needs torch.
 """
 
-import itertools
 import math
-import time
 
 import numpy as np
+from peers import have, torch_mlp
+from timing import seconds
 
 import theanets
 from theanets import fitting
 
 SIZES = [([10, 20, 3], 32), ([64, 100, 10], 32), ([784, 512, 256, 10], 128)]
 BATCHES = 64
-
-
-def seconds(function, least=0.02, repeats=25):
-    """Get the least CPU time of one call."""
-    calls = 1
-    while True:
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        if time.process_time() - start >= least:
-            break
-        calls *= 2
-    best = math.inf
-    for _ in range(repeats):
-        start = time.process_time()
-        for _ in range(calls):
-            function()
-        best = min(best, (time.process_time() - start) / calls)
-    return best
 
 
 def ours(sizes, x, y, batch):
@@ -51,15 +32,10 @@ def ours(sizes, x, y, batch):
 
 def torch_step(sizes, x, y, batch):
     """Get the time of PyTorch's eager step, or NaN without PyTorch."""
-    try:
-        import torch
-    except ImportError:
+    torch = have("torch")
+    if torch is None:
         return math.nan
-    torch.set_num_threads(1)
-    parts = []
-    for nin, nout in itertools.pairwise(sizes):
-        parts += [torch.nn.Linear(nin, nout), torch.nn.ReLU()]
-    net = torch.nn.Sequential(*parts[:-1])
+    net = torch_mlp(torch, sizes)
     optimizer = torch.optim.Adam(net.parameters())
     loss = torch.nn.CrossEntropyLoss()
     inputs, labels = torch.tensor(x[:batch]), torch.tensor(y[:batch]).long()

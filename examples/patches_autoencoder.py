@@ -33,7 +33,8 @@ def draw(rows, size, path):
     """Draw rows of patches."""
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(len(rows), len(rows[0]), figsize=(10, 0.8 * len(rows)))
+    figure, axes = plt.subplots(len(rows), len(rows[0]), figsize=(8, len(rows) / 2))
+    figure.subplots_adjust(0, 0, 1, 1, 0.1, 0.1)
     for ax, patch in zip(axes.flat, np.concatenate(rows)):
         ax.imshow(patch.clip(0, 1).reshape(size, size, 3))
         ax.axis("off")
@@ -64,7 +65,8 @@ def main():
         error = ((pca.inverse_transform(values) - test) ** 2).sum()
         print(f"{name}: {1 - error / ((test - train.mean(axis=0)) ** 2).sum():.4f} of the variance")
     if importlib.util.find_spec("matplotlib"):
-        features = pca.inverse_transform(net.find("hid1", "w").get_value().T) - pca.mean_
+        # Not scaled back: the first components, which are of single colours, would drown all.
+        features = net.find("hid1", "w").get_value().T @ pca.components_
         features = 0.5 + 0.5 * features / abs(features).max(axis=1, keepdims=True)
         back = pca.inverse_transform(found["autoencoder"])
         draw([test[:16], back[:16], features[:16], features[16:32]], args.size, args.picture)

@@ -153,6 +153,18 @@ def test_start_that_fails(net):
     assert net.history.stop_reason == "error"
 
 
+def test_every_end_runs_in_order_though_one_fails(net):
+    class Fails(Diary):
+        def end(self, run):
+            after.lines.append("before")
+            raise ValueError("at the end")
+
+    after = Diary()
+    with pytest.raises(ValueError, match="at the end"):
+        net.train(data(), epochs=1, callbacks=[Fails(), after], **TRAIN)
+    assert after.lines[-2:] == ["before", ("end", 1, 3)]
+
+
 def test_batch_of_an_instance(net):
     callback, seen = theanets.Callback(), []
     callback.batch = lambda run: seen.append(run.updates)

@@ -298,7 +298,7 @@ def test_checkpoints_remember_it(tmp_path, criterion):
 
 def test_progress_shows_it(line):
     file = io.StringIO()
-    shown = progress.Progress(Console(file=file, force_terminal=False, width=100))
+    shown = progress.for_console(Console(file=file, force_terminal=False, width=100))
     scripted(
         line,
         [1.0, 3.0, 0.0, -1.0],

@@ -21,6 +21,9 @@ def blocks(page):
     "page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_code_of_page_runs(page, tmp_path, monkeypatch):
+    for library in ("matplotlib", "sklearn"):
+        if any(library in code for code in blocks(page)):
+            pytest.importorskip(library)
     # One namespace for a page: its blocks build on each other.
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "page"}

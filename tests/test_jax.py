@@ -122,6 +122,13 @@ def test_networks(weighted, name):
     same(make, [X, LABELS, WEIGHTS] if weighted else [X, LABELS])
 
 
+def test_a_network_of_which_only_the_last_step_is_used():
+    layers = [3, dict(form="lengths", name="lengths"), dict(form="gru", size=4, last=True), 4]
+    lengths = np.array([5, 3, 1, 4, 5, 2, 2])
+    nets = [theanets.recurrent.Classifier(layers, rng=3, mode=m) for m in ("JAX", "FAST_COMPILE")]
+    np.testing.assert_allclose(*(net.predict_proba([X, lengths]) for net in nets), atol=1e-5)
+
+
 def test_a_network_whose_steps_are_run_by_scan():
     same(lambda m: theanets.recurrent.Classifier(NETS["scan"], rng=3, mode=m), [X, LABELS])
 

@@ -2,7 +2,10 @@
 
 import io
 import logging
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -28,10 +31,11 @@ def shown(net, *, terminal=False, width=80, **kwargs):
     """Get what is written in the course of a run, and what a terminal then shows."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=width, legacy_windows=False)
-    callbacks = [*kwargs.pop("callbacks", ()), progress.Progress(console)]
+    callbacks = [*kwargs.pop("callbacks", ()), progress.for_console(console)]
     kwargs = {"algo": "sgd", "learning_rate": 0.1, "epochs": 3, **kwargs}
     net.train(data(), callbacks=callbacks, progress=False, **kwargs)
-    return screen(file.getvalue())
+    lines = screen(file.getvalue())
+    return lines[1:] if lines[0].startswith("compiling") else lines
 
 
 def screen(text):
@@ -152,7 +156,7 @@ REASONS += ["closed", "data", "callback", "error"]
 def test_a_terminal_of_little_means(net):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
-    show = progress.Progress(Console(file=file))
+    show = progress.for_console(Console(file=file))
     net.train(data(), epochs=2, callbacks=[show, lambda run: run.stop("schön")])
     file.flush()
     assert b": sch?n\n" in raw.getvalue()
@@ -160,7 +164,7 @@ def test_a_terminal_of_little_means(net):
 
 def test_the_same_object_shows_several_runs(net):
     file = io.StringIO()
-    show = progress.Progress(Console(file=file, width=80))
+    show = progress.for_console(Console(file=file, width=80))
     for _ in range(2):
         net.train(data(), epochs=1, callbacks=show)
     lines = file.getvalue().splitlines()
@@ -217,3 +221,95 @@ def test_nothing_is_logged_or_shown_unless_asked(net, capfd):
     assert not logging.getLogger("theanets").handlers
     net.train(data(), epochs=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_compiled_is_told_once():
+    net = theanets.Classifier([4, 6, 3])
+    said = []
+    for _ in range(2):
+        file = io.StringIO()
+        shows = progress.for_console(Console(file=file))
+        net.train(data(), epochs=1, callbacks=shows, progress=False)
+        said.append(file.getvalue().splitlines())
+    assert said[0][0].startswith("compiling, or reading")
+    assert said[1][0].split()[0] == "epoch"
+    # FAST_COMPILE has nothing to count.
+    assert not any("pieces" in line or "cache" in line for line in said[0][1:])
+
+
+@pytest.mark.linker
+def test_what_numba_compiles_is_counted(tmp_path):
+    script = """
+import numpy as np, theanets
+net = theanets.Regressor([3, 2], mode="NUMBA")
+net.train([np.ones((8, 3)), np.ones((8, 2))], epochs=1, progress=True)
+"""
+    flags = f"base_compiledir={tmp_path}"
+    for expected in (
+        r"compiled [1-9]\d+ new pieces in [\d.]+ s, kept",
+        "all of it was in the cache",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTENSOR_FLAGS": flags},
+        )  # fmt: skip
+        assert re.search(expected, done.stdout), done.stdout
+
+
+class Clock:
+    """A clock that goes on by a quarter of a second whenever it is read."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 0.25
+        return self.now
+
+
+def test_how_far_an_epoch_is(net, monkeypatch):
+    seen = []
+    update = Live.update
+
+    def spy(live, text, **kwargs):
+        seen.append(text.plain.splitlines()[-1])
+        update(live, text, **kwargs)
+
+    monkeypatch.setattr(Live, "update", spy)
+    monkeypatch.setattr(progress, "time", Clock())
+    shown(net, terminal=True, epochs=2, batch_size=10)
+    batches = [line for line in seen if "batches" in line]
+    # Four batches in each of two epochs; the clock is read once for each.
+    assert [line.split(",")[0] for line in batches] == [
+        f"epoch {epoch}: {done}/4 batches" for epoch in (1, 2) for done in (1, 2, 3, 4)
+    ]
+    assert batches[1] == "epoch 1: 2/4 batches, 4 a second, 1.5 s left"
+    assert batches[-1] == "epoch 2: 4/4 batches, 4 a second, 0.0 s left"
+    seen.clear()
+    shown(net, terminal=True, max_updates=6, epochs=None, batch_size=10)
+    assert "epoch 1: 2/4 batches, 4 a second, 0.5 s left of the epoch" in seen
+
+
+def test_an_interrupted_compilation_is_no_longer_watched(net, monkeypatch):
+    """What listens to Numba is removed, however the run ends."""
+    from theanets.training import Run
+
+    def fail(run):
+        raise RuntimeError("no validation")
+
+    watched = []
+
+    class Watch:
+        def __init__(self):
+            watched.append(1)
+
+        def done(self):
+            watched.append(-1)
+
+    fresh = theanets.Classifier([4, 7, 3])
+    monkeypatch.setattr(progress, "compilations", lambda function: Watch())
+    monkeypatch.setattr(Run, "_validate", fail)
+    shows = progress.for_console(Console(file=io.StringIO()))
+    with pytest.raises(RuntimeError, match="no validation"):
+        fresh.train(data(), epochs=1, callbacks=shows, progress=False)
+    assert watched == [1, -1]

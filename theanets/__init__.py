@@ -19,6 +19,7 @@ from __future__ import annotations
 from . import (
     activations,
     activations_more,  # noqa: F401, registers them
+    callbacks,
     convolution,
     feedforward,
     init,
@@ -27,6 +28,7 @@ from . import (
     metrics,
     monitors,
     optimizers,
+    plot,
     recurrent,
     regularizers,
     util,
@@ -72,6 +74,7 @@ __all__ = [
     "UnknownNameError",
     "ZeroGradientWarning",
     "activations",
+    "callbacks",
     "convolution",
     "feedforward",
     "init",
@@ -82,6 +85,7 @@ __all__ = [
     "monitors",
     "optimizers",
     "penalty",
+    "plot",
     "recurrent",
     "regularizers",
     "util",

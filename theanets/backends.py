@@ -121,3 +121,40 @@ def function(
         )
     compiled.trust_input = True
     return compiled
+
+
+class Compilations:
+    """Watches what Numba compiles.
+
+    Attributes
+    ----------
+    count : int
+        Number of functions that were not in the cache on the disk, when it is done.
+    seconds : float
+        Time that went into them.
+    """
+
+    def __init__(self) -> None:
+        from numba.core import event
+
+        self.count, self.seconds = 0, 0.0
+        self._installed = event.install_recorder("numba:compile")
+        self._recorder = self._installed.__enter__()
+
+    def done(self) -> None:
+        """Stop watching."""
+        self._installed.__exit__(None, None, None)
+        depth, began = 0, 0.0
+        for moment, event in self._recorder.buffer:
+            # One function is compiled while another is, which needs it.
+            if event.is_start:
+                began = began if depth else moment
+            depth += 1 if event.is_start else -1
+            self.count += bool(event.is_start)
+            self.seconds += 0 if depth else moment - began
+
+
+def compilations(function: Any) -> Compilations | None:
+    """Watch the compilation of a function from now on, if Numba compiles it when it is called."""
+    linker = function.maker.linker
+    return Compilations() if type(linker).__name__ == "NumbaLinker" else None

@@ -37,6 +37,8 @@ class Evaluation:
         How many of the names are losses, and then penalties.
     measures : Measures
         Metrics, which are not part of the vector.
+    used : bool
+        Whether the function was called before, so that it is compiled.
     """
 
     function: Callable[..., Any]
@@ -45,6 +47,7 @@ class Evaluation:
     num_penalties: int
     objective: objectives.Objective
     measures: Measures = field(default_factory=Measures)
+    used: bool = field(default=False, init=False)
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float

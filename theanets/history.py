@@ -111,7 +111,8 @@ class History:
         reason = f"stopped: {self.stop_reason}" if self.stop_reason else "not ended"
         best = "" if self.best_epoch is None else f", best epoch: {self.best_epoch}"
         caption = f"History of {len(self)} epoch{'s' * (len(self) != 1)}, {reason}{best}"
-        return f"<div><p>{clean(caption)}</p>{table(self.columns, cells)}</div>"
+        scrolls = '<div style="overflow-x:auto">'
+        return f"{scrolls}<p>{clean(caption)}</p>{table(self.columns, cells)}</div>"
 
 
 def _number(column: str, text: str) -> float:

@@ -9,6 +9,7 @@ Cybernetics 11 (1981).
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -80,15 +81,21 @@ def arrange(sizes: Sequence[Point], edges: Sequence[tuple[int, int]]) -> Layout:
     lines: list[list[int]] = [[] for _ in range(max(rows, default=-1) + 1)]
     for node, row in enumerate(rows):
         lines[row].append(node)
-    lines = _ordered(lines, above, below)
+    # Where lines go around boxes on the left, or all is the other way around, fewer may cross.
+    starts = [lines, [sorted(line, key=lambda n: n < count) for line in lines]]
+    starts.append([line[::-1] for line in lines])
+    found = [_ordered(start, above, below) for start in starts]
+    lines = min(found, key=lambda each: _crossings(each, below))
     x = _sideways(lines, widths, above, below, count)
+    far = [0.0] * len(lines)
+    for a, b in links:
+        far[rows[a]] = max(far[rows[a]], abs(x[a] - x[b]))
     tops, bottoms, y = [], [], 0.0
     for row, line in enumerate(lines):
         tall = max((sizes[node][1] for node in line if node < count), default=0.0)
         tops.append(y)
         bottoms.append(y + tall)
-        far = max((abs(x[a] - x[b]) for a, b in links if rows[a] == row), default=0.0)
-        y += tall + ROW_GAP + min(40.0, far / 8)
+        y += tall + ROW_GAP + min(40.0, far[row] / 8)
     left = min((x[n] - widths[n] / 2 for n in range(len(x))), default=0.0)
     x = [value - left for value in x]
     return Layout(
@@ -141,10 +148,11 @@ def _crossings(lines: list[list[int]], below: list[list[int]]) -> int:
     total = 0
     for line, after in pairwise(lines):
         place = {node: i for i, node in enumerate(after)}
-        ends = [(i, place[m]) for i, node in enumerate(line) for m in below[node]]
-        total += sum(
-            (a - c) * (b - d) < 0 for i, (a, b) in enumerate(ends) for c, d in ends[i + 1 :]
-        )
+        ends = sorted((i, place[m]) for i, node in enumerate(line) for m in below[node])
+        seen: list[int] = []
+        for _, end in ends:
+            total += len(seen) - bisect_right(seen, end)
+            insort(seen, end)
     return total
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from .backends import Compilations, compilations
 from .callbacks import Callback
 from .errors import ConfigurationError
 
@@ -55,36 +57,50 @@ def build(progress: bool | str | None) -> list[Callback]:
         raise ConfigurationError(f"progress={progress!r} is not True, False or 'auto'")
     console = Console()
     watched = console.is_terminal or console.is_jupyter
-    return [Progress(console)] if progress is True or (progress and watched) else []
+    return [for_console(console)] if progress is True or (progress and watched) else []
+
+
+def for_console(console: Console) -> Progress:
+    """Make what shows progress on a console: lines that change only where these can."""
+    live = console.is_terminal and not console.is_jupyter
+    return (LiveProgress if live else Progress)(console)
 
 
 class Progress(Callback):
-    """Shows a table of the epochs.
-
-    On a terminal it has two lines that change: the best epoch so far and the
-    current one. Elsewhere there is a line for each epoch.
+    """Shows a table of the epochs, a line for each, and what had to be compiled.
 
     Parameters
     ----------
-    console : rich.console.Console, optional
-        Where to show it; by default standard output.
+    console : rich.console.Console
+        Where to show it.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = Console() if console is None else console
-        self._live: Live | None = None
+    def __init__(self, console: Console) -> None:
+        self.console = console
         self._columns: list[str] = []
-        self._lines: dict[str, Text] = {}
+        self._compiling: Compilations | None = None
 
-    def start(self, run: Run) -> None:
-        """Forget the run before."""
-        self._columns, self._lines = [], {}
-        if self.console.is_terminal and not self.console.is_jupyter:
-            self._live = Live(console=self.console, refresh_per_second=8, transient=True)
-            self._live.start()
+    def prepare(self, run: Run) -> None:
+        """Say that functions are compiled, if they were not before."""
+        self._columns = []
+        if not all(evaluation.used for evaluation in run.evaluations):
+            self._print(Text("compiling, or reading what was compiled from the cache ..."))
+            self._compiling = compilations(run.evaluations[0].function)
+
+    def _is_compiled(self, run: Run) -> None:
+        """Say what was compiled, after the first update."""
+        for evaluation in run.evaluations:
+            evaluation.used = True
+        if self._compiling is not None:
+            watched, self._compiling = self._compiling, None
+            watched.done()
+            new = f"{watched.count} new pieces in {_time(watched.seconds)}, kept for the next time"
+            said = f"compiled {new}" if watched.count else "all of it was in the cache"
+            self._print(Text(said))
 
     def epoch(self, run: Run) -> None:
         """Show the epoch."""
+        self._is_compiled(run)
         row = run.history.rows[-1]
         if not self._columns:
             # Only now is it known what there is to show.
@@ -92,24 +108,16 @@ class Progress(Callback):
             self._print(_line({name: _head(name) for name in self._columns}))
         is_best = run.best_epoch == row["epoch"]
         cells = {name: _cell(name, row.get(name)) for name in self._columns}
-        line = _line({**cells, "best": "*" if is_best else ""})
-        if self._live is None:
-            self._print(line)
-            return
-        self._lines["last"] = line
-        if is_best:
-            self._lines["best"] = line
-        shown = Text("\n").join(self._final_lines())
-        shown.no_wrap, shown.overflow = True, "crop"
-        self._live.update(shown)
+        self._show(_line({**cells, "best": "*" if is_best else ""}), is_best)
+
+    def _show(self, line: Text, is_best: bool) -> None:
+        self._print(line)
 
     def end(self, run: Run) -> None:
         """Say why training ended, and what it came to."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-            for line in self._final_lines():
-                self._print(line)
+        if self._compiling is not None:
+            self._compiling.done()
+            self._compiling = None
         reason = str(run.history.stop_reason)
         epochs = "1 epoch" if run.epoch == 1 else f"{run.epoch} epochs"
         updates = "1 update" if run.updates == 1 else f"{run.updates} updates"
@@ -124,15 +132,104 @@ class Progress(Callback):
             value = _number(run.best_value)
             self._print(Text(f"best: {where}, validation {run.criterion.name} {value}"))
 
-    def _final_lines(self) -> list[Text]:
-        best, last = self._lines.get("best"), self._lines.get("last")
-        return [line for line in (best if best is not last else None, last) if line is not None]
-
     def _print(self, line: Text) -> None:
         # What a terminal cannot show would be an error.
         encoding = self.console.encoding
         plain = line.plain.encode(encoding, "replace").decode(encoding)
         self.console.print(Text(plain), no_wrap=True, overflow="ignore", crop=False)
+
+
+class LiveProgress(Progress):
+    """Shows the best epoch so far, the last one, and how far the current one is.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        A terminal.
+    """
+
+    #: Seconds between two changes of the line of batches.
+    every = 0.125
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live: Live | None = None
+        self._lines: dict[str, Text] = {}
+        self._began = self._shown = 0.0
+        self._before = 0
+
+    def start(self, run: Run) -> None:
+        """Begin to show lines that change."""
+        self._lines = {}
+        self._live = Live(console=self.console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._next_epoch(run)
+
+    def _next_epoch(self, run: Run) -> None:
+        self._began = self._shown = time.perf_counter()
+        self._before = run.updates
+
+    def batch(self, run: Run) -> None:
+        """Show how far the epoch is, a few times a second."""
+        now = time.perf_counter()
+        if now - self._shown < self.every:
+            return
+        self._shown = now
+        self._is_compiled(run)
+        self._lines["batches"] = Text(_progress(run, now - self._began, run.updates - self._before))
+        self._refresh()
+
+    def epoch(self, run: Run) -> None:
+        """Show the epoch."""
+        self._lines.pop("batches", None)
+        super().epoch(run)
+        self._next_epoch(run)
+
+    def _show(self, line: Text, is_best: bool) -> None:
+        self._lines["last"] = line
+        if is_best:
+            self._lines["best"] = line
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            shown = Text("\n").join([*self._final_lines(), *self._current()])
+            shown.no_wrap, shown.overflow = True, "crop"
+            self._live.update(shown, refresh=True)
+
+    def _current(self) -> list[Text]:
+        return [self._lines["batches"]] if "batches" in self._lines else []
+
+    def end(self, run: Run) -> None:
+        """Leave the best and the last epoch, and say why training ended."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            for line in self._final_lines():
+                self._print(line)
+        super().end(run)
+
+    def _final_lines(self) -> list[Text]:
+        best, last = self._lines.get("best"), self._lines.get("last")
+        return [line for line in (best if best is not last else None, last) if line is not None]
+
+
+def _progress(run: Run, seconds: float, done: int) -> str:
+    """Write how far an epoch is: batches, how many in a second, the time that is left."""
+    many = run.batches
+    text = f"epoch {run.epoch + 1}: {done}" + (f"/{many}" if many else "") + " batches"
+    if not seconds or not done:
+        return text
+    rate = done / seconds
+    text += f", {rate:.3g} a second"
+    if many:
+        left = (many - done) / rate
+        if run.limits.epochs is not None:
+            left += (run.limits.epochs - run.epoch - 1) * many / rate
+            text += f", {_time(left)} left"
+        else:
+            text += f", {_time(left)} left of the epoch"
+    return text
 
 
 def _columns(row: dict[str, Any], valid: dict[str, float], criterion: str) -> list[str]:

@@ -15,8 +15,10 @@ from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.tensor.basic import Alloc
 from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.math import Argmax, Dot, Sum
+from pytensor.tensor.random.basic import NormalRV, UniformRV
 from pytensor.tensor.special import LogSoftmax, Softmax
 
+from .ops import draws
 from .ops.kernels import Fill, MatMul, RowArgmax, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
@@ -25,6 +27,7 @@ PRODUCTS = "theanets_products"
 ROWS = "theanets_rows"
 SUMS = "theanets_sums"
 FILLS = "theanets_fills"
+DRAWS = "theanets_draws"
 
 
 def _factor(x: Any) -> tuple[Any, bool]:
@@ -90,6 +93,12 @@ def use_fill(fgraph: Any, node: Any) -> Any:
     return [Fill(node.outputs[0].type.shape)(value, *lengths)]
 
 
+@node_rewriter([NormalRV, UniformRV])
+def use_draws(fgraph: Any, node: Any) -> Any:
+    """Replace standard normal numbers, and those uniform in [0, 1)."""
+    return draws.of(node) or False
+
+
 def _of_rows(x: Any, axis: Any) -> bool:
     axes = axis if isinstance(axis, tuple) else (axis,)
     return x.dtype in FLOATS and x.ndim > 0 and axes in ((x.ndim - 1,), (-1,))
@@ -101,6 +110,8 @@ optdb.register(ROWS, in2out(use_row_argmax, use_row_softmax, name=ROWS), positio
 # After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
 optdb.register(SUMS, in2out(use_sums, name=SUMS), position=101)
 optdb.register(FILLS, in2out(use_fill, name=FILLS), position=102)
+# After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
+optdb.register(DRAWS, in2out(use_draws, name=DRAWS, ignore_newtrees=True), position=99)
 
 
 def include(mode: Mode) -> Mode:
@@ -110,7 +121,7 @@ def include(mode: Mode) -> Mode:
     has no BLAS of its own.
     """
     if type(mode.linker).__name__ == "NumbaLinker":
-        return mode.including(PRODUCTS, ROWS, SUMS, FILLS)
+        return mode.including(PRODUCTS, ROWS, SUMS, FILLS, DRAWS)
     if getattr(mode.linker, "c_thunks", False) and not has_c_blas():
         return mode.including(PRODUCTS)
     return mode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -102,7 +103,7 @@ class Run:
         self._valid_data = valid_data
         self._whole_data = whole_data
         self._callbacks = list(callbacks)
-        self._by_batch = [c for c in self._callbacks if _callbacks.uses_batches(c)]
+        self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
         self._started_callbacks: list[_callbacks.Callback] = []
         self._best = self._last_success = math.inf
         self._failures = 0
@@ -121,6 +122,16 @@ class Run:
     def best_value(self) -> float:
         """The criterion in the best validation so far."""
         return self.criterion.shown(self._best)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """What the run has compiled: its validation, and its step if there is one."""
+        return [self._evaluation, *filter(None, [getattr(self.engine, "step", None)])]
+
+    @property
+    def directions(self) -> dict[str, str | None]:
+        """Which is better of each monitor, ``'min'`` or ``'max'``; None where that is not known."""
+        return {**self._evaluation.directions, "objective": "min"}
 
     @property
     def learning_rate(self) -> float:
@@ -160,6 +171,10 @@ class Run:
             self.finish()
 
     def _begin(self) -> None:
+        for callback in self._callbacks:
+            if _callbacks.overrides(callback, "prepare"):
+                self._started_callbacks.append(callback)
+                callback.prepare(self)
         resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
         if resumed:
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
@@ -169,7 +184,8 @@ class Run:
                 # Now, so that a place that cannot be written to is known at once.
                 resume.save(self, self._checkpoint)
         for callback in self._callbacks:
-            self._started_callbacks.append(callback)
+            if all(callback is not started for started in self._started_callbacks):
+                self._started_callbacks.append(callback)
             callback.start(self)
 
     def _one_epoch(self) -> bool:
@@ -330,8 +346,10 @@ class Run:
             )
             if self.stop_reason == "diverged":
                 log.warning("the loss became NaN or infinite; the best parameters are restored")
-            for callback in self._started_callbacks:
-                callback.end(self)
+            # In their order, and each of them even if one before fails.
+            with contextlib.ExitStack() as stack:
+                for callback in reversed(self._started_callbacks):
+                    stack.callback(callback.end, self)
 
     def _settle(self) -> None:
         """Validate after the last update, also if that was in the middle of an epoch."""

@@ -13,6 +13,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 from .recurrent import RecurrentBackward, RecurrentForward
 from .recurrent_cell import Cell, with_cotangents
 from .recurrent_numpy import backward_inputs
+from .recurrent_values import ROW
 
 OPS: dict[str, Callable[..., Any]] = {
     "add": jnp.add,
@@ -48,6 +49,8 @@ OPS: dict[str, Callable[..., Any]] = {
     "and": jnp.logical_and,
     "or": jnp.logical_or,
     "not": jnp.logical_not,
+    "rowsum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
+    "rowmax": lambda x: jnp.max(x, axis=-1, keepdims=True),
 }
 
 
@@ -78,13 +81,15 @@ class _Step:
 
     def full(self, index: int, dim: int) -> Any:
         """Get a value as (batch, size), also where all entries are the same."""
-        shape = (self.z.shape[0], self.sizes[dim])
+        shape = (self.z.shape[0], 1 if dim == ROW else self.sizes[dim])
         return jnp.broadcast_to(jnp.asarray(self[index], self.z.dtype), shape)
 
     def _find(self, index: int) -> Any:
         value = self.cell.values[index]
         if value.op == "const":
             return self.z.dtype.type(value.args[0])
+        if value.op == "n":
+            return self.z.dtype.type(self.sizes[value.args[0]])
         if value.op == "t":
             return self.count
         if value.op == "x":
@@ -126,7 +131,9 @@ class _StepBack(_Step):
     def __init__(self, *arguments: Any, carried: Any, outputs: Any, cotangents: Any) -> None:
         super().__init__(*arguments)
         self.carried, self.cotangents = carried, cotangents
-        self.known.update({self.cell.outputs[i]: array for i, array in outputs.items()})
+        for i, array in outputs.items():
+            index = self.cell.outputs[i]
+            self.known[index] = array[:, :1] if self.cell.values[index].dim is None else array
 
     def leaf(self, op: str, args: tuple[int, ...]) -> Any:
         i = args[0]
@@ -169,7 +176,7 @@ def _over_time(x: Any) -> Any:
 def _forward(op: RecurrentForward, **kwargs: Any) -> Callable[..., Any]:
     cell, made = op.cell, [i for i, yes in enumerate(op.kept) if yes]
 
-    def forward(*inputs: Any) -> tuple[Any, ...]:
+    def forward(*inputs: Any) -> Any:
         z, lengths = inputs[:2]
         states, vectors, weights, _ = op.split(inputs)
         sizes = _sizes(cell, z, (states, vectors, weights))
@@ -186,7 +193,9 @@ def _forward(op: RecurrentForward, **kwargs: Any) -> Callable[..., Any]:
 
         series = (_over_time(z), exists, _counts(lengths, steps, op.reverse, z.dtype))
         final, outputs = lax.scan(step, list(states), series, reverse=op.reverse)
-        return (*map(_over_time, outputs), *final)
+        results = (*map(_over_time, outputs), *final)
+        # PyTensor takes what comes of a single output for the array itself.
+        return results if len(results) > 1 else results[0]
 
     return forward
 

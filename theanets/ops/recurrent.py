@@ -152,7 +152,7 @@ class RecurrentForward(_Recurrent):
         states, vectors, weights, _ = self.split(shapes)
         sizes = self.cell.sizes(states, vectors, weights, shapes[0][2])
         found = [
-            (*shapes[0][:2], sizes[self.cell.output_dim(i)])
+            (*shapes[0][:2], self.cell.output_size(i, sizes))
             for i, yes in enumerate(self.kept)
             if yes
         ]

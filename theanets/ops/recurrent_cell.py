@@ -3,8 +3,8 @@
 A cell has *blocks*, slices of what the input contributes to each step;
 *states*, which a step takes and replaces; *vectors* of parameters with an
 entry for each unit; and *dots*, products of something computed within the step
-with a matrix. All else in it is done entry by entry. The derivative is
-PyTensor's, taken of the formula of one entry.
+with a matrix. All else in it is done entry by entry, but for sums and largest entries
+of rows. The derivative is PyTensor's, taken of the formula of one entry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 
-from .recurrent_values import COSTLY, TRUTHS, NotElementwiseError, Value, Values, read, to_scalars
+from .recurrent_entries import read, to_scalars
+from .recurrent_values import LEAVES, ROW, ROWS, NotElementwiseError, Value, Values, needed
 
 #: A function of blocks, states and vectors by name, of ``dot(name, expression)``,
 #: which returns a list of expressions, and of the step's number; it returns the
@@ -139,9 +140,19 @@ class Cell:
         return value.args[0] if value.op == "s" else None
 
     def output_dim(self, index: int) -> int:
-        """Get the size of an output."""
-        dim = self.values[self.outputs[index]].dim
-        return 0 if dim is None else dim
+        """Get the size of an output; `ROW` for one that is a number for each row."""
+        value = self.outputs[index]
+        dim = self.values[value].dim
+        if dim is not None:
+            return dim
+        if value in self.next:
+            return self.states[self.next.index(value)]
+        return 0 if any(which == index for _, which in self.names) else ROW
+
+    def output_size(self, index: int, sizes: Sequence[Any]) -> Any:
+        """Get how many entries an output has for each step."""
+        dim = self.output_dim(index)
+        return 1 if dim == ROW else sizes[dim]
 
     def trajectory(self, state: int) -> int:
         """Get the output that holds the values of a state."""
@@ -224,7 +235,7 @@ def trace(layout: Layout, step: StepFunction, dtype: str) -> tuple[Cell, list[An
     Raises
     ------
     NotElementwiseError
-        If something besides the dots is not done entry by entry.
+        If something besides the dots neither is done entry by entry nor reduces rows.
     """
     number = {name: i for i, name in enumerate(layout.sizes)}
     traced = _Traced(layout, dtype, number)
@@ -241,6 +252,7 @@ class _Traced:
         self.layout, self.dtype, self.number = layout, dtype, number
         self.values = Values()
         self.entries: dict[Any, Any] = {}  # of a matrix
+        self.dims: dict[Any, int | None] = {}  # of a matrix
         self.leaves: dict[Any, int] = {}  # of an entry
         self.blocks = {
             name: self.symbol("x", (i,), number[size])
@@ -264,7 +276,7 @@ class _Traced:
     def symbol(self, op: str, args: tuple[int, ...], dim: int | None) -> Any:
         matrix = pt.matrix(dtype=self.dtype)
         entry = pt.scalar(dtype=self.dtype)
-        self.entries[matrix] = entry
+        self.entries[matrix], self.dims[matrix] = entry, dim
         self.leaves[entry] = self.values.add(op, args, dim)
         return matrix
 
@@ -293,7 +305,7 @@ def _build(
         *(states[name] for name in layout.states),
         *outputs.values(),
     ]
-    scalars, extra = to_scalars(matrices, traced.entries)
+    scalars, extra = to_scalars(matrices, traced.entries, traced.dims)
     for i, vector in enumerate(extra):
         leaf = values.add("v", (len(layout.vectors) + i, 0), 0)
         traced.leaves[traced.entries[vector]] = leaf
@@ -327,9 +339,12 @@ def _gradients(
     """Differentiate one entry: cotangents of all that leaves a step are leaves."""
     values, dots, states = traced.values, traced.dots, traced.states
     constant = traced.layout.constant
+    number, layout = traced.number, traced.layout
     cost, cotangents, seen = [], [], set(roots[len(dots) : len(dots) + len(states)])
-    for i, (scalar, root) in enumerate(zip(scalars, roots, strict=True)):
-        dim = values[root].dim
+    dims: list[int | None] = [number[layout.dots[name][0]] for name, _, _ in dots]
+    dims += [number[size] for size in layout.states.values()]
+    dims += [0 if values[root].dim is None else values[root].dim for root in roots[len(dims) :]]
+    for i, (scalar, root, dim) in enumerate(zip(scalars, roots, dims, strict=True)):
         if i < len(dots):
             # What comes through the product of a bare state joins its cotangent as a whole.
             leaf = None if values[root].op == "s" else values.add("gd", (i,), dim)
@@ -385,6 +400,10 @@ def _with_outputs(cell: Cell, named_values: Mapping[str, int]) -> Cell:
     """Add the outputs: those with names, the states, and what the derivative needs."""
     outputs = list(dict.fromkeys([*named_values.values(), *cell.next]))
     names = tuple((name, outputs.index(value)) for name, value in named_values.items())
+    for i, value in enumerate(cell.next):
+        sizes = {dim for v, dim in zip(cell.next, cell.states, strict=True) if v == value}
+        if len(sizes) > 1:
+            raise NotElementwiseError(f"state {i} is one of a different size")
     for value in needed(cell.values, forward_values(cell), gradient_roots(cell)):
         if value not in outputs:
             outputs.append(value)
@@ -413,48 +432,9 @@ def forward_values(cell: Cell) -> frozenset[int]:
         index = stack.pop()
         if index not in found:
             found.add(index)
-            if cell.values[index].op not in _LEAVES:
+            if cell.values[index].op not in LEAVES:
                 stack.extend(cell.values[index].args)
     return frozenset(found)
-
-
-_LEAVES = frozenset(("const", "x", "s", "v", "t", "d", "gs", "go", "gd"))
-
-
-def needed(values: Sequence[Value], forward: frozenset[int], roots: Sequence[int]) -> list[int]:
-    """Find which values of a step the derivative has to be told.
-
-    What is costly is kept; what is cheap is computed again, unless that takes
-    the result of a dot.
-    """
-    cheap: dict[int, bool] = {}
-
-    def is_cheap(index: int) -> bool:
-        if index not in cheap:
-            value = values[index]
-            if value.op in _LEAVES:
-                cheap[index] = value.op != "d"
-            else:
-                cheap[index] = value.op in COSTLY or all(map(is_cheap, value.args))
-        return cheap[index]
-
-    found: list[int] = []
-    seen: set[int] = set()
-    stack = list(roots)
-    while stack:
-        index = stack.pop()
-        if index in seen:
-            continue
-        seen.add(index)
-        value = values[index]
-        if value.op in _LEAVES and value.op != "d":
-            continue
-        costly = value.op in COSTLY or not is_cheap(index)
-        if index in forward and costly and value.op not in TRUTHS:
-            found.append(index)
-        else:
-            stack.extend(value.args)
-    return sorted(found)
 
 
 def with_cotangents(cell: Cell, given: Sequence[bool]) -> Cell:
@@ -473,8 +453,13 @@ def with_cotangents(cell: Cell, given: Sequence[bool]) -> Cell:
             root = value.args[0]
             zero = root in absent
             moved.append(values.const(0) if zero else values.add("go", (moved[root],), value.dim))
-        elif value.op in _LEAVES:
+        elif value.op in LEAVES:
             moved.append(values.add(value.op, value.args, value.dim))
+        elif value.op in ROWS:
+            (arg,) = value.args
+            dim = cell.values[arg].dim
+            assert dim is not None
+            moved.append(values.reduce(value.op, moved[arg], dim))
         else:
             moved.append(values.apply(value.op, [moved[a] for a in value.args]))
     fields = {key: getattr(cell, key) for key in cell.__dataclass_fields__}

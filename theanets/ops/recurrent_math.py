@@ -53,6 +53,17 @@ def _power_of_two(typingctx: Any, k: Any) -> Any:
     return types.float32(types.int32), generate
 
 
+@intrinsic
+def _plus(typingctx: Any, total: Any, x: Any) -> Any:
+    """Sum whose order a compiler may change, so that sums of rows vectorize."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = context.cast(builder, arguments[1], x, total)
+        return builder.fadd(arguments[0], number, flags=("reassoc",))
+
+    return total(total, x), generate
+
+
 # log(2) in two parts, the first of few bits, so that k times it is exact.
 _LN2_HIGH, _LN2_LOW = F(0.693359375), F(-2.12194440e-4)
 _LOG2_E = F(1.4426950408889634)
@@ -125,6 +136,10 @@ def _exp(x: Any) -> Any:
 
 #: What the printed source calls, by dtype.
 FUNCTIONS = {
-    "float32": SimpleNamespace(tanh=_tanh32, sigmoid=_sigmoid32, exp=_exp, softplus=_softplus),
-    "float64": SimpleNamespace(tanh=_tanh64, sigmoid=_sigmoid64, exp=_exp, softplus=_softplus),
+    "float32": SimpleNamespace(
+        tanh=_tanh32, sigmoid=_sigmoid32, exp=_exp, softplus=_softplus, plus=_plus
+    ),
+    "float64": SimpleNamespace(
+        tanh=_tanh64, sigmoid=_sigmoid64, exp=_exp, softplus=_softplus, plus=_plus
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.special import expit
 
 from .recurrent_cell import Cell, with_cotangents
 from .recurrent_plan import Plan, Store, backward_plan, forward_plan, is_zero
+from .recurrent_values import ROW
 
 FORMS = {
     "add": "{} + {}",
@@ -46,6 +48,8 @@ FORMS = {
     "and": "{} & {}",
     "or": "{} | {}",
     "not": "~{}",
+    "rowsum": "np.sum({}, axis=-1, keepdims=True)",
+    "rowmax": "np.max({}, axis=-1, keepdims=True)",
 }
 
 
@@ -55,6 +59,22 @@ def offsets(dims: Sequence[int]) -> list[str]:
     for i in range(1, len(dims) + 1):
         sums.append(" + ".join(f"n{dim}" for dim in dims[:i]))
     return sums
+
+
+def constant(number: float) -> str:
+    """Get a number as source."""
+    return (
+        f"F({number!r})"
+        if math.isfinite(number)
+        else f"F(np.{abs(number)})"
+        if number != -math.inf
+        else "F(-np.inf)"
+    )
+
+
+def width(dim: int) -> str:
+    """Get a size as source."""
+    return "1" if dim == ROW else f"n{dim}"
 
 
 def size_lines(cell: Cell) -> list[str]:
@@ -78,7 +98,7 @@ class _Step:
     def ref(self, index: int) -> str:
         value = self.cell.values[index]
         if value.op == "const":
-            return f"F({value.args[0]!r})"
+            return constant(value.args[0])
         return self.done[index]
 
     def compute(self, order: Sequence[int], loads: Sequence[int]) -> None:
@@ -98,6 +118,8 @@ class _Step:
             for loop in wave.loops:
                 self.compute(loop.order, loop.loads)
                 for item in loop.stores:
+                    if item.kind == "r":
+                        self.compute(item.index, [])
                     line = store(item, self.ref(item.value))
                     if line is not None:
                         self.lines.append(line)
@@ -144,6 +166,8 @@ def _leaf(cell: Cell, index: int) -> str | None:
         i, j = value.args
         start = offsets(cell.vectors[i])
         return f"v{i}[{start[j]}:{start[j + 1]}]"
+    if value.op == "n":
+        return f"F(n{value.args[0]})"
     return "count" if value.op == "t" else None
 
 
@@ -196,7 +220,7 @@ def forward_source(cell: Cell, kept: Sequence[bool]) -> str:
         "B, T, _ = z.shape",
         "F = z.dtype.type",
         *size_lines(cell),
-        *(f"o{i} = np.zeros((B, T, n{cell.output_dim(i)}), z.dtype)" for i in made),
+        *(f"o{i} = np.zeros((B, T, {width(cell.output_dim(i))}), z.dtype)" for i in made),
     ]
     result = [f"o{i}" for i in made] + [f"np.array(s{i})" for i in range(len(cell.states))]
     return (
@@ -225,7 +249,8 @@ def backward_source(cell: Cell, given: Sequence[bool], final: Sequence[bool]) ->
     def read(index: int) -> str:
         common = _leaf(cell, index)
         if index in cell.outputs:
-            return f"o{cell.outputs.index(index)}[:, t]"
+            shared = cell.values[index].dim is None
+            return f"o{cell.outputs.index(index)}[:, t{', :1' if shared else ''}]"
         if common is not None:
             return common
         value = cell.values[index]

@@ -1,22 +1,18 @@
-"""Scalar formulas of a recurrent cell as plain data, read from PyTensor graphs.
+"""Scalar formulas of a recurrent cell as plain data.
 
 A formula is a list of values, each an operation on earlier ones; equal values
 occur once. Such a list has no variables of PyTensor in it: it can be compared,
 hashed, and printed as source for NumPy or Numba.
+
+A value is an entry of an array of (batch, units), or a number that all units
+of a row share. The sum and the largest entry of a row are such numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import pytensor.tensor as pt
-from pytensor.compile.ops import ViewOp
-from pytensor.graph.basic import Constant
-from pytensor.tensor.basic import Alloc
-from pytensor.tensor.elemwise import DimShuffle, Elemwise
 
 
 class NotElementwiseError(Exception):
@@ -61,14 +57,22 @@ OPS = {
     "Invert": "not",
 }
 
+#: What is computed of all entries of a row.
+ROWS = frozenset(("rowsum", "rowmax"))
+
 #: What costs more to compute again than to store and load.
-COSTLY = frozenset(
+COSTLY = ROWS | frozenset(
     ("tanh sigmoid softplus exp expm1 log log1p sqrt pow div reciprocal sin cos mod").split()  # noqa: SIM905, it reads better
 )
 
-
 #: What is true or false, so not kept in arrays of numbers.
 TRUTHS = frozenset(("gt", "ge", "lt", "le", "eq", "neq", "and", "or", "not"))
+
+#: Kinds of leaves: constants and sizes, entries of arrays, results of dots, and cotangents.
+LEAVES = frozenset(("const", "n", "x", "s", "v", "t", "d", "gs", "go", "gd"))
+
+#: Stands for the size of what has one number for each row.
+ROW = -1
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,11 @@ class Value:
     op : str
         Name of the operation; ``'const'``, or the kind of the leaf.
     args : tuple
-        Indices of values; for a leaf which array, for a constant its value.
+        Indices of values; for a leaf which array, for a constant its value,
+        for a size which.
     dim : int or None
         Which of the cell's sizes the value has an entry for each of; None for
-        a number that all units share.
+        a number that all units of a row share.
     """
 
     op: str
@@ -134,6 +139,84 @@ class Values:
             raise NotElementwiseError(f"{op} of arrays of different sizes")
         return self.add(op, tuple(args), dims.pop() if dims else None)
 
+    def reduce(self, op: str, arg: int, dim: int) -> int:
+        """Get the index of a row's sum or largest entry, simplified where that is plain.
+
+        Parameters
+        ----------
+        op : str
+            One of `ROWS`.
+        arg : int
+            What is reduced.
+        dim : int
+            The size that it has, also where all entries are the same.
+
+        Raises
+        ------
+        NotElementwiseError
+            If it has another one.
+        """
+        value = self.values[arg]
+        if value.dim is None:
+            if op == "rowmax" or self.number(arg) == 0:
+                return arg
+            return self.apply("mul", [arg, self.add("n", (dim,), None)])
+        if value.dim != dim:
+            raise NotElementwiseError(f"{op} over different sizes")
+        known = self._sum(arg, dim) if op == "rowsum" else None
+        return self.add(op, (arg,), None) if known is None else known
+
+    def _sum(self, index: int, dim: int) -> int | None:
+        """Take what a row shares out of its sum, and parts whose sum is 0."""
+        value = self.values[index]
+        args = value.args
+        if value.op == "neg":
+            return self.apply("neg", [self.reduce("rowsum", args[0], dim)])
+        if value.op in ("mul", "div"):
+            shared = [self.values[a].dim is None for a in args]
+            if shared[1]:
+                return self.apply(value.op, [self.reduce("rowsum", args[0], dim), args[1]])
+            if shared[0] and value.op == "mul":
+                return self.apply("mul", [args[0], self.reduce("rowsum", args[1], dim)])
+        if value.op in ("add", "sub"):
+            if self._is_centred(args[1], dim):
+                return self.reduce("rowsum", args[0], dim)
+            if self._is_centred(args[0], dim):
+                rest = self.reduce("rowsum", args[1], dim)
+                return rest if value.op == "add" else self.apply("neg", [rest])
+            if self._is_centred(index, dim):
+                return self.const(0)
+        return None
+
+    def _is_centred(self, index: int, dim: int) -> bool:
+        """Tell whether something is a multiple of what its own mean was subtracted from."""
+        value = self.values[index]
+        if value.dim != dim:
+            return False
+        if value.op == "neg":
+            return self._is_centred(value.args[0], dim)
+        if value.op in ("mul", "div"):
+            one, other = value.args
+            if self.values[one].dim is None and value.op == "mul":
+                one, other = other, one
+            return self.values[other].dim is None and self._is_centred(one, dim)
+        if value.op == "sub":
+            one, other = value.args
+            if self.values[one].dim is None or self.values[other].op != "div":
+                return False
+            total, size = self.values[other].args
+            if self.values[size] != Value("n", (dim,), None):
+                return False
+            return total == self.reduce("rowsum", one, dim)
+        return False
+
+    def is_of_row(self, index: int) -> bool:
+        """Tell whether a value is a number that a row shares and that its entries determine."""
+        value = self.values[index]
+        if value.dim is not None or value.op in LEAVES:
+            return False
+        return value.op in ROWS or any(map(self.is_of_row, value.args))
+
     def _simplified(self, op: str, args: list[int]) -> int | None:
         numbers = [self.number(a) for a in args]
         if op in ("add", "mul") and len(args) > 2:
@@ -147,12 +230,30 @@ class Values:
             return self.apply("mul", [args[0], args[0]])
         if op == "switch" and args[1] == args[2]:
             return args[1]
+        if op in ("add", "sub"):
+            one, other = numbers
+            if one is not None and other is not None:
+                return self.const(one + other if op == "add" else one - other)
         if op == "add":
             return args[1] if numbers[0] == 0 else args[0] if numbers[1] == 0 else None
         if op == "sub":
             if numbers[0] == 0:
                 return self.apply("neg", [args[1]])
             return args[0] if numbers[1] == 0 else None
+        if op == "pow" and numbers[1] in (1, 2):
+            return args[0] if numbers[1] == 1 else self.apply("mul", [args[0], args[0]])
+        if op == "div":
+            if numbers[0] == 0 and self.values[args[1]].op == "n":
+                return args[0]
+            if self.is_of_row(args[1]):
+                # One division for a row.
+                return self.apply("mul", [args[0], self.apply("reciprocal", [args[1]])])
+        if op == "reciprocal" and self.values[args[0]].op == "mul" and self.is_of_row(args[0]):
+            one, other = self.values[args[0]].args
+            if one == other:
+                # The reciprocal of a standard deviation is there, that of a variance is not.
+                inverse = self.apply("reciprocal", [one])
+                return self.apply("mul", [inverse, inverse])
         if op == "neg":
             if numbers[0] is not None:
                 return self.const(-numbers[0])
@@ -172,115 +273,39 @@ class Values:
         return None
 
 
-def to_scalars(roots: Iterable[Any], leaves: dict[Any, Any]) -> tuple[list[Any], list[Any]]:
-    """Turn expressions of matrices into expressions of one entry each.
+def needed(values: Sequence[Value], forward: frozenset[int], roots: Sequence[int]) -> list[int]:
+    """Find which values of a step the derivative has to be told.
 
-    Parameters
-    ----------
-    roots : iterable of expressions
-        Of two dimensions, batch first.
-    leaves : dict
-        The entry of each variable that the expressions may depend on; gets
-        those of further vectors, such as parameters of an activation.
-
-    Returns
-    -------
-    (scalars, found)
-        Zero-dimensional expressions, and the further vectors.
-
-    Raises
-    ------
-    NotElementwiseError
-        If an expression is not elementwise.
+    What is costly is kept; what is cheap is computed again, unless that takes
+    the result of a dot. Where rows are reduced, much is computed of the same
+    results: there these are kept.
     """
-    found: list[Any] = []
+    rows = any(value.op in ROWS for value in values)
+    cheap: dict[int, bool] = {}
 
-    def lower(variable: Any) -> Any:
-        if variable in leaves:
-            return leaves[variable]
-        leaves[variable] = _lower(variable, lower, found)
-        return leaves[variable]
+    def is_cheap(index: int) -> bool:
+        if index not in cheap:
+            value = values[index]
+            if value.op in LEAVES:
+                cheap[index] = rows or value.op != "d"
+            else:
+                cheap[index] = value.op in COSTLY or all(map(is_cheap, value.args))
+        return cheap[index]
 
-    return [lower(root) for root in roots], found
-
-
-def _lower(variable: Any, lower: Any, found: list[Any]) -> Any:
-    if isinstance(variable, Constant):
-        data = np.asarray(variable.data)
-        if data.size != 1:
-            raise NotElementwiseError(f"a constant of shape {data.shape}")
-        return pt.constant(data.reshape(()))
-    if variable.owner is None:
-        if variable.ndim != 1:
-            raise NotElementwiseError(f"{variable} of {variable.ndim} dimensions")
-        found.append(variable)
-        return pt.scalar(name=f"p{len(found) - 1}", dtype=variable.dtype)
-    op, inputs = variable.owner.op, variable.owner.inputs
-    if isinstance(op, DimShuffle):
-        order = [axis for axis in op.new_order if axis != "x"]
-        if order == sorted(order):
-            return lower(inputs[0])
-    elif isinstance(op, Elemwise):
-        return Elemwise(op.scalar_op)(*map(lower, inputs))
-    elif isinstance(op, ViewOp):
-        return op(lower(inputs[0]))
-    elif isinstance(op, Alloc) and inputs[0].type.ndim == 0:
-        return lower(inputs[0])
-    raise NotElementwiseError(f"{op}")
-
-
-def read(roots: Iterable[Any], leaves: Mapping[Any, int], values: Values) -> list[int]:
-    """Read zero-dimensional expressions.
-
-    Parameters
-    ----------
-    roots : iterable of expressions
-        What to read.
-    leaves : dict of variable to int
-        The values of the variables.
-    values : Values
-        Gets the values of the expressions.
-
-    Returns
-    -------
-    list of int
-        The values of the roots.
-    """
-    known = dict(leaves)
-
-    def visit(variable: Any) -> int:
-        if variable not in known:
-            known[variable] = _read(variable, visit, values)
-        return known[variable]
-
-    return [visit(root) for root in roots]
-
-
-def _read(variable: Any, visit: Any, values: Values) -> int:
-    if isinstance(variable, Constant):
-        return values.const(float(np.asarray(variable.data).reshape(())))
-    if variable.owner is None:
-        raise NotElementwiseError(f"{variable} is not a part of the cell")
-    op, inputs = variable.owner.op, variable.owner.inputs
-    if isinstance(op, ViewOp | DimShuffle):
-        return visit(inputs[0])
-    if isinstance(op, Alloc):
-        return visit(inputs[0])
-    if not isinstance(op, Elemwise):
-        raise NotElementwiseError(f"{op}")
-    name = type(op.scalar_op).__name__
-    if name == "Second":
-        return visit(inputs[1])
-    if name == "Identity":
-        return visit(inputs[0])
-    if name == "Cast":
-        inner = visit(inputs[0])
-        if inputs[0].dtype == "bool" and values.number(inner) is None:
-            return values.apply("switch", [inner, values.const(1), values.const(0)])
-        if variable.dtype.startswith("float") and inputs[0].dtype.startswith(("float", "int")):
-            return inner
-        if values.number(inner) is not None:
-            return inner
-    if name not in OPS:
-        raise NotElementwiseError(f"{op}")
-    return values.apply(OPS[name], [visit(i) for i in inputs])
+    found: list[int] = []
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack:
+        index = stack.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        value = values[index]
+        if value.op in LEAVES and value.op != "d":
+            continue
+        costly = value.op in COSTLY or value.op == "d" or not is_cheap(index)
+        if index in forward and costly and value.op not in TRUTHS:
+            found.append(index)
+        else:
+            stack.extend(value.args)
+    return sorted(found)

@@ -55,7 +55,7 @@ def new_or_given(
     plt = pyplot(function)
     if ax is None:
         width, height = size
-        figure = plt.figure(figsize=(width * count, height), layout="constrained")
+        figure = plt.figure(figsize=(width * count, height), layout="compressed")
         return list(figure.subplots(1, count, squeeze=False)[0])
     given = list(ax.flat) if hasattr(ax, "flat") else list(ax) if _many(ax) else [ax]
     if len(given) != count or not all(hasattr(one, "imshow") for one in given):

@@ -16,7 +16,7 @@ def graph(net: Network) -> Drawing:
 
     Parameters
     ----------
-    net : Network
+    net : theanets.Network
         The network.
 
     Returns

@@ -33,7 +33,7 @@ def weights(
 
     Parameters
     ----------
-    net : Network
+    net : theanets.Network
         The network.
     param : str
         Name of the parameter, such as ``'hid1.w'``: weights (inputs, units) of
@@ -85,12 +85,14 @@ def weights(
         images = (images / limit + 1) / 2
     mosaic = _mosaic(images, columns or row)
     height, width = mosaic.shape[:2]
-    wide = 5.2
-    (ax,) = new_or_given("weights", ax, (wide, max(1.2, min(wide * height / width, 9.0))))
+    bar = scale == "common" and not colours
+    wide = max(1.0, min(4.6, 9.0 * width / height))
+    size = (wide + 0.9 * bar, max(1.2, min(wide * height / width, 9.0) + 0.1))
+    (ax,) = new_or_given("weights", ax, size)
     image = _show(ax, mosaic, cmap, -limit, limit)
-    if scale == "common" and not colours:
-        bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.02)
-        bar.outline.set_visible(False)
+    if bar:
+        scale_bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.02)
+        scale_bar.outline.set_visible(False)
     return ax
 
 
@@ -158,11 +160,15 @@ def _mosaic(images: np.ndarray[Any, Any], columns: int | None) -> np.ndarray[Any
     columns = columns or max(1, round(math.sqrt(count * height / width)))
     columns = min(columns, count)
     rows = -(-count // columns)
-    gap = max(1, round(max(height, width) / 16))
-    full = (rows * (height + gap) + gap, columns * (width + gap) + gap, *images.shape[3:])
+    # Each entry is some pixels, so that what separates images can be thinner.
+    zoom = -(-40 // max(height, width))
+    images = images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    height, width = height * zoom, width * zoom
+    gap = max(2, max(height, width) // 16)
+    full = (rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:])
     mosaic = np.full(full, np.nan)
     for i, image in enumerate(images):
-        top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
         mosaic[top : top + height, left : left + width] = image
     return mosaic
 
@@ -170,10 +176,11 @@ def _mosaic(images: np.ndarray[Any, Any], columns: int | None) -> np.ndarray[Any
 def _show(ax: Any, mosaic: Any, cmap: Any, low: float, high: float) -> Any:
     from matplotlib import colormaps, colors
 
-    grey = colors.to_rgb(GREY)
     if mosaic.ndim == 3:
-        mosaic = np.where(np.isnan(mosaic), grey, mosaic)
+        # Grey is a colour among others here.
+        mosaic = np.where(np.isnan(mosaic), 1.0, mosaic)
     else:
+        grey = colors.to_rgb(GREY)
         cmap = (colormaps[cmap] if isinstance(cmap, str) else cmap).with_extremes(bad=grey)
     image = ax.imshow(mosaic, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
     ax.set_xticks([])
@@ -196,7 +203,7 @@ def reconstructions(
 
     Parameters
     ----------
-    net : Autoencoder
+    net : theanets.Autoencoder
         The network; its outputs have the shape of its inputs.
     x : array_like of shape (examples, ...)
         Inputs.

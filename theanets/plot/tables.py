@@ -34,7 +34,7 @@ def confusion(
 
     Parameters
     ----------
-    net : Classifier
+    net : theanets.Classifier
         The network.
     x : array_like, list or dict
         Inputs.
@@ -70,7 +70,7 @@ def confusion(
         raise ConfigurationError(f"labels: {len(names)} names, but the network has {classes}")
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    side = min(3.2 + 0.42 * classes, 9.0)
+    side = min(2.4 + 0.3 * classes, 9.0)
     (ax,) = new_or_given("confusion", ax, (side + 0.6, side))
     image = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
     many = classes > READABLE

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .training import Run
+    from ..training import Run
 
 
 class Callback:
@@ -19,6 +19,9 @@ class Callback:
     and ``run.stop('why')``, after which training ends as soon as the current
     batch or epoch is done.
     """
+
+    def prepare(self, run: Run) -> None:
+        """Run once, before the first validation, which compiles what it needs."""
 
     def start(self, run: Run) -> None:
         """Run once, before the first update."""
@@ -73,6 +76,7 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
     return found
 
 
-def uses_batches(callback: Callback) -> bool:
-    """Tell whether a callback has something to do after each update."""
-    return getattr(callback.batch, "__func__", None) is not Callback.batch
+def overrides(callback: Callback, method: str) -> bool:
+    """Tell whether a callback has something to do at some point."""
+    found = getattr(callback, method)
+    return getattr(found, "__func__", None) is not getattr(Callback, method)

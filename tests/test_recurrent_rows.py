@@ -1,0 +1,202 @@
+"""Steps of recurrent layers that reduce rows: against steps that are unrolled."""
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from test_recurrent_core import CELLS, Case, close, rnn
+
+from theanets import activations
+from theanets.ops.recurrent_cell import Layout, NotElementwiseError, trace
+
+norm_z, softmax = activations.build("norm:z"), activations.build("softmax")
+
+
+def normalized_lstm():
+    def step(x, s, v, dot, count):
+        through, series = dot("hh", s.h), [x.i, x.f, x.c, x.o]
+        through = [norm_z(part) * gain for part, gain in zip(through, v.gh)]
+        series = [norm_z(part) * gain for part, gain in zip(series, v.gx)]
+        i, f, c, o = (a + b + bias for a, b, bias in zip(series, through, v.b))
+        cell = pt.sigmoid(f + s.c * v.cf) * s.c + pt.sigmoid(i + s.c * v.ci) * pt.tanh(c)
+        out = pt.sigmoid(o + cell * v.co) * pt.tanh(norm_z(cell) * v.gc + v.bc)
+        return {"h": out, "c": cell}, {"out": out, "cell": cell}
+
+    vectors = {name: ("n",) * 4 for name in ("b", "gx", "gh")}
+    vectors |= dict.fromkeys(("gc", "bc", "ci", "cf", "co"), "n")
+    gates = dict.fromkeys("ifco", "n")
+    return Layout(("n",), gates, {"h": "n", "c": "n"}, vectors, {"hh": ("n", ("n",) * 4)}), step
+
+
+def rows(function, two=False):
+    """A cell with a function of the pre-activation and the old state, between dots."""
+
+    def step(x, s, v, dot, count):
+        (a,) = dot("first", s.h)
+        hid = function(x.h + a + v.b, s.h, v)
+        (b,) = dot("second", hid)
+        out = pt.tanh(b + x.g) * hid
+        return {"h": out}, {"out": out, "hid": hid}
+
+    dots = {"first": ("n", ("n",)), "second": ("n", ("n",))}
+    return Layout(("n",), {"h": "n", "g": "n"}, {"h": "n"}, {"b": "n", "w": "n"}, dots), step
+
+
+def total(x):
+    return x.sum(axis=-1, keepdims=True)
+
+
+def attention(x, h, v):
+    """Sums of sums, and one number for each row that is made of several."""
+    weights = softmax(x * v.w)
+    context = total(weights * h)
+    return pt.tanh(context * x + total(context * h - x) / (1 + total(pt.sqr(v.w))))
+
+
+def statistics(x, h, v):
+    """Means, variances and largest entries, also of what they are part of themselves."""
+    spread = x.std(axis=1, keepdims=True) + pt.var(h, axis=-1).dimshuffle(0, "x")
+    top = pt.max(x, axis=1, keepdims=True) - pt.min(h, axis=1, keepdims=True)
+    positive = (x > 0).sum(axis=1, keepdims=True) / x.shape[1]
+    return pt.tanh(x * top - spread * h + positive.astype(x.dtype) * v.w)
+
+
+ROWS = {
+    "normalized lstm": normalized_lstm,
+    "norm:z": lambda: rnn("norm:z+tanh"),
+    "norm:mean": lambda: rnn("norm:mean"),
+    "norm:max": lambda: rnn("norm:max"),
+    "softmax": lambda: rnn("softmax"),
+    "log softmax": lambda: rows(lambda x, h, v: pt.special.log_softmax(x, axis=-1) * v.w),
+    "log sum": lambda: rows(lambda x, h, v: x - pt.logsumexp(h * v.w, axis=1, keepdims=True)),
+    "attention": lambda: rows(attention),
+    "statistics": lambda: rows(statistics),
+}
+
+
+@pytest.fixture(autouse=True)
+def cells(monkeypatch):
+    for name, made in ROWS.items():
+        monkeypatch.setitem(CELLS, name, made)
+
+
+def made(cell, **options):
+    # Unrolled steps of the layer of four gates take long to compile.
+    sizes = dict(steps=2, lengths=(2, 1, 0)) if cell == "normalized lstm" else {}
+    return Case(cell, **{**sizes, **options})
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", ROWS)
+def test_values_and_gradients_are_those_of_unrolled_steps(cell, reverse):
+    case = made(cell)
+    expected = case.run(*case.unrolled(reverse))
+    close(case.run(*case.fast(reverse=reverse)), expected, 1e-10)
+
+
+@pytest.mark.parametrize("cell", ["norm:z", "attention"])
+def test_gradients_of_the_output_alone(cell):
+    case = made(cell)
+    expected = case.run(*case.unrolled(), names=["out"], ends=False)
+    close(case.run(*case.fast(), names=["out"], ends=False), expected, 1e-10)
+
+
+@pytest.mark.parametrize("cell", ["norm:z", "norm:mean", "norm:max", "softmax"])
+def test_what_is_no_number_passes_as_in_unrolled_steps(cell):
+    case = Case(cell, steps=2, lengths=(2,) * 5)
+    case.arguments[0][:4, 0, 2] = np.nan, np.inf, -np.inf, 1e300
+    with np.errstate(all="ignore"):
+        expected = case.run(*case.unrolled())
+        found = case.run(*case.fast())
+    assert not np.isfinite(expected[0][0]).all() and np.isfinite(expected[0][4]).all()
+    close(found, expected, 1e-10)
+
+
+def test_largest_entries_that_are_equal_get_all_of_the_gradient():
+    case = Case("norm:max", steps=1, lengths=(1, 1))
+    case.arguments[0][:] = np.array([3.0, -3, 1, 3, 0])
+    for value in case.arguments[2:]:
+        value[:] = 0
+    expected = case.run(*case.unrolled())
+    close(case.run(*case.fast()), expected, 1e-10)
+
+
+def test_a_number_for_each_row_is_spread_over_the_units(monkeypatch):
+    def cell(spread):
+        def step(x, s, v, dot, count):
+            (a,) = dot("hh", s.h)
+            out = pt.tanh(x.h + a * total(s.m))
+            top = out.max(axis=1, keepdims=True) + spread * out
+            return {"h": out, "m": total(out) / 2 + spread * out}, {"out": out, "top": top}
+
+        states = {"h": "n", "m": "n"}
+        return Layout(("n",), {"h": "n"}, states, {}, {"hh": ("n", ("n",))}), step
+
+    monkeypatch.setitem(CELLS, "spread", lambda: cell(0))
+    case = made("spread")
+    expected = case.run(*case.unrolled())
+    close(case.run(*case.fast()), expected, 1e-10)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x - x.sum(axis=1),  # a row for the batch
+        lambda x: x - x.sum(),
+        lambda x: x / x.sum(axis=0, keepdims=True),
+        lambda x: x * pt.prod(x, axis=-1, keepdims=True),
+        lambda x: x - x.mean(axis=1, keepdims=True).sum(axis=1, keepdims=True),
+        lambda x: x / x.shape[0],
+        lambda x: softmax(x.T).T,
+        lambda x: pt.special.softmax(x, axis=None),
+        lambda x: pt.special.softmax(x, axis=0),
+        lambda x: (x[:, None, :] * x[:, :, None]).sum(axis=-1),
+    ],
+)
+def test_what_goes_over_other_axes_is_refused(function):
+    layout, step = rnn(function)
+    with pytest.raises(NotElementwiseError):
+        trace(layout, step, "float64")
+
+
+@pytest.mark.parametrize("first, second, same", [(0, 1, True), (1, 0, True), (1, 1, False)])
+def test_rows_of_different_sizes_are_refused(first, second, same):
+    def step(x, s, v, dot, count):
+        (factors,) = dot("hf", s.h)
+        (through,) = dot("fh", (softmax if first else pt.tanh)(x.f) * factors)
+        out = pt.tanh((norm_z if second else pt.tanh)(x.h) + through)
+        return {"h": out}, {"out": out}
+
+    dots = {"hf": ("n", ("f",)), "fh": ("f", ("n",))}
+    layout = Layout(("n", "f"), {"h": "n", "f": "f"}, {"h": "n"}, {}, dots)
+    if same:
+        trace(layout, step, "float64")
+    else:
+        with pytest.raises(NotElementwiseError, match="different sizes"):
+            trace(layout, step, "float64")
+
+
+def test_sums_are_simplified():
+    """A mean that was subtracted is not subtracted again, and what a row shares is divided once."""
+    case = Case("norm:z")
+    ops = [v.op for v in case.fast()[0]["out"].owner.op.cell.values]
+    assert ops.count("rowsum") < 8
+
+
+@pytest.mark.linker
+@pytest.mark.parametrize("cell", ["normalized lstm", "statistics", "attention", "softmax"])
+def test_numba_agrees(cell):
+    case = Case(cell, lengths=(4, 2, 0, 4))
+    for reverse in (False, True):
+        expected = case.run(*case.fast(reverse=reverse), mode="FAST_COMPILE")
+        found = case.run(*case.fast(reverse=reverse), mode="NUMBA")
+        close(found, expected, 1e-10)
+
+
+@pytest.mark.linker
+def test_numba_passes_what_is_no_number():
+    case = Case("norm:max", "float32", lengths=(4, 2, 0, 4))
+    case.arguments[0][0, 1, 2] = np.nan
+    case.arguments[0][3, 2, 1] = np.inf
+    expected = case.run(*case.fast(), mode="FAST_COMPILE")
+    assert np.isnan(expected[0]).any()
+    close(case.run(*case.fast(), mode="NUMBA"), expected, 2e-5)

@@ -1,0 +1,23 @@
+"""Callbacks: code that runs while a network trains, of the user and ready to use.
+
+What one derives from is `Callback`; `CSVLogger` and `TensorBoard` write what
+is measured, `SaveBest` the best network, and `EarlyStop` ends training.
+"""
+
+from __future__ import annotations
+
+from .base import Callback, CallbackLike, build, overrides
+from .control import EarlyStop, SaveBest
+from .logs import CSVLogger
+from .tensorboard import TensorBoard
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackLike",
+    "EarlyStop",
+    "SaveBest",
+    "TensorBoard",
+    "build",
+    "overrides",
+]

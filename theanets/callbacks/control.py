@@ -1,0 +1,163 @@
+"""Callbacks that keep the best network, and that end training."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import checkpoint
+from ..criterion import DIRECTIONS
+from ..errors import ConfigurationError, unknown
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..training import Run
+
+
+class SaveBest(Callback):
+    """Saves the network whenever a validation is the best so far.
+
+    What is best is what ``train(criterion=)`` says. The file, which
+    ``Network.load`` reads, is written atomically: at every moment it holds
+    the best network, or the one before. When training ends it holds what the
+    network then has.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+        self._saved: int | None = None
+
+    def start(self, run: Run) -> None:
+        """Find out whether the network can be saved."""
+        self._saved = run.best_epoch if run.updates and os.path.exists(self.path) else None
+        run.network.save(io.BytesIO())
+        checkpoint.check_writable(self.path)
+
+    def epoch(self, run: Run) -> None:
+        """Save the network if it is better than before."""
+        if run.best_epoch == run.epoch:
+            self._save(run)
+
+    def end(self, run: Run) -> None:
+        """Save the network unless that was done."""
+        if self._saved != run.best_epoch and math.isfinite(run.best_value):
+            self._save(run)
+
+    def _save(self, run: Run) -> None:
+        run.network.save(self.path)
+        self._saved = run.best_epoch
+
+
+class EarlyStop(Callback):
+    """Ends training when a monitor no longer improves, or is good enough.
+
+    What ``train(patience=)`` and ``train(criterion=)`` do for the one figure
+    that says what is best, this does for any. The network still gets the
+    parameters that the criterion says are best.
+
+    Parameters
+    ----------
+    monitor : str
+        A monitor of the validation, such as ``'loss'`` or ``'acc'``, or a
+        column of the history, such as ``'train_loss'``.
+    patience : int, optional
+        How many epochs in a row may fail to improve it; one more ends
+        training. None for no limit. Epochs in which it is not measured do not
+        count.
+    mode : {'min', 'max'}, optional
+        Which is better; by default what is known of the monitor.
+    threshold : float, optional
+        Training ends when the monitor is at least as good as this.
+    min_improvement : float
+        An epoch succeeds if the monitor is better than in the last one that
+        did, by more than this fraction of its absolute value.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value has no meaning, or nobody says which direction is better.
+    UnknownNameError
+        If the monitor is not measured.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "loss",
+        patience: int | None = 10,
+        mode: str | None = None,
+        threshold: float | None = None,
+        min_improvement: float = 0.0,
+    ) -> None:
+        if not isinstance(monitor, str):
+            raise ConfigurationError(f"monitor={monitor!r} is not the name of a monitor")
+        if mode not in (None, *DIRECTIONS):
+            raise ConfigurationError(f"mode={mode!r} is not 'min', 'max' or None")
+        if patience is None and threshold is None:
+            raise ConfigurationError("patience=None needs threshold=, or nothing ends training")
+        for name, value in (("patience", patience), ("min_improvement", min_improvement)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value >= 0):
+                raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
+        self.monitor = monitor
+        self.patience = patience
+        self.mode = mode
+        self.threshold = threshold
+        self.min_improvement = min_improvement
+        part, _, name = monitor.partition("_")
+        self._part, self._name = (part, name) if part in ("train", "valid") else ("valid", monitor)
+        self._sign, self._last, self._failures = 1.0, math.inf, 0
+
+    def start(self, run: Run) -> None:
+        """Find the monitor, and go through the epochs of a run that continues."""
+        if run.valid and self._name not in run.valid and self._part == "valid":
+            raise unknown("monitor", self.monitor, run.valid)
+        self._sign = -1.0 if self._direction(run) == "max" else 1.0
+        self._last, self._failures = math.inf, 0
+        for row in run.history.rows:
+            self._look(row)
+
+    def epoch(self, run: Run) -> None:
+        """Look at the epoch, and end training if it is enough."""
+        row = run.history.rows[-1]
+        column = f"{self._part}_{self._name}"
+        measured = [key for key in row if key.startswith(f"{self._part}_")]
+        if measured and column not in row:
+            names = [key.partition("_")[2] for key in measured]
+            raise unknown("monitor", self._name, names)
+        reason = self._look(row)
+        if reason:
+            run.stop(reason)
+
+    def _direction(self, run: Run) -> str:
+        found = self.mode or run.directions.get(self._name)
+        if found is None:
+            raise ConfigurationError(
+                f"EarlyStop({self.monitor!r}) does not say whether less is better, or more; give "
+                "mode='min' or mode='max'"
+            )
+        return found
+
+    def _look(self, row: Mapping[str, Any]) -> str:
+        """Count whether an epoch is better; get the reason to stop, or nothing."""
+        value = row.get(f"{self._part}_{self._name}")
+        if value is None:
+            return ""
+        figure = self._sign * value
+        if self.threshold is not None and figure <= self._sign * self.threshold:
+            return f"{self.monitor} reached {self.threshold:g}"
+        first = not math.isfinite(self._last)
+        gain = self._last - figure
+        if math.isfinite(figure) and (first or gain > abs(self._last) * self.min_improvement):
+            self._last, self._failures = figure, 0
+        else:
+            self._failures += 1
+        enough = self.patience is not None and self._failures > self.patience
+        return f"{self.monitor} no longer improves" if enough else ""
