@@ -1,6 +1,6 @@
 """Make the pictures of the documentation, from networks trained on scikit-learn's digits.
 
-python docs/make_pictures.py
+Run it as ``python docs/make_pictures.py``.
 """
 
 from pathlib import Path
@@ -55,7 +55,6 @@ def main():
     save(theanets.plot.history(net, ["loss", "acc"])[0], "history.png")
     save(theanets.plot.weights(net, "hid1.w", columns=9), "weights.png")
     save(theanets.plot.confusion(net, *test), "confusion.png")
-    theanets.plot.graph(net).save(IMAGES / "digits.svg")
     theanets.plot.graph(branching()).save(IMAGES / "graph.svg")
 
     net = theanets.Autoencoder([64, (20, "tanh"), 64])

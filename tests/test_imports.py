@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -448,3 +450,13 @@ def test_check_settings_of_others(make):
                 pass
     """
     assert not settings_at_import(make(backends=source))
+
+
+def test_importing_theanets_imports_nothing_that_is_slow():
+    slow = ("scipy.sparse", "scipy.special", "scipy.optimize", "numba", "sklearn", "matplotlib")
+    slow += ("pandas", "click", "jax", "torch", "IPython")
+    script = f"import sys, theanets; print([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

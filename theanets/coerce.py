@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from .errors import DataError, nearest
+from .ops.sparse import is_sparse
 from .sparse import as_csr
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
@@ -132,7 +132,7 @@ def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
 
 def take(field: Field, array: Any, rows: Any, where: str) -> Any:
     """Get rows as `gather` does, but with NaN and inf left unchecked."""
-    if sp.issparse(array):
+    if is_sparse(array):
         return array[rows] if field.sparse else array[rows].toarray()
     if is_lazy(field, array):
         return _cast(field, np.asarray(array[rows]), where)
@@ -141,7 +141,7 @@ def take(field: Field, array: Any, rows: Any, where: str) -> Any:
 
 def is_lazy(field: Field, array: Any) -> bool:
     """Find out whether an array from `coerce` still has to be converted and checked."""
-    if sp.issparse(array):
+    if is_sparse(array):
         return False
     exact = array.dtype == field.dtype and array.flags.c_contiguous
     return isinstance(array, np.memmap) or not exact
@@ -208,11 +208,11 @@ def settle(
         if wrong.any():
             first = int(np.argmax(wrong))
             entry = tuple(int(axis[first]) for axis in index)
-            value = (array.data if sp.issparse(array) else array.reshape(-1))[flat[first]]
+            value = (array.data if is_sparse(array) else array.reshape(-1))[flat[first]]
             raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
         if field.impute or (field.role == "input" and field.weighted_by is None):
             settled[i] = array.copy()
-            (settled[i].data if sp.issparse(array) else settled[i].reshape(-1))[flat] = 0
+            (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
     return settled
 
 
@@ -291,13 +291,13 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     if axis and array.ndim > 1:
         if not -array.ndim <= axis < array.ndim:
             raise DataError(f"{got}; it has no axis={axis} to be the batch")
-        if sp.issparse(array):
+        if is_sparse(array):
             array = array.T if axis in (1, -1) else array
         else:
             array = np.moveaxis(array, axis, 0)
         got = f"{where} has shape {array.shape} (batch first) and dtype {array.dtype}"
     shape = _fit(field, array.shape, got)
-    if sp.issparse(array):
+    if is_sparse(array):
         if shape == array.shape and len(field.shape) == 1:
             return _cast_sparse(field, array, where)
         array = array.toarray()
@@ -308,6 +308,8 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     if lazy and array.nbytes > LAZY_BYTES and is_lazy(field, array):
         return array
     array = _cast(field, array, where)
+    import scipy.sparse as sp
+
     return sp.csr_array(array) if field.sparse else array
 
 
@@ -316,7 +318,7 @@ def _as_array(value: Any, where: str) -> Any:
         raise DataError(
             f"{where} is a masked array; give its data, and weights that are 0 where it is masked"
         )
-    if sp.issparse(value) or isinstance(value, np.memmap):
+    if is_sparse(value) or isinstance(value, np.memmap):
         return value
     try:
         return np.asarray(value)
@@ -377,7 +379,7 @@ def _fit_weights(field: Field, array: Any, shape: tuple[int, ...], where: str) -
             f"{where} has shape {array.shape}, which does not broadcast to the shape {shape} "
             f"of {field.weighs!r}; weights may lack trailing axes, or have length 1 there"
         )
-    return array if sp.issparse(array) else array.reshape(full)
+    return array if is_sparse(array) else array.reshape(full)
 
 
 def _cast(field: Field, array: Any, where: str) -> Any:
@@ -414,7 +416,7 @@ def _check_range(field: Field, array: Any, where: str) -> None:
 def _all_finite(array: Any) -> bool:
     if array.dtype.kind != "f":
         return True
-    values = array.data if sp.issparse(array) else array
+    values = array.data if is_sparse(array) else array
     with np.errstate(all="ignore"):
         # A sum needs no second array; only its overflow calls for the exact test.
         return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
@@ -422,7 +424,7 @@ def _all_finite(array: Any) -> bool:
 
 def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
     """Find the entries that are not finite: their indices, and positions in the flat values."""
-    if not sp.issparse(array):
+    if not is_sparse(array):
         flat = np.flatnonzero(~np.isfinite(array))
         return np.unravel_index(flat, array.shape), flat
     flat = np.flatnonzero(~np.isfinite(array.data))
@@ -436,7 +438,7 @@ def _entries(weights: Any, index: tuple[Any, ...]) -> Any:
         i if length > 1 else np.zeros_like(i) for i, length in zip(index[1:], lengths, strict=True)
     )
     entries = weights[(index[0], *inner)]
-    return entries.toarray().reshape(-1) if sp.issparse(entries) else np.asarray(entries).ravel()
+    return entries.toarray().reshape(-1) if is_sparse(entries) else np.asarray(entries).ravel()
 
 
 def _row_counts(fields: Sequence[Field], arrays: Sequence[Any], rows: Any) -> Any:
@@ -451,6 +453,6 @@ def _row_counts(fields: Sequence[Field], arrays: Sequence[Any], rows: Any) -> An
     different, where = np.unique(rows, return_inverse=True)
     for array in weights:
         part = array[different]
-        part = part.toarray() if sp.issparse(part) else part
+        part = part.toarray() if is_sparse(part) else part
         counts |= (part != 0).reshape(len(different), -1).any(axis=1)[where]
     return counts

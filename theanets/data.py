@@ -14,7 +14,6 @@ from itertools import chain, islice, repeat
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 
 from . import sparse
 from .ahead import ahead
@@ -29,6 +28,7 @@ from .coerce import (
     take,
 )
 from .errors import ConfigurationError, DataError, ExhaustedError
+from .ops.sparse import is_sparse
 from .series import Padded, similar
 
 __all__ = ["Dataset", "Field", "chunks", "coerce", "gather", "prepare"]
@@ -182,7 +182,7 @@ class Dataset:
             _row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
         )
         self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
-        plain = not any(sp.issparse(array) for array in arrays)
+        plain = not any(is_sparse(array) for array in arrays)
         if plain and not (self.shuffle or self._late or self._spread):
             self._chunk = rows
 
@@ -326,7 +326,7 @@ class Dataset:
             )
         arrays = load(self.fields, batch, where, axis=self.axis, lazy=False)
         arrays = [
-            array.toarray() if sp.issparse(array) and not field.sparse else array
+            array.toarray() if is_sparse(array) and not field.sparse else array
             for field, array in zip(self.fields, arrays, strict=True)
         ]
         shapes = {field.name: array.shape for field, array in zip(self.fields, arrays, strict=True)}
@@ -412,7 +412,7 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
 
 def _is_stream(data: Any) -> bool:
     """Tell callables and iterables of batches from arrays and collections of them."""
-    if isinstance(data, (list, tuple, str, bytes, Mapping)) or sp.issparse(data):
+    if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data):
         return False
     return not hasattr(data, "__array__") and (callable(data) or hasattr(data, "__iter__"))
 
@@ -420,7 +420,7 @@ def _is_stream(data: Any) -> bool:
 def _row_bytes(field: Field, array: Any) -> float:
     """Get about how many bytes a row of an array takes in a batch."""
     size = np.dtype(field.dtype).itemsize
-    if field.sparse and sp.issparse(array):
+    if field.sparse and is_sparse(array):
         return 4 + (size + 4) * array.nnz / array.shape[0]
     return float(np.prod(array.shape[1:])) * size
 

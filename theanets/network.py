@@ -14,8 +14,8 @@ from . import rng as _rng
 from .drawing import network_html
 from .errors import ConfigurationError, FileError
 from .history import History
-from .profiling import Profile, profile
 from .names import output_name
+from .profiling import Profile, profile
 from .scores import check_targets, r2
 from .structure import Structure
 from .training import Run

@@ -10,7 +10,6 @@ needs are added.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,12 +94,14 @@ class _Series(Network):
         return compute(self.padded(x, "input"), **kwargs) if found is None else found
 
     def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
-        compute = partial(super()._compute, wanted=wanted, options=options, **given)
+        compute = super()._compute
         if "given" in given:
             # What `decode` gets is no input.
-            return compute(x)
-        parts = ragged.alone(self, x, lambda part: {"": compute(part)})
-        return compute(self.padded(x, "input")) if parts is None else parts[""]
+            return compute(x, wanted, options, **given)
+        parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options, **given)})
+        if parts is None:
+            return compute(self.padded(x, "input"), wanted, options, **given)
+        return parts[""]
 
     def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Compute the output for series.

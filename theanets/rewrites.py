@@ -19,7 +19,7 @@ from pytensor.tensor.random.basic import NormalRV, UniformRV
 from pytensor.tensor.special import LogSoftmax, Softmax
 
 from .ops import draws
-from .ops.kernels import Fill, MatMul, RowArgmax, RowSoftmax, Sums
+from .ops.kernels import Fill, MatMul, Row, RowArgmax, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
 
@@ -28,6 +28,7 @@ ROWS = "theanets_rows"
 SUMS = "theanets_sums"
 FILLS = "theanets_fills"
 DRAWS = "theanets_draws"
+ROW = "theanets_row"
 
 
 def _factor(x: Any) -> tuple[Any, bool]:
@@ -93,6 +94,15 @@ def use_fill(fgraph: Any, node: Any) -> Any:
     return [Fill(node.outputs[0].type.shape)(value, *lengths)]
 
 
+@node_rewriter([DimShuffle])
+def use_row(fgraph: Any, node: Any) -> Any:
+    """Replace axes put before that of a vector."""
+    (x,), order = node.inputs, node.op.new_order
+    if x.ndim != 1 or x.dtype not in FLOATS or len(order) < 2 or order[-1] != 0:
+        return False
+    return [Row(len(order))(x)]
+
+
 @node_rewriter([NormalRV, UniformRV])
 def use_draws(fgraph: Any, node: Any) -> Any:
     """Replace standard normal numbers, and those uniform in [0, 1)."""
@@ -110,6 +120,7 @@ optdb.register(ROWS, in2out(use_row_argmax, use_row_softmax, name=ROWS), positio
 # After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
 optdb.register(SUMS, in2out(use_sums, name=SUMS), position=101)
 optdb.register(FILLS, in2out(use_fill, name=FILLS), position=102)
+optdb.register(ROW, in2out(use_row, name=ROW), position=103)
 # After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
 optdb.register(DRAWS, in2out(use_draws, name=DRAWS, ignore_newtrees=True), position=99)
 
@@ -121,7 +132,7 @@ def include(mode: Mode) -> Mode:
     has no BLAS of its own.
     """
     if type(mode.linker).__name__ == "NumbaLinker":
-        return mode.including(PRODUCTS, ROWS, SUMS, FILLS, DRAWS)
+        return mode.including(PRODUCTS, ROWS, SUMS, FILLS, ROW, DRAWS)
     if getattr(mode.linker, "c_thunks", False) and not has_c_blas():
         return mode.including(PRODUCTS)
     return mode

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from . import prediction, sparse
 from . import rng as _rng
 from .data import Dataset
 from .errors import DataError
 from .layers import Conv1, Conv2, Feedforward, Input, Layer
+from .ops.sparse import is_sparse
 from .structure import Structure
 
 Array = npt.NDArray[Any]
@@ -61,7 +61,9 @@ def draw(data: Dataset, size: int, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _stack(first: Any, second: Any) -> Any:
-    if sp.issparse(first):
+    if is_sparse(first):
+        import scipy.sparse as sp
+
         return sp.vstack([first, second], format="csr")
     return np.concatenate([first, second])
 
@@ -176,7 +178,7 @@ def choose(
 
 def _one_position(array: Any, rng: np.random.Generator) -> Array:
     """Get vectors, from one random position of each example where there are more axes."""
-    if sp.issparse(array):
+    if is_sparse(array):
         return np.asarray(array.toarray())
     array = np.asarray(array)
     flat = array.reshape(len(array), -1, array.shape[-1])
@@ -231,7 +233,7 @@ def _targets(
         if loss.output_names != [layer.output_name] or variable.ndim != ndim - labels:
             continue
         target = pool[variable.name]
-        target = target.toarray() if sp.issparse(target) else np.asarray(target)
+        target = target.toarray() if is_sparse(target) else np.asarray(target)
         if labels:
             valid = (target >= 0) & (target < size)
             target = np.eye(size)[np.where(valid, target, 0)] * valid[..., None]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from .coerce import Field, load
 from .errors import DataError
+from .ops.sparse import is_sparse
 from .series import is_ragged, pad
 
 Array = npt.NDArray[Any]
@@ -55,7 +55,7 @@ def check_targets(
         fields.append(Field("w", "weights", "float64", shape[1:], weighs="y"))
     values = [y] if w is None else [y, w]
     arrays = load(fields, values, "score", lazy=False)
-    dense = [array.toarray() if sp.issparse(array) else array for array in arrays]
+    dense = [array.toarray() if is_sparse(array) else array for array in arrays]
     if len(dense[0]) != shape[0]:
         raise DataError(f"score: x has {shape[0]} rows, y has {len(dense[0])}; they must agree")
     if w is None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from .errors import DataError
+from .ops.sparse import is_sparse
 
 Array = npt.NDArray[Any]
 
@@ -50,6 +50,8 @@ def as_csr(matrix: Any, where: str) -> Any:
     elif matrix.format == "coo":
         for index, length, axis in zip((matrix.row, matrix.col), matrix.shape, "01", strict=True):
             _check_range(index, length, f"{where}: its indices along axis {axis}")
+    import scipy.sparse as sp
+
     found = sp.csr_array(matrix)
     if matrix.format != "csr":
         _check_compressed(found, where)
@@ -111,7 +113,9 @@ def cut(matrix: Any, size: int) -> list[Vectors]:
     DataError
         If a batch has more entries than int32 can count.
     """
-    if not sp.issparse(matrix):
+    if not is_sparse(matrix):
+        import scipy.sparse as sp
+
         matrix = sp.csr_array(matrix)
     rows = matrix.shape[0]
     starts = [*range(0, rows, size), rows]
@@ -153,6 +157,8 @@ def joined(fields: Sequence[Any], arrays: Sequence[Array]) -> list[Any]:
         array = next(left)
         if field.sparse:
             parts = (array, next(left), next(left))
+            import scipy.sparse as sp
+
             array = sp.csr_array(parts, shape=(len(parts[2]) - 1, field.shape[0]))
         found.append(array)
     return found

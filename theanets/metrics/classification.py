@@ -6,7 +6,6 @@ import importlib
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ..errors import ConfigurationError, nearest
 from .base import Array, Metric, Part, mean, ratio
@@ -253,7 +252,10 @@ class AUC(Metric, names=("auc", "roc_auc")):
             columns = [(y == 1, z[:, 1] - z[:, 0], w)]
         else:
             # Only probabilities of different examples can be compared.
-            z = log_softmax(z.astype(float), axis=1) if first.logits else z
+            if first.logits:
+                from scipy.special import log_softmax  # slow to import
+
+                z = log_softmax(z.astype(float), axis=1)
             columns = [(y == i, z[:, i], w) for i in range(first.size)]
         return float(np.mean([self._area(*column) for column in columns]))
 

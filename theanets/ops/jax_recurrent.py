@@ -84,6 +84,12 @@ class _Step:
         shape = (self.z.shape[0], 1 if dim == ROW else self.sizes[dim])
         return jnp.broadcast_to(jnp.asarray(self[index], self.z.dtype), shape)
 
+    def output(self, array: int) -> Any:
+        """Get an array of outputs."""
+        which = [i for i, _ in enumerate(self.cell.outputs) if self.cell.array(i) == array]
+        parts = [self.full(self.cell.outputs[i], self.cell.output_dim(i)) for i in which]
+        return jnp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
     def _find(self, index: int) -> Any:
         value = self.cell.values[index]
         if value.op == "const":
@@ -131,9 +137,12 @@ class _StepBack(_Step):
     def __init__(self, *arguments: Any, carried: Any, outputs: Any, cotangents: Any) -> None:
         super().__init__(*arguments)
         self.carried, self.cotangents = carried, cotangents
-        for i, array in outputs.items():
-            index = self.cell.outputs[i]
-            self.known[index] = array[:, :1] if self.cell.values[index].dim is None else array
+        for i, index in enumerate(self.cell.outputs):
+            if self.cell.array(i) in outputs:
+                start = self.cell.column(i) or 0
+                array = outputs[self.cell.array(i)]
+                shared = self.cell.values[index].dim is None
+                self.known[index] = array[:, start : start + 1] if shared else array
 
     def leaf(self, op: str, args: tuple[int, ...]) -> Any:
         i = args[0]
@@ -187,7 +196,7 @@ def _forward(op: RecurrentForward, **kwargs: Any) -> Callable[..., Any]:
             z_now, mask, count = now
             values = _Step(cell, sizes, (old, vectors, weights), z_now, count)
             new = [values.full(v, d) for v, d in zip(cell.next, cell.states, strict=True)]
-            shown = [values.full(cell.outputs[i], cell.output_dim(i)) for i in made]
+            shown = [values.output(i) for i in made]
             kept = [jnp.where(mask, n, o) for n, o in zip(new, old, strict=True)]
             return kept, [jnp.where(mask, x, 0) for x in shown]
 

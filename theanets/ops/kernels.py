@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.tensor import matrix, tensor
-from scipy import special
 
 from .base import KernelOp
 
@@ -99,6 +98,8 @@ class RowSoftmax(KernelOp):
 
     def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
         """Compute it for an array."""
+        from scipy import special  # takes a third of a second, and is seldom needed
+
         outputs[0][0] = (special.log_softmax if self.log else special.softmax)(inputs[0], axis=-1)
 
     def output_shapes(self, *shapes: Any) -> list[Any]:
@@ -177,3 +178,42 @@ class Fill(KernelOp):
         from . import numba_kernels
 
         return numba_kernels.fill(len(self.shape))
+
+
+class Row(KernelOp):
+    """A vector as an array of one row, with axes of length 1 before its own.
+
+    As ``DimShuffle`` gives it, but the compiler knows that its entries lie side
+    by side, and adds it to each row of a matrix with vector instructions: a
+    third of the time.
+
+    Parameters
+    ----------
+    ndim : int
+        Number of axes of the result.
+    """
+
+    __props__ = ("ndim",)
+    view_map = {0: [0]}  # noqa: RUF012
+
+    def __init__(self, ndim: int) -> None:
+        self.ndim = ndim
+
+    def make_node(self, x: Any) -> Apply:
+        """Take a vector."""
+        shape = (1,) * (self.ndim - 1) + x.type.shape
+        return Apply(self, [x], [tensor(dtype=x.dtype, shape=shape)])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Add the axes to an array."""
+        outputs[0][0] = inputs[0].reshape((1,) * (self.ndim - 1) + inputs[0].shape)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get (1, ..., n)."""
+        return [(1,) * (self.ndim - 1) + tuple(shapes[0])]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.row(self.ndim)

@@ -152,3 +152,14 @@ def _fill_2(value: Any, n: Any, m: Any) -> Any:
 
 def _fill_3(value: Any, n: Any, m: Any, k: Any) -> Any:
     return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)
+
+
+def row(ndim: int) -> tuple[Any, str | None]:
+    """Get the kernel of a vector as one row, and its key for the cache on the disk."""
+    leading = (1,) * (ndim - 1)
+
+    @numba_njit(fastmath=False)
+    def row_kernel(x: Any) -> Any:
+        return np.ascontiguousarray(x).reshape((*leading, x.size))
+
+    return row_kernel, source_key(__name__, f"row-{ndim}")

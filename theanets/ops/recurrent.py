@@ -78,9 +78,9 @@ def recur(
         number of steps that come before is a multiple of it. 0 for no limit.
     """
     dtype = pt.as_tensor(z).dtype
-    op = RecurrentForward(cell, dtype, (True,) * len(cell.outputs), bool(reverse), int(limit))
+    op = RecurrentForward(cell, dtype, (True,) * cell.num_arrays, bool(reverse), int(limit))
     results = op(z, lengths, *states, *vectors, *weights, return_list=True)
-    many = len(cell.outputs)
+    many = cell.num_arrays
     named = {name: results[i] for name, i in cell.names}
     return Recurrence(named, results[many:])
 
@@ -103,14 +103,14 @@ class _Recurrent(KernelOp):
 class RecurrentForward(_Recurrent):
     """Run a cell over series; see `recur`.
 
-    Outputs are those of the cell that are kept, then the final states.
+    Outputs are the arrays of the cell's that are kept, then the final states.
 
     Parameters
     ----------
     cell : Cell
     dtype : str
     kept : tuple of bool
-        Which of the cell's outputs are made.
+        Which arrays of the cell's outputs are made.
     reverse : bool
     limit : int
     """
@@ -152,7 +152,7 @@ class RecurrentForward(_Recurrent):
         states, vectors, weights, _ = self.split(shapes)
         sizes = self.cell.sizes(states, vectors, weights, shapes[0][2])
         found = [
-            (*shapes[0][:2], self.cell.output_size(i, sizes))
+            (*shapes[0][:2], self.cell.array_size(i, sizes))
             for i, yes in enumerate(self.kept)
             if yes
         ]
@@ -173,7 +173,7 @@ class RecurrentForward(_Recurrent):
         if not all(self.kept):
             raise NotImplementedError("a recurrence has no gradient once its graph was rewritten")
         connected = [not isinstance(g.type, DisconnectedType) for g in cotangents]
-        many = len(self.cell.outputs)
+        many = self.cell.num_arrays
         given, final = tuple(connected[:many]), tuple(connected[many:])
         op = RecurrentBackward(self.cell, self.dtype, given, final, self.reverse, self.limit)
         cell = with_cotangents(self.cell, given)

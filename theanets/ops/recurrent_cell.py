@@ -96,7 +96,8 @@ class Cell:
         Named outputs, and which of the outputs they are.
     outputs : tuple of int
         Values of the outputs: those that have names, then all that the
-        derivative needs to know.
+        derivative needs to know. Numbers for each row come last; they are
+        packed in one array.
     d_blocks : tuple of int
         Values of the gradient with respect to blocks.
     d_states : tuple of int
@@ -149,10 +150,29 @@ class Cell:
             return self.states[self.next.index(value)]
         return 0 if any(which == index for _, which in self.names) else ROW
 
-    def output_size(self, index: int, sizes: Sequence[Any]) -> Any:
-        """Get how many entries an output has for each step."""
-        dim = self.output_dim(index)
-        return 1 if dim == ROW else sizes[dim]
+    @cached_property
+    def num_wide(self) -> int:
+        """How many outputs have an array of their own."""
+        return sum(self.output_dim(i) != ROW for i, _ in enumerate(self.outputs))
+
+    @property
+    def num_arrays(self) -> int:
+        """How many arrays the outputs are in."""
+        return min(len(self.outputs), self.num_wide + 1)
+
+    def array(self, index: int) -> int:
+        """Get which array an output is in."""
+        return min(index, self.num_wide)
+
+    def column(self, index: int) -> int | None:
+        """Get the column of an output that is a number for each row, else None."""
+        return index - self.num_wide if index >= self.num_wide else None
+
+    def array_size(self, array: int, sizes: Sequence[Any]) -> Any:
+        """Get how many entries an array of outputs has for each step."""
+        if array == self.num_wide:
+            return len(self.outputs) - self.num_wide
+        return sizes[self.output_dim(array)]
 
     def trajectory(self, state: int) -> int:
         """Get the output that holds the values of a state."""
@@ -404,7 +424,8 @@ def _with_outputs(cell: Cell, named_values: Mapping[str, int]) -> Cell:
         sizes = {dim for v, dim in zip(cell.next, cell.states, strict=True) if v == value}
         if len(sizes) > 1:
             raise NotElementwiseError(f"state {i} is one of a different size")
-    for value in needed(cell.values, forward_values(cell), gradient_roots(cell)):
+    told = needed(cell.values, forward_values(cell), gradient_roots(cell))
+    for value in sorted(told, key=lambda v: cell.values[v].dim is None):
         if value not in outputs:
             outputs.append(value)
     fields = {key: getattr(cell, key) for key in cell.__dataclass_fields__}
@@ -443,9 +464,9 @@ def with_cotangents(cell: Cell, given: Sequence[bool]) -> Cell:
     Parameters
     ----------
     given : list of bool
-        For each output.
+        For each array of outputs.
     """
-    absent = {v for v, yes in zip(cell.outputs, given, strict=True) if not yes}
+    absent = {v for i, v in enumerate(cell.outputs) if not given[cell.array(i)]}
     values = Values()
     moved: list[int] = []
     for value in cell.values:

@@ -93,8 +93,8 @@ class Printer:
 
     def output(self, index: int) -> str:
         """Get the source of an entry of an output."""
-        shared = self.cell.values[self.cell.outputs[index]].dim is None
-        return f"o{index}[b, t, {0 if shared else 'j'}]"
+        column = self.cell.column(index)
+        return f"o{self.cell.array(index)}[b, t, {'j' if column is None else column}]"
 
     def ref(self, index: int) -> str:
         value = self.cell.values[index]
@@ -227,9 +227,7 @@ class ForwardPrinter(Printer):
 
     def target(self, kind: str, index: tuple[int, ...]) -> str:
         i = index[0]
-        if kind != "o":
-            return f"{kind}{i}[b, j]"
-        return f"o{i}[b, t, {0 if self.cell.output_dim(i) == ROW else 'j'}]"
+        return self.output(i) if kind == "o" else f"{kind}{i}[b, j]"
 
     def zeroed(self, kind: str) -> bool:
         return kind == "o"
@@ -252,7 +250,8 @@ class BackwardPrinter(Printer):
         cell = self.cell
         common = self.common(index)
         if index in cell.outputs:
-            return self.output(cell.outputs.index(index))
+            text = self.output(cell.outputs.index(index))
+            return text.replace(", j]", ", 0]") if cell.values[index].dim is None else text
         if common is not None:
             return common
         value = cell.values[index]

@@ -93,7 +93,7 @@ def forward_source(cell: Cell, kept: tuple[bool, ...], reverse: bool) -> str:
             if cell.bare(k) is None
         ),
         *(f"    {line}" for line in printer.temporaries()),
-        *(f"    o{i} = np.empty((B, T, {width(cell.output_dim(i))}), F)" for i in made),
+        *(f"    o{i} = np.empty((B, T, {width(cell, i)}), F)" for i in made),
         f"    reverse, r = {reverse}, U(0)",
         "    for i in range(T if B else 0):",
         "        t = U(T - 1 - i if reverse else i)",

@@ -8,11 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from .recurrent_cell import Cell, with_cotangents
 from .recurrent_plan import Plan, Store, backward_plan, forward_plan, is_zero
-from .recurrent_values import ROW
 
 FORMS = {
     "add": "{} + {}",
@@ -72,9 +70,16 @@ def constant(number: float) -> str:
     )
 
 
-def width(dim: int) -> str:
-    """Get a size as source."""
-    return "1" if dim == ROW else f"n{dim}"
+def width(cell: Cell, array: int) -> str:
+    """Get the last size of an array of outputs, as source."""
+    return str(cell.array_size(array, [f"n{dim}" for dim in range(cell.num_sizes)]))
+
+
+def output(cell: Cell, index: int) -> str:
+    """Get source for what an output is at a step."""
+    column = cell.column(index)
+    part = "" if column is None else f", {column}:{column + 1}"
+    return f"o{cell.array(index)}[:, t{part}]"
 
 
 def size_lines(cell: Cell) -> list[str]:
@@ -206,7 +211,7 @@ def forward_source(cell: Cell, kept: Sequence[bool]) -> str:
         if item.kind == "s":
             return f"new{i} = {text}"
         if item.kind == "o":
-            return f"o{i}[:, t] = {text} if mask is None else np.where(mask, {text}, F(0))"
+            return f"{output(cell, i)} = {text} if mask is None else np.where(mask, {text}, F(0))"
         return None
 
     step = _Forward(cell, read)
@@ -220,7 +225,7 @@ def forward_source(cell: Cell, kept: Sequence[bool]) -> str:
         "B, T, _ = z.shape",
         "F = z.dtype.type",
         *size_lines(cell),
-        *(f"o{i} = np.zeros((B, T, {width(cell.output_dim(i))}), z.dtype)" for i in made),
+        *(f"o{i} = np.zeros((B, T, {width(cell, i)}), z.dtype)" for i in made),
     ]
     result = [f"o{i}" for i in made] + [f"np.array(s{i})" for i in range(len(cell.states))]
     return (
@@ -239,7 +244,7 @@ def backward_source(cell: Cell, given: Sequence[bool], final: Sequence[bool]) ->
     cell : Cell
         With these cotangents; see `with_cotangents`.
     given : list of bool
-        Which outputs have a cotangent.
+        Which arrays of outputs have a cotangent.
     final : list of bool
         Which final states have one.
     """
@@ -249,8 +254,8 @@ def backward_source(cell: Cell, given: Sequence[bool], final: Sequence[bool]) ->
     def read(index: int) -> str:
         common = _leaf(cell, index)
         if index in cell.outputs:
-            shared = cell.values[index].dim is None
-            return f"o{cell.outputs.index(index)}[:, t{', :1' if shared else ''}]"
+            text = output(cell, cell.outputs.index(index))
+            return f"{text}[:, :1]" if cell.values[index].dim is None else text
         if common is not None:
             return common
         value = cell.values[index]
@@ -336,9 +341,9 @@ def backward_source(cell: Cell, given: Sequence[bool], final: Sequence[bool]) ->
 
 
 def backward_inputs(cell: Cell, given: Sequence[bool]) -> list[int]:
-    """Get the outputs that the derivative reads."""
+    """Get the arrays of outputs that the derivative reads."""
     loads = backward_plan(cell).loads()
-    found = {cell.outputs.index(i) for i in loads if i in cell.outputs}
+    found = {cell.array(cell.outputs.index(i)) for i in loads if i in cell.outputs}
     states = {cell.values[i].args[0] for i in loads if cell.values[i].op == "s"}
     states |= {s for s in map(cell.bare, range(len(cell.dots))) if s is not None}
     return sorted(found | {cell.trajectory(i) for i in states})
@@ -367,6 +372,8 @@ def backward(
 
 
 def _execute(source: str) -> Callable[..., list[Any]]:
+    from scipy.special import expit  # slow to import
+
     scope: dict[str, Any] = {"np": np, "expit": expit, "before": before}
     exec(compile(source, "<recurrent cell>", "exec"), scope)
 

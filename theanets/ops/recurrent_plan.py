@@ -87,7 +87,7 @@ def forward_plan(cell: Cell, kept: Sequence[bool]) -> Plan:
     cell : Cell
         What to compute.
     kept : list of bool
-        Which outputs are written.
+        Which arrays of outputs are written.
     """
     planner = _Planner(cell.values, frozenset(), lambda value: _after(value, "d", {}))
     for k, dot in enumerate(cell.dots):
@@ -96,8 +96,8 @@ def forward_plan(cell: Cell, kept: Sequence[bool]) -> Plan:
     for i, value in enumerate(cell.next):
         # All reading of the old states is done by then: they are replaced in place.
         planner.last(Store("s", (i,), cell.states[i], value))
-    for i, (value, yes) in enumerate(zip(cell.outputs, kept, strict=True)):
-        if yes:
+    for i, value in enumerate(cell.outputs):
+        if kept[cell.array(i)]:
             planner.float(Store("o", (i,), cell.output_dim(i), value))
     return planner.plan([*range(len(cell.dots)), None])
 

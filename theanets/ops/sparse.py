@@ -12,18 +12,25 @@ looks at X.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
-import scipy.sparse as sp
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply, Constant
 
 from .base import KernelOp, source_key
 
 Array = npt.NDArray[Any]
+
+
+def is_sparse(array: Any) -> bool:
+    """Tell whether something is a sparse matrix of SciPy, without importing that part of it."""
+    # It takes a quarter of a second, and who has such a matrix has it imported.
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(array)
 
 
 def placeholder(name: str | None, dtype: str, size: int) -> Any:
@@ -216,6 +223,8 @@ def matrix(data: Array, indices: Array, indptr: Array, size: int) -> Any:
         raise ValueError("indptr, indices and data are not those of a sparse matrix")
     if len(indices) and not (indices.min() >= 0 and indices.max() < size):
         raise ValueError(f"a column of a sparse matrix is not in [0, {size})")
+    import scipy.sparse as sp
+
     return sp.csr_array((data, indices, indptr), shape=(len(steps), size))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from scipy import optimize
 
 from .base import Optimizer
 from .hyper import Hyper, number, whole
@@ -146,6 +145,8 @@ def iterate(
     def work() -> None:
         resume.acquire()
         try:
+            from scipy import optimize  # slow to import
+
             found = optimize.minimize(
                 objective, start, jac=True, method="L-BFGS-B", callback=callback, options=options
             )

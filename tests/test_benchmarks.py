@@ -1,0 +1,49 @@
+"""The benchmarks run, in tiny sizes: what they measure is not looked at."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.slow
+
+
+def run(*arguments):
+    pytest.importorskip("sklearn")
+    environment = {**os.environ, "PYTENSOR_FLAGS": "mode=FAST_COMPILE", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, str(FOLDER / "run.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_sections(tmp_path):
+    sections = ["epochs", "predict", "autoencoder", "recurrence", "convolutions", "scaling"]
+    target, curves = tmp_path / "rows.json", tmp_path / "images" / "curves.svg"
+    options = ["--plot", str(curves)]
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        options = []
+    text = run("--quick", "--json", str(target), *options, "--only", *sections)
+    found = json.loads(target.read_text())
+    assert list(found["sections"]) == sections
+    assert {"cpu", "cores", "blas", "python", "theanets", "pytensor"} <= set(found["machine"])
+    for section in found["sections"].values():
+        assert section["title"] in text
+        for row in section["rows"]:
+            assert row["work"] in text
+            assert "sizes" in row or all(v["min"] >= 0 for v in row["times"].values())
+    assert not options or curves.exists()
+    # What was measured is kept, and printed again.
+    assert run("--show", "--json", str(target)) == text
+
+
+def test_jobs():
+    text = run("--quick", "--only", "accuracy", "starts", "memory")
+    assert "accuracy 0.3" in text and "cache filled" in text
