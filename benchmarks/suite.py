@@ -103,7 +103,7 @@ def autoencoder(quick=False):
 
 def convolutions(quick=False):
     """A step of a small convolutional network, by adam"""
-    for batch, width in [(2, 12)] if quick else convolution.SHAPES:
+    for batch, width in [(2, 16)] if quick else convolution.SHAPES:
         contenders = {
             "ours": convolution.our_step(batch, width),
             "torch": convolution.torch_step(batch, width),

@@ -46,11 +46,12 @@ def test_draws_are_those_of_numpy(kind, shape):
 
 def test_other_distributions_stay():
     generator = pytensor.shared(np.random.default_rng(3))
+    both = dict(return_next_rng=True)
     scale = pt.scalar("scale", dtype="float32")
     cases = [
-        (pt.random.normal(0, 2, size=(3,), rng=generator), []),
-        (pt.random.normal(0, scale, size=(3,), rng=generator), [scale]),
-        (pt.random.uniform(-1, 1, size=(3,), rng=generator), []),
+        (pt.random.normal(0, 2, size=(3,), rng=generator, **both)[1], []),
+        (pt.random.normal(0, scale, size=(3,), rng=generator, **both)[1], [scale]),
+        (pt.random.uniform(-1, 1, size=(3,), rng=generator, **both)[1], []),
     ]
     for draws, inputs in cases:
         compiled = backends.function(inputs, draws, mode="NUMBA", dtype="float64")

@@ -109,7 +109,8 @@ WEIGHTS = (np.arange(5) < np.array([5, 3, 1, 4, 5, 2, 2])[:, None]).astype("floa
 NETS = {
     "lstm": [3, (4, "lstm"), 4],
     "both": [3, dict(form="bidirectional", size=4, worker="gru"), 4],
-    "scan": [3, dict(form="rnn", size=4, activation="softmax"), 4],
+    "rows": [3, dict(form="lstm", size=4, normalized=True), (4, "rnn", "softmax"), 4],
+    "scan": [3, dict(form="rnn", size=4, activation=lambda x: pt.tanh(x[:, ::-1])), 4],
     "crf": [3, (4, "rnn"), dict(form="crf", size=4)],
 }
 
@@ -127,6 +128,10 @@ def test_a_network_of_which_only_the_last_step_is_used():
     lengths = np.array([5, 3, 1, 4, 5, 2, 2])
     nets = [theanets.recurrent.Classifier(layers, rng=3, mode=m) for m in ("JAX", "FAST_COMPILE")]
     np.testing.assert_allclose(*(net.predict_proba([X, lengths]) for net in nets), atol=1e-5)
+
+
+def test_a_network_whose_steps_reduce_rows():
+    same(lambda m: theanets.recurrent.Classifier(NETS["rows"], rng=3, mode=m), [X, LABELS])
 
 
 def test_a_network_whose_steps_are_run_by_scan():

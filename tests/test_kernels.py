@@ -73,6 +73,12 @@ def test_rows(shape):
                 np.testing.assert_allclose(found, twin(x, axis=-1), rtol=1e-12)
 
 
+def test_the_largest_of_long_rows():
+    x = np.tile(np.concatenate([ROWS, ROWS[::-1]]), 5)
+    for mode in ("NUMBA", "FAST_COMPILE"):
+        np.testing.assert_array_equal(run(RowArgmax(), x, mode=mode), np.argmax(x, axis=-1))
+
+
 def test_rows_of_nothing():
     empty = np.zeros((0, 4))
     assert run(RowArgmax(), empty).shape == (0,)

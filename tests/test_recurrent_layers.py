@@ -159,8 +159,7 @@ FORMS = {
 }
 
 
-# What PyTensor's scan runs takes long to compile.
-NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n == "lstm normalized")) for n in FORMS]
+NAMES = list(FORMS)
 
 
 def make(spec, nout=2, lengths=True, **options):

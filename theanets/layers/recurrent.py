@@ -397,7 +397,7 @@ class Recurrent(Layer, abstract=True):
     def run(
         self, inputs: Inputs, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]
     ) -> Recurrence:
-        """Run all steps, by the fast core if the step is done entry by entry."""
+        """Run all steps, by the fast core if the step is done entry by entry or reduces rows."""
         vectors, weights = self.vectors(), self.weights()
         step: StepFunction = self.formulas
         if zones(self):

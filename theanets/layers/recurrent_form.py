@@ -57,8 +57,8 @@ class CellLayer(Recurrent, names=("cell",)):
     the states; all are matrices (batch, units). What ``cell.dot`` and
     ``cell.vector`` are asked for become parameters of the layer, beside
     ``xh`` (inputs, blocks * units). If everything else is done entry by
-    entry, the layer is as fast as the others; else it is run by PyTensor's
-    scan.
+    entry, or is a sum, a mean, a largest entry or a softmax over the units,
+    the layer is as fast as the others; else it is run by PyTensor's scan.
 
     Parameters
     ----------

@@ -37,8 +37,7 @@ class LSTM(Recurrent, names=("lstm",)):
         Whether what the input and the state contribute to each gate, and the
         cell in the last line, are normalized over the units to mean 0 and
         variance 1, then multiplied by ``gx``, ``gh`` (4 units) and ``gc``
-        (units), which start at 1; ``bc`` (units) is added to the cell. Steps
-        of this kind are run by PyTensor's scan, many times slower.
+        (units), which start at 1; ``bc`` (units) is added to the cell.
     c_0 : str, optional
         Name of an output that is the initial state of the cell.
 

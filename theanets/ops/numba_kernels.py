@@ -63,13 +63,24 @@ def row_argmax() -> tuple[Any, str | None]:
             raise ValueError("the largest of no values is asked for")
         rows = np.ascontiguousarray(x).reshape(x.size // columns, columns)
         result = np.zeros(len(rows), np.int64)
+        # In a short row, it is a toss-up whether an entry is the largest so far: no branches.
+        short = columns <= 16
         for i in range(len(rows)):
             best = rows[i, 0]
-            for j in range(1, columns):
-                value = rows[i, j]
-                if value > best or (value != value and best == best):
-                    best = value
-                    result[i] = j
+            if short:
+                at = 0
+                for j in range(1, columns):
+                    value = rows[i, j]
+                    larger = (not value <= best) & (best == best)
+                    best = value if larger else best
+                    at = j if larger else at
+                result[i] = at
+            else:
+                for j in range(1, columns):
+                    value = rows[i, j]
+                    if value > best or (value != value and best == best):
+                        best = value
+                        result[i] = j
         return result.reshape(x.shape[:-1])
 
     return row_argmax_kernel, source_key(__name__, "row_argmax")
