@@ -307,7 +307,7 @@ def test_progress_shows_it(line):
         callbacks=[shown],
         progress=False,
     )
-    head, *epochs, _, best = file.getvalue().splitlines()
+    _, head, *epochs, _, best = file.getvalue().splitlines()
     assert "valid out:level" in head
     assert [line.endswith("*") for line in epochs] == [True, False, False]
     assert all(len(line) <= len(head) for line in epochs)

@@ -11,7 +11,7 @@ from theanets.errors import ConfigurationError
 from theanets.layers import Inputs
 
 
-class Scaled(theanets.Layer, names=("sc",)):
+class Stretched(theanets.Layer, names=("sc",)):
     """A bare expression, and an option."""
 
     options = {"factor": 1.0}  # noqa: RUF012
@@ -49,7 +49,7 @@ class Counting(theanets.Layer):
 
 def test_own_layer(tmp_path, rng):
     spec = dict(form="sc", size=4, factor=3.0, activation="tanh")
-    net = theanets.Regressor([5, spec, (6, "Scaled"), 2], dtype="float64")
+    net = theanets.Regressor([5, spec, (6, "Stretched"), 2], dtype="float64")
     randomize(net, rng)
     v = values(net)
     x, y = rng.normal(size=(16, 5)), rng.normal(size=(16, 2))

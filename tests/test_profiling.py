@@ -61,7 +61,7 @@ def test_the_network_is_left_as_it_was(data):
 
 
 def test_bad_arguments(net, data):
-    with pytest.raises(theanets.ConfigurationError, match="l-bfgs.*no steps"):
+    with pytest.raises(theanets.ConfigurationError, match=r"l-bfgs.*no steps"):
         net.profile(data, algo="l-bfgs")
     with pytest.raises(theanets.ConfigurationError, match="repeats=0"):
         net.profile(data, repeats=0)

@@ -27,7 +27,7 @@ def normalized_lstm():
     return Layout(("n",), gates, {"h": "n", "c": "n"}, vectors, {"hh": ("n", ("n",) * 4)}), step
 
 
-def rows(function, two=False):
+def rows(function):
     """A cell with a function of the pre-activation and the old state, between dots."""
 
     def step(x, s, v, dot, count):
@@ -69,6 +69,8 @@ ROWS = {
     "log softmax": lambda: rows(lambda x, h, v: pt.special.log_softmax(x, axis=-1) * v.w),
     "log sum": lambda: rows(lambda x, h, v: x - pt.logsumexp(h * v.w, axis=1, keepdims=True)),
     "attention": lambda: rows(attention),
+    # The gradient of the largest entry is a sum of what all entries have in common.
+    "shared": lambda: rows(lambda x, h, v: x * pt.tanh(total(h + x.max(axis=1)[:, None] / 9))),
     "statistics": lambda: rows(statistics),
 }
 
@@ -85,15 +87,14 @@ def made(cell, **options):
     return Case(cell, **{**sizes, **options})
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("cell", ROWS)
+@pytest.mark.parametrize("cell, reverse", [(cell, i % 2 == 1) for i, cell in enumerate(ROWS)])
 def test_values_and_gradients_are_those_of_unrolled_steps(cell, reverse):
     case = made(cell)
     expected = case.run(*case.unrolled(reverse))
     close(case.run(*case.fast(reverse=reverse)), expected, 1e-10)
 
 
-@pytest.mark.parametrize("cell", ["norm:z", "attention"])
+@pytest.mark.parametrize("cell", ["attention"])
 def test_gradients_of_the_output_alone(cell):
     case = made(cell)
     expected = case.run(*case.unrolled(), names=["out"], ends=False)
@@ -183,13 +184,11 @@ def test_sums_are_simplified():
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("cell", ["normalized lstm", "statistics", "attention", "softmax"])
-def test_numba_agrees(cell):
+@pytest.mark.parametrize("cell, reverse", [("normalized lstm", False), ("statistics", True)])
+def test_numba_agrees(cell, reverse):
     case = Case(cell, lengths=(4, 2, 0, 4))
-    for reverse in (False, True):
-        expected = case.run(*case.fast(reverse=reverse), mode="FAST_COMPILE")
-        found = case.run(*case.fast(reverse=reverse), mode="NUMBA")
-        close(found, expected, 1e-10)
+    expected = case.run(*case.fast(reverse=reverse), mode="FAST_COMPILE")
+    close(case.run(*case.fast(reverse=reverse), mode="NUMBA"), expected, 1e-10)
 
 
 @pytest.mark.linker
