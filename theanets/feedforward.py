@@ -179,13 +179,7 @@ class Classifier(Network):
             by the algorithm of Viterbi; 0 at steps that do not exist.
         """
         self._check_mask(mask)
-        if self._is_chain:
-            return self._choose(self._scores(x, kwargs), mask)
-        return self._classes(x, kwargs)
-
-    @property
-    def _is_chain(self) -> bool:
-        return isinstance(self.graph.layer("out"), CRF)
+        return self._choose(self._scores(x, kwargs), mask)
 
     def _check_mask(self, mask: Any) -> None:
         if mask is not None and not isinstance(self.graph.layer("out"), CRF):
@@ -194,19 +188,12 @@ class Classifier(Network):
                 f"{self.graph.layer('out')!r}"
             )
 
-    def _score_name(self, kwargs: dict[str, Any]) -> str:
-        """Get the name of the output that says which class it is."""
+    def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
         layer = self.graph.layer("out")
         # Logits tell apart what is the same as a probability; but noise may come after them.
         clean = set(kwargs) <= set(prediction.OPTIONS)
-        return "out:pre" if self._is_chain else (clean and layer.logits_output) or "out:out"
-
-    def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
-        return self._compute(x, self._score_name(kwargs), kwargs)
-
-    def _classes(self, x: Any, kwargs: dict[str, Any]) -> Array:
-        """Get the most probable classes, found batch by batch: no scores are kept of all rows."""
-        return self._compute(x, self._score_name(kwargs), kwargs, largest=True)
+        name = "out:pre" if isinstance(layer, CRF) else (clean and layer.logits_output) or "out:out"
+        return self._compute(x, name, kwargs)
 
     def _choose(self, scores: Array, mask: Any) -> Array:
         layer = self.graph.layer("out")
@@ -258,12 +245,6 @@ class Classifier(Network):
             If ``x``, ``y`` or ``w`` do not have the form that the network
             needs, or a weight is negative or all are 0.
         """
-        if self._is_chain:
-            scores = self._scores(x, kwargs)
-            labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1])
-            found = self._choose(scores, weights)
-        else:
-            found = self._classes(x, kwargs)
-            number = self.graph.shape(self._score_name(kwargs))[-1]
-            labels, weights = check_targets(y, w, found.shape, number)
-        return float(np.average(found == labels, weights=weights))
+        scores = self._scores(x, kwargs)
+        labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1])
+        return float(np.average(self._choose(scores, weights) == labels, weights=weights))

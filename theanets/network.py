@@ -351,7 +351,7 @@ class Network(Structure):
         """Compute the output ``out``, as `feed_forward` does."""
         return self._compute(x, "out:out", kwargs)
 
-    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
+    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
         return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytensor
-import pytensor.tensor as pt
 
 from . import backends, sparse
 from . import rng as _rng
@@ -43,8 +42,6 @@ class Compiled:
         Variables that stand for some outputs, instead of the inputs.
     mode : str or Mode or None
         How to compile.
-    largest : bool
-        Whether to find the indices of the largest along the last axis instead.
     """
 
     def __init__(
@@ -54,16 +51,14 @@ class Compiled:
         regularizers: Sequence[Any],
         given: Mapping[str, Any],
         mode: Any,
-        largest: bool = False,
     ) -> None:
         self.outputs = net.graph.outputs(
             regularizers=regularizers, needed=wanted, given=given, seed=net.seed
         )
         self.wanted = list(self.outputs if wanted is None else wanted)
-        found = [self.outputs[name] for name in self.wanted]
         self.function = backends.function(
             list(given.values()) or net.inputs,
-            [pt.argmax(output, axis=-1) for output in found] if largest else found,
+            [self.outputs[name] for name in self.wanted],
             self.outputs.updates,
             mode=mode,
             dtype=net.dtype,
@@ -79,7 +74,6 @@ def compute(
     *,
     given: str | None = None,
     where: str = "x",
-    largest: bool = False,
 ) -> dict[str, Array]:
     """Compute outputs of a network.
 
@@ -105,9 +99,6 @@ def compute(
         Name of an output that ``x`` holds, instead of the inputs.
     where : str
         What the data are called in messages.
-    largest : bool
-        Whether to find the indices of the largest along the last axis, the
-        first of several, instead of the outputs.
 
     Returns
     -------
@@ -138,9 +129,9 @@ def compute(
 
     def make() -> Compiled:
         replaced = {} if given is None else {output_name(given): _variable(net, given)}
-        return Compiled(net, names, noise, replaced, mode, largest)
+        return Compiled(net, names, noise, replaced, mode)
 
-    key = ("predict", names, given, largest, tuple((r.structure(), r.weight) for r in noise))
+    key = ("predict", names, given, tuple((r.structure(), r.weight) for r in noise))
     compiled = net.cached((*key, backends.mode_key(mode)), make)
     if rng is not None:
         compiled.outputs.reseed(_rng.as_seed(rng))
