@@ -1,6 +1,7 @@
 """The structure of a network: seeds, layers added later, targets of losses, cached functions."""
 
 import numpy as np
+import pytensor
 import pytensor.tensor as pt
 import pytest
 
@@ -415,3 +416,24 @@ def test_names_that_numpy_reads_as_types():
     x = np.ones((4, 2))
     assert net.predict(x).shape == (4, 1)
     assert net.evaluate([x, x[:, :1], x[:, :1]])["loss"] >= 0
+
+
+def test_monitors_are_expressions(rng):
+    net = theanets.Classifier([4, (5, "tanh"), 3], dtype="float64")
+    x, y = rng.normal(size=(20, 4)), rng.integers(0, 3, 20).astype("int32")
+    found = dict(net.monitors({"hid1": 0.5}, weight_l2=0.3))
+    values = dict(
+        zip(found, pytensor.function(net.variables, list(found.values()))(x, y), strict=True)
+    )
+    measured = net.evaluate([x, y], monitors={"hid1": 0.5}, weight_l2=0.3)
+    assert {"xe", "acc", "weight_l2", "hid1<0.5"} <= set(found)
+    for name, value in values.items():
+        assert value == pytest.approx(measured[name], rel=1e-12)
+
+
+def test_updates_are_those_of_the_noise():
+    net = theanets.Regressor([4, 5, 3])
+    assert net.updates() == []
+    (update,) = net.updates(hidden_dropout=0.5)
+    generator, after = update
+    assert generator.type == after.type and generator is not after

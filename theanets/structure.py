@@ -412,6 +412,34 @@ class Structure:
         variables = [*self.params, *self.state, *self.variables]
         return replaced([objective.total], variables, replace)[0]
 
+    def monitors(self, monitors: Any = (), **regularizers: Any) -> list[tuple[str, Any]]:
+        """Get the symbolic scalars that an evaluation measures.
+
+        Parameters
+        ----------
+        monitors : dict or list
+            Further things to watch; see `theanets.monitors.custom`.
+        **regularizers
+            Penalties, which are measured too; see `theanets.regularizers.from_kwargs`.
+
+        Returns
+        -------
+        list of (str, scalar expression)
+            Names, such as ``'xe'`` and ``'acc'``, and means over the examples of
+            `variables`.
+        """
+        found, scale = from_kwargs(self.layers, **regularizers)
+        losses = self.bound_losses()
+        objective = build_objective(
+            self.graph, losses, found, training=False, watched=monitors, seed=self.seed
+        )
+        objective.strengths.assign(losses, found, scale)
+        return [(name, total / count) for name, (total, count) in objective.terms.items()]
+
+    def updates(self, training: bool = False, **regularizers: Any) -> list[tuple[Any, Any]]:
+        """Get the updates that a function of the outputs needs, as pairs; see `outputs`."""
+        return list(self.outputs(training, **regularizers).updates.items())
+
     def summary(self) -> str:
         """Describe layers, shapes, parameters and losses in a table."""
         return summarize(self.graph, self.bound_losses())
