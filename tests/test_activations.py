@@ -358,7 +358,7 @@ def test_own_function_of_the_package_is_saved_by_name(tmp_path):
 
 
 def test_registered_subclass(tmp_path, rng):
-    class Gate(Activation, names=("sw",)):
+    class Gated(Activation, names=("sw",)):
         def __init__(self, beta=2.0):
             self.start = beta
 
@@ -368,7 +368,7 @@ def test_registered_subclass(tmp_path, rng):
         def __call__(self, x):
             return x * pt.sigmoid(self.beta * x)
 
-    net = theanets.Regressor([3, (4, "gate"), (5, "SW+tanh"), 2])
+    net = theanets.Regressor([3, (4, "gated"), (5, "SW+tanh"), 2])
     np.testing.assert_array_equal(net.find("hid1.beta").get_value(), np.full(4, 2))
     x, y = rng.normal(size=(16, 3)).astype("f"), rng.normal(size=(16, 2))
     found = net.feed_forward(x)
@@ -377,7 +377,7 @@ def test_registered_subclass(tmp_path, rng):
     net.train([x, y], epochs=1)
     net.save(tmp_path / "net")
     loaded = theanets.Regressor.load(tmp_path / "net")
-    assert [layer.activation.name for layer in loaded.layers[1:3]] == ["gate", "sw+tanh"]
+    assert [layer.activation.name for layer in loaded.layers[1:3]] == ["gated", "sw+tanh"]
     np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
 
 

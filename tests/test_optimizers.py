@@ -790,7 +790,7 @@ def test_schedule():
 
 def test_algorithm_of_ones_own():
     @dataclass(frozen=True)
-    class ScaleBySign(optimizers.Transform):
+    class ScaleBySignOnly(optimizers.Transform):
         def __call__(self, steps, params, state):
             mix = state.hyper("mix")
             results = []
@@ -800,14 +800,14 @@ def test_algorithm_of_ones_own():
                 results.append(pt.sign(new))
             return results
 
-    class Signum(optimizers.FirstOrder):
+    class SignsOnly(optimizers.FirstOrder):
         default_rate = 0.5
         hypers = (optimizers.Hyper("mix", 0.9, "fraction"),)
 
         def scale(self):
-            return [ScaleBySign()]
+            return [ScaleBySignOnly()]
 
-    params, step, update = compiled("signum", {"b": (2,)}, start=0.0, mix=0.25)
+    params, step, update = compiled("signsonly", {"b": (2,)}, start=0.0, mix=0.25)
     update(np.array([2.0, -3.0]))
     np.testing.assert_array_equal(params[0].get_value(), [-0.5, 0.5])
     np.testing.assert_array_equal(step.state["b/m"].get_value(), [1.5, -2.25])
