@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
@@ -219,8 +220,14 @@ class Network(Structure):
             If the data do not have the form that the network needs.
         """
         for run in self._make_runs(train, valid, algo, kwargs):
-            for _ in run.iterate():
-                pass
+            epochs = run.iterate()
+            try:
+                for _ in epochs:
+                    pass
+            except KeyboardInterrupt:
+                # It came between two epochs, outside of what handles it.
+                with suppress(StopIteration):
+                    epochs.throw(KeyboardInterrupt)
             last = run
             if run.stop_reason == "interrupted":
                 break

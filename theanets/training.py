@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ class Run:
 
     # ---- the loop ----------------------------------------------------------------
 
-    def iterate(self) -> Iterator[tuple[Monitors, Monitors]]:
+    def iterate(self) -> Generator[tuple[Monitors, Monitors], None, None]:
         """Train, and yield the monitors of training and validation after each epoch.
 
         However it ends, the parameters are then the best that were validated.
