@@ -6,7 +6,7 @@ import dataclasses
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -216,7 +216,7 @@ class TrainerRun:
         self._iterate = lambda: trainer.itertrain(train, valid, **kwargs)
         self._last: Any = ({}, {})
 
-    def iterate(self) -> Iterator[Any]:
+    def iterate(self) -> Generator[Any, None, None]:
         """Yield what the trainer yields."""
         for monitors in self._iterate():
             self._last = monitors
