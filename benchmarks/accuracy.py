@@ -66,7 +66,7 @@ def main():
     if not args.rates:
         report("all defaults")
         return
-    for name in optimizers.REGISTRY:
+    for name in optimizers.Optimizer.registry:
         built = optimizers.build(name)
         if not built.first_order:
             report(name, algo=name)

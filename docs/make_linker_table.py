@@ -125,7 +125,7 @@ def head(name, size, activation):
 
 def algorithms():
     """Get networks by the algorithm that trains them."""
-    for name in canonical(optimizers.REGISTRY):
+    for name in canonical(optimizers.Optimizer.registry):
         yield name, theanets.Regressor, [4, (5, "tanh"), 3], {"train": {"algo": name}}, [X, Y]
 
 

@@ -23,7 +23,7 @@ def test_everything_is_in_the_table(table):
     registries = {
         "layers": theanets.Layer.registry,
         "losses": theanets.Loss.registry,
-        "algorithms": theanets.optimizers.REGISTRY,
+        "algorithms": theanets.optimizers.Optimizer.registry,
         "regularizers": theanets.Regularizer.registry,
     }
     assert list(registries) == list(table.KINDS)

@@ -21,8 +21,8 @@ from theanets.optimizers.schedules import Cosine
 FIRST_ORDER = [
     name
     for name in optimizers.names()
-    if optimizers.REGISTRY[name].first_order
-    and optimizers.REGISTRY[name].__module__.startswith("theanets.")
+    if optimizers.Optimizer.registry[name].first_order
+    and optimizers.Optimizer.registry[name].__module__.startswith("theanets.")
 ]
 SHAPES = {"w": (3, 2), "b": (4,)}
 
@@ -224,8 +224,8 @@ def test_twin(algo, kwargs, twin, hyper):
 
 
 def test_every_algorithm_has_a_twin():
-    tested = {optimizers.REGISTRY[case[0]] for case in CASES} | {optimizers.ESGD}
-    assert {optimizers.REGISTRY[name] for name in FIRST_ORDER} == tested
+    tested = {optimizers.Optimizer.registry[case[0]] for case in CASES} | {optimizers.ESGD}
+    assert {optimizers.Optimizer.registry[name] for name in FIRST_ORDER} == tested
 
 
 def test_decay_bypasses_momentum():

@@ -238,7 +238,9 @@ def norms(net):
     return {name: np.linalg.norm(units(name, w), axis=1) for name, w in values(net).items()}
 
 
-FIRST_ORDER = [n for n in optimizers.REGISTRY if optimizers.REGISTRY[n].first_order]
+FIRST_ORDER = [
+    n for n in optimizers.Optimizer.registry if optimizers.Optimizer.registry[n].first_order
+]
 
 
 @pytest.mark.parametrize("algo", FIRST_ORDER)

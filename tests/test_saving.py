@@ -453,7 +453,7 @@ def test_every_activation(tmp_path, name):
     go_on(net, tmp_path, data(), algo="sgd", learning_rate=1e-3)
 
 
-@pytest.mark.parametrize("algo", canonical(optimizers.REGISTRY))
+@pytest.mark.parametrize("algo", canonical(optimizers.Optimizer.registry))
 def test_every_optimizer(tmp_path, algo):
     kwargs = {} if algo == "l-bfgs" else {"hidden_dropout": 0.2}
     go_on(regressor(), tmp_path, data(), algo=algo, **kwargs)

@@ -130,9 +130,9 @@ def test_state_round_trip(wrapped):
     assert one.factor(5, 5) == 1
 
 
-@pytest.mark.parametrize("name", schedules.REGISTRY.names())
+@pytest.mark.parametrize("name", schedules.Schedule.registry.names())
 def test_all_names(name):
-    canonical = schedules.REGISTRY.canonical(name)
+    canonical = schedules.Schedule.registry.canonical(name)
     schedule = build({"form": name.upper(), **NEEDED.get(canonical, {})})
     for time in (0, 1, 5, 100):
         assert math.isfinite(schedule.factor(time, time))

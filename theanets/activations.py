@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -19,7 +19,7 @@ from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import softmax as _softmax
 
 from .errors import ConfigurationError, unknown
-from .registry import Registry, subclass_names
+from .registry import Registered, Registry
 
 if TYPE_CHECKING:
     from .layers.base import Layer
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EPSILON = 1e-7
 
 
-class Activation:
+class Activation(Registered, abstract=True):
     """Base class of activations.
 
     A subclass is registered under its lower-case class name, so that
@@ -62,21 +62,9 @@ class Activation:
     the layer's.
     """
 
-    registry: Registry[Callable[..., Any]] = Registry("activation")
+    registry: ClassVar[Registry[Callable[..., Any]]] = Registry("activation")
     #: How many entries of the pre-activation make one of the output.
     width: int = 1
-
-    def __init_subclass__(
-        cls,
-        names: Iterable[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            Activation.registry.register(cls, *found)
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name or type(self).__name__.lower()

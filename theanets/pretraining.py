@@ -48,7 +48,7 @@ def method(algo: Any) -> str | None:
     if not isinstance(algo, str):
         return None
     found = METHODS.get(algo.lower())
-    if found is None and algo not in optimizers.REGISTRY:
+    if found is None and algo not in optimizers.Optimizer.registry:
         raise unknown("algorithm", algo, [*optimizers.names(), *METHODS])
     return found
 

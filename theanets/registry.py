@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from .errors import ConfigurationError, unknown
 
@@ -84,28 +84,35 @@ def _identity(item: Any) -> str:
     return f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', repr(item))}"
 
 
-def subclass_names(
-    cls: type, names: Iterable[str], register: str | bool | None, abstract: bool
-) -> list[str]:
-    """Get the names that a subclass is to be registered under.
+class Registered:
+    """Base of classes whose subclasses are found by name.
 
-    Parameters
-    ----------
-    cls : type
-        The new class.
-    names : iterable of str
-        Its short names, the canonical one first.
-    register : str or bool or None
-        A string replaces the class name; False registers nothing.
-    abstract : bool
-        Abstract bases are not registered.
+    A direct subclass has a class attribute ``registry``, and is defined with
+    ``abstract=True``. Its own subclasses take, as keywords of the class
+    statement:
 
-    Returns
-    -------
-    list of str
-        Short names first, the lower-case class name last; possibly empty.
+    - ``names``: short names, the canonical one first;
+    - ``register``: a string instead of the lower-case name of the class, or
+      False for no name at all;
+    - ``abstract``: True for a base, which has no names.
+
+    Raises
+    ------
+    ConfigurationError
+        If a name is taken.
     """
-    if abstract or register is False:
-        return []
-    own = register if isinstance(register, str) else cls.__name__
-    return list(dict.fromkeys([*(name.lower() for name in names), own.lower()]))
+
+    registry: ClassVar[Registry[Any]]
+
+    def __init_subclass__(
+        cls,
+        names: Iterable[str] = (),
+        register: str | bool | None = None,
+        abstract: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if not abstract and register is not False:
+            own = register if isinstance(register, str) else cls.__name__
+            found = [*(name.lower() for name in names), own.lower()]
+            cls.registry.register(cls, *dict.fromkeys(found))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .. import activations, names
 from ..errors import ConfigurationError, check_keywords, unknown
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
 from .params import DRAWS, Parameters
@@ -15,7 +15,7 @@ from .signals import Inputs, Shape, named_outputs
 from .steps import Steps
 
 
-class Layer(Parameters, Steps):
+class Layer(Parameters, Steps, Registered, abstract=True):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -86,18 +86,6 @@ class Layer(Parameters, Steps):
     feeds: ClassVar[bool] = True
     #: What a hidden layer of this class does to its pre-activation.
     default_activation: ClassVar[str] = "relu"
-
-    def __init_subclass__(
-        cls,
-        names: Iterable[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            Layer.registry.register(cls, *found)
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ is the same for all losses and stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from pytensor.graph.basic import Variable
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords, nearest, unknown
 from ..expressions import expression
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 from ..spec import parse_loss
 from .formulas import one_hot
 from .numeric import Numeric
@@ -30,7 +30,7 @@ Shape = tuple[int | None, ...]
 Limits = dict[str, tuple[float | None, float | None]]
 
 
-class Loss(Reduced, Numeric):
+class Loss(Reduced, Numeric, Registered, abstract=True):
     r"""Base class of losses.
 
     A subclass is registered under its lower-case class name, so that
@@ -90,18 +90,6 @@ class Loss(Reduced, Numeric):
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "batch", "none")
     #: Whether targets are class labels, with one axis less than the output.
     labels: bool = False
-
-    def __init_subclass__(
-        cls,
-        names: Iterable[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            Loss.registry.register(cls, *found)
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import check_keywords
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 
 Array = npt.NDArray[Any]
 
@@ -81,7 +80,7 @@ def part(
     return Part(kind, target, output, weights.reshape(-1, size), size)
 
 
-class Metric:
+class Metric(Registered, abstract=True):
     """Base class of metrics.
 
     A subclass is registered under its lower-case class name and the short
@@ -100,18 +99,6 @@ class Metric:
     #: ``'max'``, ``'min'``, or None where nobody knows.
     better: str | None = "max"
     options: ClassVar[dict[str, Any]] = {}
-
-    def __init_subclass__(
-        cls,
-        names: Iterable[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            Metric.registry.register(cls, *found)
 
     def __init__(self, **options: Any) -> None:
         for key, default in self.options.items():

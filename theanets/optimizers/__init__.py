@@ -49,7 +49,7 @@ from .algorithms import (
     RMSProp,
     RProp,
 )
-from .base import REGISTRY, FirstOrder, Optimizer, Step, build, keywords, names
+from .base import FirstOrder, Optimizer, Step, build, keywords, names
 from .hyper import Hyper
 from .lbfgs import LBFGS
 from .schedules import Schedule
@@ -60,7 +60,6 @@ __all__ = [
     "LBFGS",
     "LEARNING_RATES",
     "NAG",
-    "REGISTRY",
     "SGD",
     "AdaDelta",
     "AdaGrad",

@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ConfigurationError, check_keywords
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 from . import hyper, schedules, transforms
 from .hyper import Hyper
-
-REGISTRY: Registry[type[Optimizer]] = Registry("optimizer")
 
 CLIPPING = (
     Hyper("max_gradient_elem", 0.0, "limit", deprecated=("gradient_clip", "max_gradient_clip")),
@@ -23,7 +21,7 @@ CLIPPING = (
 )
 
 
-class Optimizer:
+class Optimizer(Registered, abstract=True):
     """Base class of everything that `build` makes.
 
     A subclass is registered under its ``names`` and its lower-case class name;
@@ -43,22 +41,10 @@ class Optimizer:
         Values of the hyper-parameters, by the names of ``hypers``.
     """
 
+    registry: ClassVar[Registry[type[Optimizer]]] = Registry("optimizer")
     first_order: ClassVar[bool]
     hypers: ClassVar[tuple[Hyper, ...]] = ()
     flags: ClassVar[dict[str, bool]] = {}
-
-    def __init_subclass__(
-        cls,
-        *,
-        names: Sequence[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            REGISTRY.register(cls, *found)
 
     def __init__(self, **kwargs: Any) -> None:
         where = self.name()
@@ -341,10 +327,10 @@ def keywords(algo: str | type[Optimizer] | Optimizer) -> set[str]:
 
 def names() -> list[str]:
     """Get all registered names, aliases included."""
-    return REGISTRY.names()
+    return Optimizer.registry.names()
 
 
 def _class(algo: str | type[Optimizer]) -> type[Optimizer]:
     if isinstance(algo, type) and issubclass(algo, Optimizer):
         return algo
-    return REGISTRY[algo]
+    return Optimizer.registry[algo]

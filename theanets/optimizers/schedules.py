@@ -18,17 +18,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from ..errors import ConfigurationError, check_keywords
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 from .hyper import from_halflife, number, whole
 
-REGISTRY: Registry[type[Schedule]] = Registry("schedule")
 
-
-class Schedule:
+class Schedule(Registered, abstract=True):
     """Base class of schedules.
 
     A subclass is registered under its ``names`` and its lower-case class name;
@@ -41,18 +39,7 @@ class Schedule:
         What the schedule's time counts.
     """
 
-    def __init_subclass__(
-        cls,
-        *,
-        names: Sequence[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            REGISTRY.register(cls, *found)
+    registry: ClassVar[Registry[type[Schedule]]] = Registry("schedule")
 
     def __init__(self, unit: str = "epoch") -> None:
         if unit not in ("epoch", "update"):
@@ -381,7 +368,7 @@ def build(spec: Any) -> Schedule:
             )
         spec = kwargs.pop("form")
     if isinstance(spec, str):
-        cls = REGISTRY[spec]
+        cls = Schedule.registry[spec]
     elif isinstance(spec, type) and issubclass(spec, Schedule):
         cls = spec
     elif callable(spec):

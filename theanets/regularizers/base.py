@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords
 from ..layers import Layer
-from ..registry import Registry, subclass_names
+from ..registry import Registered, Registry
 from ..spec import frozen
 
 
-class Regularizer:
+class Regularizer(Registered, abstract=True):
     """Base class of regularizers.
 
     A subclass is registered under its lower-case class name; ``class
@@ -36,18 +36,6 @@ class Regularizer:
 
     registry: ClassVar[Registry[type[Regularizer]]] = Registry("regularizer")
     options: ClassVar[dict[str, Any]] = {}
-
-    def __init_subclass__(
-        cls,
-        names: Iterable[str] = (),
-        register: str | bool | None = None,
-        abstract: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init_subclass__(**kwargs)
-        found = subclass_names(cls, names, register, abstract)
-        if found:
-            Regularizer.registry.register(cls, *found)
 
     def __init__(
         self, weight: float = 0.0, pattern: str | Sequence[str] | None = None, **options: Any
