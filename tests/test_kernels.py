@@ -89,7 +89,7 @@ def test_rows_of_nothing():
 
 
 def test_sums(rng):
-    for shape in ((5, 4), (2, 3, 4), (0, 4), (7,)):
+    for shape in ((5, 4), (2, 3, 4), (0, 4), (2, 3, 0), (7,)):
         x = rng.normal(size=shape)
         leading = tuple(range(x.ndim - 1))
         for over, axis in (("all", None), ("last", -1), ("leading", leading)):
@@ -135,6 +135,28 @@ def test_where_they_are_used(monkeypatch):
     assert "MatMul" in found and "RowArgmax" not in found
     monkeypatch.setattr(rewrites, "has_c_blas", lambda: True)
     assert "MatMul" not in compiled_ops(expressions, inputs, "CVM")
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)])
+def test_sums_of_arrays_are_replaced_where_their_axes_fit(axis, rng):
+    x = pt.tensor3("x", dtype="float64")
+    function = backends.function([x], x.sum(axis=axis), mode="NUMBA", dtype="float64")
+    kinds = {type(node.op).__name__ for node in function.maker.fgraph.toposort()}
+    assert ("Sums" in kinds) == (axis in (None, 2, (0, 1)))
+    values = rng.normal(size=(2, 3, 4))
+    np.testing.assert_allclose(function(values), values.sum(axis=axis), rtol=1e-12)
+
+
+def test_softmax_along_the_last_axis_is_replaced(rng):
+    values = rng.normal(size=(2, 3))
+    for kind in ("softmax", "log_softmax"):
+        for axis in (0, 1, -1):
+            x = pt.matrix("x", dtype="float64")
+            y = getattr(pt.special, kind)(x, axis=axis)
+            function = backends.function([x], y, mode="NUMBA", dtype="float64")
+            kinds = {type(node.op).__name__ for node in function.maker.fgraph.toposort()}
+            assert ("RowSoftmax" in kinds) == (axis != 0)
+            np.testing.assert_allclose(function(values), getattr(special, kind)(values, axis=axis))
 
 
 def test_what_is_not_a_product_of_float_matrices_stays():

@@ -60,6 +60,17 @@ def test_the_network_is_left_as_it_was(data):
         np.testing.assert_array_equal(one.get_value(), other.get_value())
 
 
+def test_one_batch_is_drawn(net, data):
+    drawn = []
+
+    def draw():
+        drawn.append(1)
+        return data
+
+    net.profile(draw, train_batches=50, repeats=2)
+    assert len(drawn) == 1
+
+
 def test_bad_arguments(net, data):
     with pytest.raises(theanets.ConfigurationError, match=r"l-bfgs.*no steps"):
         net.profile(data, algo="l-bfgs")
@@ -73,3 +84,10 @@ def test_bad_arguments(net, data):
 def test_under_numba(net, data):
     found = net.profile(data, mode="NUMBA", repeats=3)
     assert ("MatMul",) in found.by("kind")
+
+
+def test_a_second_profile_compiles_no_other_step(net, data):
+    net.profile(data, repeats=1)
+    kept = dict(net._cache)
+    net.profile(data, repeats=1)
+    assert net._cache.keys() == kept.keys()

@@ -89,22 +89,23 @@ def function(
         `theanets.data`, which does.
     """
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
+    linker = type(found.linker).__name__
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
-    if type(found.linker).__name__ == "JAXLinker":
+    if linker == "JAXLinker":
         from .ops.jax_setup import SIZES, compiling
 
         found = found.including(SIZES)
-    elif type(found.linker).__name__ == "PytorchLinker":
+    elif linker == "PytorchLinker":
         from .ops import torch_setup  # noqa: F401
 
     arguments: list[Any] = []
     for variable in inputs:
         parts = sparse.vectors(variable)
         arguments += [variable] if parts is None else parts
-        if parts is not None and type(found.linker).__name__ in NO_SPARSE:
+        if parts is not None and linker in NO_SPARSE:
             raise ConfigurationError(
-                f"input {variable.name!r} is sparse, which {type(found.linker).__name__} cannot "
-                f"compile (mode={mode!r}): use 'NUMBA', 'CVM' or 'FAST_COMPILE', or an input with "
+                f"input {variable.name!r} is sparse, which {linker} cannot compile "
+                f"(mode={mode!r}): use 'NUMBA', 'CVM' or 'FAST_COMPILE', or an input with "
                 "sparse=False, whose data are made dense batch by batch"
             )
 

@@ -60,9 +60,10 @@ def warmup(
 
     What is compiled depends on the kinds of layers and on their number, not
     on their sizes, apart from the number of classes: 3 here, and another one
-    compiles a few seconds' worth. So the first training of such a network, in any later
-    process, takes what is there: a second or two instead of ten to thirty. It
-    is a step for the image of a container, or after an installation.
+    compiles a part anew. So the first training of such a network, in any later
+    process, takes what is there: about two seconds instead of ten or more, see
+    `benchmarks/run.py --only starts`. It is a step for the image of a
+    container, or after an installation.
 
     Parameters
     ----------

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pytensor.compile.mode import Mode, get_mode
@@ -18,8 +20,6 @@ from .engines import GradientEngine
 from .errors import ConfigurationError
 from .limits import whole_number
 from .structure import Structure
-
-PHASES = ("forward", "backward", "update")
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,16 @@ def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Pr
     repeats = whole_number("repeats", options.pop("repeats", 20))
     before = {variable: variable.get_value() for variable in [*net.params, *net.state]}
     mode = options.pop("mode", None)
-    found = get_mode(backends.resolve_mode(net.mode if mode is None else mode))
-    # What works in place would change the arrays that the next repetition needs.
-    apart = found.excluding("inplace")
+    mode = net.mode if mode is None else mode
+    found, apart = _modes(mode, backends.mode_key(mode))
     try:
         run = fitting.make_run(net, data, None, algo, mode=apart, progress=False, **options)
         engine = run.engine
         if not isinstance(engine, GradientEngine):
             raise ConfigurationError(f"algo={algo!r} has no steps; expected one of gradients")
         step: Any = engine.step.function
-        (batch, _), *_ = iter(engine.data.epoch())
+        with closing(engine.data.epoch(1)) as batches:
+            batch, _ = next(batches)
         whole = _seconds(lambda: step(*batch), repeats)
         optimizer = engine.step.optimizer
         settings = {*optimizer.state.values(), *optimizer.hyper.values()}
@@ -126,6 +126,17 @@ def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Pr
     finally:
         for variable, value in before.items():
             variable.set_value(value)
+
+
+@cache
+def _modes(mode: str | Mode | None, key: Hashable) -> tuple[Mode, Mode]:
+    """Get a mode, and the same one without what works in place.
+
+    That would change the arrays which the next repetition needs. It is made
+    once, since compiled functions are kept by their mode.
+    """
+    found = get_mode(backends.resolve_mode(mode))
+    return found, found.excluding("inplace")
 
 
 def _parts(place: _Places, step: Any, batch: Sequence[Any], mode: Mode, repeats: int) -> list[Part]:

@@ -53,14 +53,13 @@ def _fitting(name: str, variable: Any, value: Any) -> Any:
     """Get a replacement as an expression of the variable's type."""
     found = expression(value, f"replace[{name!r}]")
     of = f"replace[{name!r}] is of type {found.type}, and {name} of {variable.type}"
-    if found.dtype != variable.dtype:
-        if not isinstance(value, (pt.TensorVariable, pt.TensorConstant)):
-            found = found.astype(variable.dtype)  # numbers and arrays
-        else:
-            raise ConfigurationError(
-                f"{of}: cast it with .astype({variable.dtype!r}), or make the network with "
-                f"dtype={found.dtype!r}"
-            )
+    if not isinstance(value, pt.TensorVariable):
+        found = found.astype(variable.dtype)  # numbers and arrays
+    elif found.dtype != variable.dtype:
+        raise ConfigurationError(
+            f"{of}: cast it with .astype({variable.dtype!r}), or make the network with "
+            f"dtype={found.dtype!r}"
+        )
     lengths = zip(found.type.shape, variable.type.shape, strict=False)
     if found.ndim != variable.ndim or any(None not in (n, m) and n != m for n, m in lengths):
         raise ConfigurationError(f"{of}: the shapes do not fit")

@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from typing import Any, Self
 
+import pytensor.tensor as pt
+from pytensor.graph.basic import Constant
 from pytensor.graph.op import Op
 
 
@@ -34,9 +36,14 @@ class KernelOp(Op):
         """Get the shapes of the outputs from those of the inputs, as tuples of expressions."""
         raise NotImplementedError
 
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+        """Get the shapes of the outputs, where inputs may be lengths themselves."""
+        return self.output_shapes(*shapes)
+
     def infer_shape(self, *arguments: Any) -> list[Any]:
         """Get the shapes of the outputs; up to PyTensor 3.2 called with one argument more."""
-        return self.output_shapes(*arguments[-1])
+        node, shapes = arguments[-2:]
+        return self.shapes_of(node.inputs, shapes)
 
 
 _registered: set[type[KernelOp]] = set()
@@ -71,3 +78,23 @@ def source_key(module: str, kernel: str) -> str | None:
     except OSError:
         return None
     return f"{module}.{kernel}:{hashlib.sha256(source.encode()).hexdigest()}"
+
+
+def float_tensor(x: Any, ndim: int, what: str) -> Any:
+    """Get a symbolic array of floats.
+
+    Raises
+    ------
+    TypeError
+        If it is not one.
+    """
+    x = pt.as_tensor(x)
+    if x.ndim != ndim or x.dtype not in ("float32", "float64"):
+        raise TypeError(f"{what} {x.type} is not an array of floats with {ndim} axes")
+    return x
+
+
+def length(n: Any) -> tuple[Any, int | None]:
+    """Get a length as a symbolic integer, and as a number where that is known."""
+    n = pt.as_tensor(n, dtype="int64")
+    return n, int(n.data) if isinstance(n, Constant) else None

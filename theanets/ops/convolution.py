@@ -24,7 +24,8 @@ from numpy.lib.stride_tricks import as_strided
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
-from .window import Window, WindowOp, block, float_tensor, length, static_lengths
+from .base import float_tensor, length
+from .window import Window, WindowOp, block, static_lengths
 
 Array = npt.NDArray[Any]
 
@@ -125,9 +126,8 @@ class ImageGradient(WindowOp):
         filters, y, height, width = inputs
         storage[0][0] = image_gradient(filters, y, (int(height), int(width)), self.window)
 
-    def infer_shape(self, *arguments: Any) -> list[tuple[Any, ...]]:
-        node, shapes = arguments[-2:]
-        return [(shapes[1][0], *node.inputs[2:], shapes[0][2])]
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[tuple[Any, ...]]:
+        return [(shapes[1][0], *inputs[2:], shapes[0][2])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True], [True], [False], [False]]

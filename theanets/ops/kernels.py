@@ -169,9 +169,9 @@ class Fill(KernelOp):
         value, *lengths = inputs
         outputs[0][0] = np.full([int(n) for n in lengths], value, value.dtype)
 
-    def infer_shape(self, *arguments: Any) -> list[Any]:
-        """Get the lengths; up to PyTensor 3.2 called with one argument more."""
-        return [tuple(arguments[-2].inputs[1:])]
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+        """Get the lengths."""
+        return [tuple(inputs[1:])]
 
     def kernel(self) -> tuple[Any, str | None]:
         """Get the compiled function, and its key for the cache on the disk."""
@@ -184,8 +184,7 @@ class Row(KernelOp):
     """A vector as an array of one row, with axes of length 1 before its own.
 
     As ``DimShuffle`` gives it, but the compiler knows that its entries lie side
-    by side, and adds it to each row of a matrix with vector instructions: a
-    third of the time.
+    by side, and adds it to each row of a matrix with vector instructions.
 
     Parameters
     ----------

@@ -16,10 +16,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep freed arrays for the next ones, once for the process.
 
     By default it gives blocks of some megabytes back to the system, and takes
-    them again at the next step of training. With PyTensor 3.3.8, that is 23%
-    of the CPU time of a step of an lstm of 100 units, 11% of one of a gru of
-    256, nothing for a plain recurrent layer. Does nothing outside of the GNU C library, or
-    where the environment sets ``MALLOC_TRIM_THRESHOLD_`` or
+    them again at the next step of training. Does nothing outside of the GNU C
+    library, or where the environment sets ``MALLOC_TRIM_THRESHOLD_`` or
     ``MALLOC_MMAP_THRESHOLD_``.
 
     Returns

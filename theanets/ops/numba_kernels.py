@@ -125,14 +125,15 @@ def sums(over: str) -> tuple[Any, str | None]:
 
         def kernel(x: Any) -> Any:
             columns = x.shape[-1]
-            rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
-            result = np.zeros(len(rows), x.dtype)
+            result = np.zeros(x.shape[:-1], x.dtype)
+            totals = result.reshape(result.size)
+            rows = np.ascontiguousarray(x).reshape(result.size, columns)
             for i in range(len(rows)):
                 total = np.float64(0)
                 for j in range(columns):
                     total += rows[i, j]
-                result[i] = total
-            return result.reshape(x.shape[:-1])
+                totals[i] = total
+            return result
     else:
 
         def kernel(x: Any) -> Any:

@@ -17,7 +17,8 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
-from .window import Window, WindowOp, float_tensor, length, static_lengths
+from .base import float_tensor, length
+from .window import Window, WindowOp, static_lengths
 
 Array = npt.NDArray[Any]
 
@@ -146,9 +147,8 @@ class SumSpread(WindowOp):
         y, height, width = inputs
         storage[0][0] = sum_spread(y, (int(height), int(width)), self.window)
 
-    def infer_shape(self, *arguments: Any) -> list[tuple[Any, ...]]:
-        node, shapes = arguments[-2:]
-        return [(shapes[0][0], *node.inputs[1:], shapes[0][3])]
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[tuple[Any, ...]]:
+        return [(shapes[0][0], *inputs[1:], shapes[0][3])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True], [False], [False]]

@@ -10,7 +10,7 @@ of a row share. The sum and the largest entry of a row are such numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,17 +97,11 @@ class Value:
 
 
 class Values:
-    """A list of values without repetition.
+    """A list of values without repetition."""
 
-    Parameters
-    ----------
-    values : iterable of Value
-        The first ones.
-    """
-
-    def __init__(self, values: Iterable[Value] = ()) -> None:
-        self.values: list[Value] = list(values)
-        self._index = {value: i for i, value in enumerate(self.values)}
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self._index: dict[Value, int] = {}
 
     def __getitem__(self, index: int) -> Value:
         return self.values[index]

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
-from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.basic import Apply
 
-from .base import KernelOp, source_key
+from .base import KernelOp, float_tensor, length, source_key
 
 Array = npt.NDArray[Any]
 
@@ -85,9 +85,7 @@ class SparseOp(KernelOp):
 
     def vectors(self, data: Any, indices: Any, indptr: Any) -> list[Any]:
         """Get the three vectors, or refuse what they are."""
-        data, indices, indptr = map(pt.as_tensor, (data, indices, indptr))
-        if data.ndim != 1 or data.dtype not in ("float32", "float64"):
-            raise TypeError(f"data {data.type} are not a vector of floats")
+        data, indices, indptr = float_tensor(data, 1, "data"), *map(pt.as_tensor, (indices, indptr))
         for index in (indices, indptr):
             if index.ndim != 1 or index.dtype != "int32":
                 raise TypeError(f"indices {index.type} are not a vector of int32")
@@ -114,16 +112,15 @@ class Dense(SparseOp):
 
     def make_node(self, data: Any, indices: Any, indptr: Any, size: Any) -> Apply:
         found = self.vectors(data, indices, indptr)
-        size, known = _length(size)
+        size, known = length(size)
         return Apply(self, [*found, size], [pt.tensor(dtype=found[0].dtype, shape=(None, known))])
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
         data, indices, indptr, size = inputs
         storage[0][0] = matrix(data, indices, indptr, int(size)).toarray()
 
-    def infer_shape(self, *arguments: Any) -> list[Any]:
-        node, shapes = arguments[-2:]
-        return [(self._rows(shapes[2]), node.inputs[3])]
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+        return [(self._rows(shapes[2]), inputs[3])]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         _, indices, indptr, _ = inputs
@@ -169,7 +166,7 @@ class TransposedProduct(SparseOp):
     def make_node(self, data: Any, indices: Any, indptr: Any, y: Any, size: Any) -> Apply:
         found = self.vectors(data, indices, indptr)
         y = self.matrix(y, found[0].dtype)
-        size, known = _length(size)
+        size, known = length(size)
         w = pt.tensor(dtype=y.dtype, shape=(known, y.type.shape[1]))
         return Apply(self, [*found, y, size], [w])
 
@@ -177,9 +174,8 @@ class TransposedProduct(SparseOp):
         data, indices, indptr, y, size = inputs
         storage[0][0] = np.ascontiguousarray(matrix(data, indices, indptr, int(size)).T @ y)
 
-    def infer_shape(self, *arguments: Any) -> list[Any]:
-        node, shapes = arguments[-2:]
-        return [(node.inputs[4], shapes[3][1])]
+    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+        return [(inputs[4], shapes[3][1])]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         data, indices, indptr, y, _ = inputs
@@ -226,11 +222,6 @@ def matrix(data: Array, indices: Array, indptr: Array, size: int) -> Any:
     import scipy.sparse as sp
 
     return sp.csr_array((data, indices, indptr), shape=(len(steps), size))
-
-
-def _length(size: Any) -> tuple[Any, int | None]:
-    size = pt.as_tensor(size, dtype="int64")
-    return size, int(size.data) if isinstance(size, Constant) else None
 
 
 def _row_of(indices: Any, indptr: Any) -> Any:

@@ -13,9 +13,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
-import pytensor.tensor as pt
-from pytensor.graph.basic import Constant
-
 from . import base
 
 #: Entries of the matrix of windows that is made at once: it should stay in a cache.
@@ -152,26 +149,6 @@ def source_key(kernel: str, window: Window, *modules: str) -> str | None:
     if None in keys:
         return None
     return f"{kernel}-{hashlib.sha256(repr((keys, tuple(window))).encode()).hexdigest()}"
-
-
-def float_tensor(x: Any, ndim: int, what: str) -> Any:
-    """Get a symbolic array of floats.
-
-    Raises
-    ------
-    TypeError
-        If it is not one.
-    """
-    x = pt.as_tensor(x)
-    if x.ndim != ndim or x.dtype not in ("float32", "float64"):
-        raise TypeError(f"{what} {x.type} is not an array of floats with {ndim} axes")
-    return x
-
-
-def length(n: Any) -> tuple[Any, int | None]:
-    """Get a length as a symbolic integer, and as a number where that is known."""
-    n = pt.as_tensor(n, dtype="int64")
-    return n, int(n.data) if isinstance(n, Constant) else None
 
 
 def static_lengths(x: Any) -> tuple[Any, Any]:
