@@ -31,16 +31,16 @@ RANKS = [
     {"graph", "steps"},
     {
         *("series", "data", "coerce", "sparse", "scores", "optimizers", "monitors", "objective"),
-        "ahead",
+        *("ahead", "mapped"),
         *("metrics", "measures"),
     },
     {
         *("training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress"),
         *("resume", "criterion", "limits"),
     },
-    {"structure", "summary", "targets", "replacement", "drawing"},
+    {"structure", "saving", "summary", "targets", "replacement", "drawing"},
     {
-        *("streams", "ragged", "profiling", "fitting", "prediction"),
+        *("streams", "ragged", "profiling", "fitting", "upkeep", "prediction"),
         *("pretraining", "decoders", "sampling", "samples", "stages"),
     },
     {"network"},

@@ -29,7 +29,7 @@ def test_penalties_are_means_over_pairs_of_steps_that_exist(name, squared_norm, 
     assert found["loss"] == pytest.approx(found["err"] + found[name])
     one = net.evaluate([x, y, w], **{name: {"weight": 2.0, "pattern": "hid3:rate", "norm": "sum"}})
     total = changes(outputs["hid3:rate"], lengths, squared_norm).sum()
-    assert one[name] == pytest.approx(2 * total, rel=1e-10)
+    assert one[name] == pytest.approx(2 * total / len(x), rel=1e-10)
 
 
 def test_a_single_step_has_no_changes(rng):

@@ -199,6 +199,14 @@ def test_subclass_with_another_signature(tmp_path):
         theanets.Autoencoder.load(tmp_path / "net")
 
 
+def test_a_network_of_no_particular_kind():
+    net = theanets.Network([4, (5, "tanh"), 2])
+    handle = io.BytesIO()
+    net.save(handle)
+    handle.seek(0)
+    same(net, theanets.Network.load(handle))
+
+
 def test_class_that_is_not_defined(tmp_path, trained, saved):
     arrays, header = checkpoint.read(io.BytesIO(saved))
     header["spec"]["model"] = "elsewhere.Model"
@@ -569,7 +577,7 @@ def test_save_every(tmp_path, every, saved_at):
 
 def test_save_every_so_many_minutes(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("theanets.fitting.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("theanets.upkeep.time.perf_counter", lambda: clock[0])
     path, net = tmp_path / "net", regressor()
     remember = Remember(path)
 

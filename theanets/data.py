@@ -137,7 +137,7 @@ class Dataset:
         self._row = 0  # the next row of the order; at its end, a new order is drawn
         self._drawn = 0  # batches so far, of data that are not arrays
         self._data = data
-        if _is_stream(data):
+        if is_stream(data):
             self._set_stream_length()
         else:
             self._set_arrays()
@@ -410,7 +410,7 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _is_stream(data: Any) -> bool:
+def is_stream(data: Any) -> bool:
     """Tell callables and iterables of batches from arrays and collections of them."""
     if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data):
         return False

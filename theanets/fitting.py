@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import os
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from . import backends, checkpoint, optimizers, progress, resume
+from . import backends, optimizers, progress, resume, upkeep
 from . import callbacks as _callbacks
 from . import rng as _rng
 from .compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
@@ -20,7 +17,6 @@ from .criterion import Criterion
 from .data import Dataset
 from .engines import Engine, GradientEngine, LBFGSEngine
 from .errors import ConfigurationError, check_keywords
-from .layers import Recurrent
 from .limits import Limits, whole_number
 from .metrics import Metric
 from .regularizers import Constraint, Regularizer, from_kwargs
@@ -167,9 +163,9 @@ def make_run(
     criterion = criterion.resolve(measured.directions)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += _resets(net, train_data)
+    every += upkeep.resets(net, train_data)
     network = net if network is None else network
-    every += _saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    every += upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     for regularizer in regularizers:
         # The parameters at the start may turn out to be the best.
         if isinstance(regularizer, Constraint):
@@ -355,79 +351,3 @@ def _watched_key(watched: Any) -> Any:
         return frozen(value.structure()) if isinstance(value, Metric) else value
 
     return frozen(watched)
-
-
-class _Reset(_callbacks.Callback):
-    """Starts stateful layers anew, before the first epoch and after each.
-
-    Not after each where the data are an iterator, which goes on.
-    """
-
-    def __init__(self, layers: Sequence[Recurrent], by_epoch: bool) -> None:
-        self.layers, self.by_epoch = layers, by_epoch
-
-    def start(self, run: Run) -> None:
-        if not run.updates:
-            self.reset()
-
-    def epoch(self, run: Run) -> None:
-        if self.by_epoch:
-            self.reset()
-
-    def reset(self) -> None:
-        for layer in self.layers:
-            layer.reset()
-
-
-def _resets(net: Structure, data: Dataset) -> list[_callbacks.Callback]:
-    layers = [x for x in net.layers if isinstance(x, Recurrent) and x.stateful]
-    return [_Reset(layers, data.replayable)] if layers else []
-
-
-class _Saver(_callbacks.Callback):
-    """Saves the network now and then."""
-
-    def __init__(self, net: Any, target: Any, every: float) -> None:
-        self.net, self.target, self.every = net, target, every
-        self.last = time.perf_counter()
-
-    def start(self, run: Run) -> None:
-        # It would be a pity to find out at the end.
-        self.net.save(io.BytesIO())
-        checkpoint.check_writable(self.target)
-
-    def epoch(self, run: Run) -> None:
-        if not self.every:
-            return
-        if isinstance(self.every, float):
-            due = time.perf_counter() - self.last >= 60 * self.every
-        else:
-            due = run.epoch % self.every == 0
-        if due:
-            self.save()
-
-    def end(self, run: Run) -> None:
-        self.save()
-
-    def save(self) -> None:
-        self.last = time.perf_counter()
-        if isinstance(self.target, (str, os.PathLike)):
-            self.net.save(self.target)
-            return
-        self.target.seek(0)
-        self.target.truncate()
-        self.net.save(self.target)
-        self.target.flush()
-
-
-def _saver(net: Any, target: Any, every: Any) -> list[_callbacks.Callback]:
-    if target is None:
-        if every:
-            raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
-        return []
-    every = every.item() if isinstance(every, np.number) else every
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or not every >= 0:
-        raise ConfigurationError(
-            f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
-        )
-    return [_Saver(net, target, every)]

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy.typing as npt
 
-from . import checkpoint, fitting, prediction, pretraining
-from . import rng as _rng
+from . import fitting, prediction, pretraining
 from .drawing import network_html
-from .errors import ConfigurationError, FileError
-from .history import History
+from .errors import ConfigurationError
 from .names import output_name
 from .profiling import Profile, profile
+from .saving import Saved
 from .scores import check_targets, r2
-from .structure import Structure
 from .training import Run
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
 
 
-class _Load:
-    """``load`` of a class makes a network; ``load`` of a network sets its parameters."""
-
-    def __get__(self, instance: Network | None, owner: type[Network]) -> Any:
-        return owner._load if instance is None else instance.load_params
-
-
-class Network(Structure):
+class Network(Saved):
     """A network of layers with a list of weighted losses.
 
     Use `Regressor`, `Classifier` or `Autoencoder`, which know their usual
@@ -75,27 +66,7 @@ class Network(Structure):
         If a specification has no meaning, or layers do not fit each other.
     """
 
-    load: ClassVar[Any] = _Load()
-    _models: ClassVar[dict[str, type[Network]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Network._models[cls._model_name()] = cls
-
-    def __init__(
-        self,
-        layers: Iterable[Any] = (),
-        loss: Any = "mse",
-        weighted: bool = False,
-        rng: _rng.Seed = 13,
-        dtype: str = "float32",
-        mode: Any = None,
-    ) -> None:
-        self.history = History()
-        self.metadata: dict[str, Any] = {}
-        self._runs = 0
-        self._current: weakref.ref[Run] | None = None
-        super().__init__(layers, loss, weighted, rng, dtype, mode)
+    _current: weakref.ref[Run] | None = None
 
     # ---- training ------------------------------------------------------------------
 
@@ -126,7 +97,7 @@ class Network(Structure):
         Parameters
         ----------
         train : list, tuple, dict, array, callable or iterable
-            Arrays in the order of `variables`, or by name, or one array if
+            Arrays in the order of `~Structure.variables`, or by name, or one array if
             one is needed; or a callable that returns a batch, or an iterable
             of batches. See `theanets.data.Dataset`.
         valid : optional
@@ -391,153 +362,6 @@ class Network(Structure):
         predicted = self.predict(x, **kwargs).astype(float)
         y, w = check_targets(y, w, predicted.shape)
         return r2(y, predicted, w)
-
-    # ---- files, pickles and copies -------------------------------------------------------
-
-    @classmethod
-    def _model_name(cls) -> str:
-        return f"{cls.__module__}.{cls.__qualname__}"
-
-    def to_spec(self) -> dict[str, Any]:
-        """Get what builds the network again, without the values of its parameters."""
-        return {
-            "model": self._model_name(),
-            "layers": [layer.to_spec() for layer in self.layers],
-            "losses": [loss.to_spec() for loss in self.losses],
-            "weighted": self.weighted,
-            "seed": self.seed,
-            "dtype": self.dtype,
-            "mode": self.mode if isinstance(self.mode, str) else None,
-        }
-
-    @classmethod
-    def from_spec(cls, described: Mapping[str, Any]) -> Self:
-        """Build a network from what `to_spec` gave; parameters have new initial values."""
-        keys = ("weighted", "dtype", "mode")
-        keywords = {key: described[key] for key in keys if key in described}
-        # A subclass may have another signature.
-        net = cls.__new__(cls)
-        Network.__init__(net, [], loss=None, rng=described["seed"], **keywords)
-        for layer in described["layers"]:
-            net.add_layer(layer)
-        for loss in described["losses"]:
-            net.add_loss(loss)
-        return net
-
-    def save(self, target: checkpoint.PathOrFile) -> None:
-        """Save the network: its specification and its parameters.
-
-        Parameters
-        ----------
-        target : path or binary file
-            A path is written atomically; one that ends in ``.gz`` is
-            compressed.
-
-        Raises
-        ------
-        ConfigurationError
-            If a layer or loss cannot be written.
-        """
-        header = {
-            "kind": "network",
-            "spec": checkpoint.encode(self.to_spec(), "network"),
-            "metadata": checkpoint.encode(self.metadata, "metadata"),
-        }
-        checkpoint.write(target, self._arrays(), header)
-
-    def _arrays(self) -> dict[str, Any]:
-        return {p.name: p.get_value(borrow=True) for p in [*self.params, *self.state]}
-
-    @classmethod
-    def _load(cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> Self:
-        """Load a network that was saved.
-
-        Parameters
-        ----------
-        source : path or binary file
-            The file. Nothing in it is executed.
-        custom : dict of str to callable, optional
-            Functions that the network uses as losses or activations, by their
-            names. Classes of one's own are found if they were defined.
-
-        Returns
-        -------
-        Network
-            Of the class that was saved, which must be this one or a subclass.
-
-        Raises
-        ------
-        FileError
-            If the file is damaged, of another kind or class, or needs
-            something that is not defined.
-        """
-        arrays, header = checkpoint.read(source)
-        where = checkpoint.name_of(source)
-        if header.get("kind") != "network":
-            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        described = checkpoint.decode(header.get("spec"), custom or {}, where)
-        missing = {"model", "layers", "losses", "seed"} - set(described or ())
-        if missing:
-            raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
-        model = described["model"]
-        if model not in Network._models:
-            raise FileError(
-                f"{where}: holds a {model}, which is not defined here; import it before loading"
-            )
-        found = Network._models[model]
-        if not issubclass(found, cls):
-            raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
-        net = found.from_spec(described)
-        net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom or {}, where))
-        net._set_arrays(arrays, where)
-        return net
-
-    def load_params(self, source: checkpoint.PathOrFile) -> Self:
-        """Set the parameters to those of a saved network of the same layers.
-
-        Raises
-        ------
-        FileError
-            If the file is damaged, or its parameters differ in name or shape.
-        """
-        arrays, header = checkpoint.read(source)
-        where = checkpoint.name_of(source)
-        if header.get("kind") != "network":
-            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        self._set_arrays(arrays, where)
-        return self
-
-    def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
-        mine = self._arrays()
-        for name, value in mine.items():
-            if name not in arrays:
-                raise FileError(f"{where}: parameter {name!r} is missing")
-            if arrays[name].shape != value.shape:
-                raise FileError(
-                    f"{where}: parameter {name!r} has shape {arrays[name].shape}, "
-                    f"the network's has {value.shape}"
-                )
-        extra = sorted(set(arrays) - set(mine))
-        if extra:
-            raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
-        for param in [*self.params, *self.state]:
-            param.set_value(arrays[param.name].astype(param.dtype))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "spec": {**self.to_spec(), "mode": self.mode},
-            "arrays": {k: v.copy() for k, v in self._arrays().items()},
-            "history": self.history,
-            "metadata": self.metadata,
-            "runs": self._runs,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        made = type(self).from_spec(state["spec"])
-        made._set_arrays(state["arrays"], "pickle")
-        made.history, made._runs = state["history"], state["runs"]
-        made.metadata = state["metadata"]
-        self.__dict__.update(made.__dict__)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)

@@ -19,7 +19,9 @@ from typing import Any
 
 from . import fitting, optimizers, sampling
 from . import names as _names
+from .data import is_stream
 from .errors import ConfigurationError, check_keywords, unknown
+from .mapped import mapped
 from .regularizers import from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .stages import Stage, layerwise, unsupervised
@@ -188,45 +190,7 @@ def _inputs_only(net: Structure, data: Any) -> Any:
             return list(batch[: len(inputs)])
         return batch
 
-    if data is None or isinstance(data, (Mapping, list, tuple)) or hasattr(data, "__array__"):
-        return select(data)
-    if hasattr(data, "__next__"):
-        return map(select, data)
-    if callable(data):
-        return (_SelectedCalls if hasattr(type(data), "__len__") else _SelectedCall)(data, select)
-    if hasattr(data, "__iter__") and not hasattr(data, "tocsr"):
-        return (_SelectedBatches if hasattr(type(data), "__len__") else _Selected)(data, select)
-    return data
-
-
-class _Selected:
-    """An iterable of batches, of which only some arrays are taken."""
-
-    def __init__(self, data: Any, select: Callable[[Any], Any]) -> None:
-        self.data, self.select = data, select
-
-    def __iter__(self) -> Iterator[Any]:
-        return map(self.select, self.data)
-
-
-class _SelectedBatches(_Selected):
-    def __len__(self) -> int:
-        return len(self.data)
-
-
-class _SelectedCall:
-    """A callable that gives batches, of which only some arrays are taken."""
-
-    def __init__(self, data: Any, select: Callable[[Any], Any]) -> None:
-        self.data, self.select = data, select
-
-    def __call__(self) -> Any:
-        return self.select(self.data())
-
-
-class _SelectedCalls(_SelectedCall):
-    def __len__(self) -> int:
-        return len(self.data)
+    return mapped(data, select) if is_stream(data) else select(data)
 
 
 # ---- keywords ------------------------------------------------------------------------

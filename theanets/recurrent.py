@@ -20,6 +20,7 @@ from . import rng as _rng
 from .errors import ConfigurationError, DataError
 from .layers import CRF
 from .layers.recurrent import positive
+from .mapped import mapped
 from .network import Network
 from .series import Text, batches, buckets, is_ragged, pad
 from .streams import Stream, carrier, inputs_of
@@ -49,7 +50,7 @@ class _Series(Network):
         Parameters
         ----------
         data : list, tuple or dict
-            Arrays in the order of `variables`, or by name. Each may be a list
+            Arrays in the order of `~Structure.variables`, or by name. Each may be a list
             of arrays. The weights and lengths that say which steps exist may
             be left out. Or a callable that returns such data, batch by batch.
         only : str, optional
@@ -66,7 +67,7 @@ class _Series(Network):
             If lengths do not fit each other, or the network does not use them.
         """
         if callable(data):
-            return (_SizedPadding if hasattr(type(data), "__len__") else _Padding)(self, data)
+            return mapped(data, self.padded)
         arrays = ragged.by_name(self, data, only)
         found = None if arrays is None else ragged.padded(self, arrays, only)
         return data if found is None else found
@@ -153,23 +154,6 @@ class _Series(Network):
         return Stream(self, "out:out", series)
 
 
-class _Padding:
-    """A callable that returns what another one returns, padded."""
-
-    def __init__(self, net: _Series, draw: Any) -> None:
-        self.net, self.draw = net, draw
-
-    def __call__(self) -> Any:
-        return self.net.padded(self.draw())
-
-
-class _SizedPadding(_Padding):
-    """One that has as many batches as the other."""
-
-    def __len__(self) -> int:
-        return len(self.draw)
-
-
 class Regressor(_Series, feedforward.Regressor):
     """A network that maps series to values, at each step or once.
 
@@ -222,14 +206,14 @@ class Predictor(Regressor):
 
         Parameters
         ----------
-        seed : array_like of shape (series, time, variables)
+        seed : array_like of shape (series, time, size)
             What came before.
         steps : int
             How many steps to add.
 
         Returns
         -------
-        ndarray of shape (series, steps, variables)
+        ndarray of shape (series, steps, size)
         """
         if not positive(steps):
             raise ConfigurationError(f"steps={steps!r} is not a positive integer")

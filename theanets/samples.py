@@ -68,10 +68,9 @@ def _stack(first: Any, second: Any) -> Any:
     return np.concatenate([first, second])
 
 
-def units(layer: Layer) -> range:
-    """Get the numbers of the units whose weights are taken from data."""
-    convolution = isinstance(layer, (Conv1, Conv2))
-    return range(layer.pre_size if convolution or isinstance(layer, Feedforward) else 0)
+def units(layer: Layer) -> int:
+    """Get how many units a layer has whose weights are taken from data."""
+    return layer.pre_size if isinstance(layer, (Conv1, Conv2, Feedforward)) else 0
 
 
 def set_weights(net: Structure, pool: Mapping[str, Any], seed: int, mode: Any = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import backends, fitting, progress, sparse
+from . import backends, fitting, progress, sparse, upkeep
 from . import callbacks as _callbacks
 from . import rng as _rng
 from .compiled import Evaluation, compile_evaluation
@@ -90,7 +90,7 @@ def make_run(
     evaluation.assign(losses, (), 1.0)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += fitting._saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    every += upkeep.saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     return _SampleRun(
         SampleEngine(net, evaluation, train_data, run_seed, mode),
         [*net.params, *net.state],
@@ -150,7 +150,7 @@ class SampleEngine:
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Set all weights."""
         self.partial = Epoch(0, {})
-        size = max(POOL, *(4 * len(units(layer)) for layer in self.net.layers), 1)
+        size = max(POOL, *(4 * units(layer) for layer in self.net.layers), 1)
         pool = draw(self.data, size, _rng.stream(self.seed, "sample"))
         set_weights(self.net, pool, self.seed, self.mode)
         fields = self.net.fields

@@ -185,7 +185,7 @@ def fields(
     Returns
     -------
     list of Field
-        In the order of `variables`.
+        In the order of `~Structure.variables`.
     """
     found = []
     for variable in variables(inputs, losses):

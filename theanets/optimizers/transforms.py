@@ -46,6 +46,9 @@ def fit(expr: Any, variable: Any) -> Any:
 class State:
     """What transforms keep between updates, and the updates themselves.
 
+    Its ``variables`` are a dict of shared variables by name, the state of the
+    transforms.
+
     Attributes
     ----------
     rate : expression
@@ -56,8 +59,8 @@ class State:
         The gradients, before any transform.
     loss : expression or None
         The loss.
-    variables, hypers, generators : dict of str to shared variable
-        State, hyper-parameters and random generators, by name.
+    hypers, generators : dict of str to shared variable
+        Hyper-parameters and random generators, by name.
     initial : dict of str to float
         What each state variable is filled with at the start.
     updates : dict of shared variable to expression

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, ClassVar
 
 import pytensor
@@ -16,8 +15,9 @@ from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
 from ..layers import Feedforward, Input, Layer
+from ..layers.recurrent import positive
 from .base import Regularizer
-from .penalties import hidden_outputs
+from .penalties import hidden_outputs, matching_outputs
 
 
 class Contractive(Regularizer, names=("contractive",)):
@@ -67,8 +67,7 @@ class Contractive(Regularizer, names=("contractive",)):
     def check(self) -> None:
         """Refuse options that make no sense."""
         super().check()
-        whole = isinstance(self.samples, Integral) and not isinstance(self.samples, bool)
-        if not whole or self.samples < 1:
+        if not positive(self.samples):
             raise ConfigurationError(
                 f"regularizer {self.name!r}: samples={self.samples!r} is not an integer of at "
                 "least 1"
@@ -112,12 +111,7 @@ class Contractive(Regularizer, names=("contractive",)):
         return sum(squares[1:], squares[0])
 
     def _outputs(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
-        if self.pattern is None or self.pattern == "*":
-            found = [name for name in hidden_outputs(layers) if name in outputs]
-            if not found:
-                raise ConfigurationError("the network has no hidden layer to regularize")
-            return found
-        found = _names.match_some("output", _names.output_patterns(self.pattern), outputs)
+        found = matching_outputs(self.pattern, outputs, hidden_outputs(layers))
         wrong = [name for name in found if not outputs[name].dtype.startswith("float")]
         if wrong:
             raise ConfigurationError(

@@ -106,9 +106,7 @@ def matching_params(pattern: Any, layers: Sequence[Layer]) -> list[Any]:
     return [params[n] for n in _names.match_some("parameter", pattern, params)]
 
 
-def matching_outputs(
-    pattern: Any, layers: Sequence[Layer], outputs: Mapping[str, Any], default: list[str]
-) -> list[str]:
+def matching_outputs(pattern: Any, outputs: Mapping[str, Any], default: list[str]) -> list[str]:
     """Get the names of the outputs that match; by default those named."""
     if pattern is None or pattern == "*":
         found = [name for name in default if name in outputs]
@@ -135,13 +133,15 @@ class _WeightPenalty(Penalty, abstract=True):
         return matching_params(self.pattern, layers)
 
 
-class _HiddenPenalty(Penalty, abstract=True):
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
-        names = matching_outputs(self.pattern, layers, outputs, hidden_outputs(layers))
-        lengths = getattr(outputs, "lengths", {})
-        return [(outputs[name], lengths.get(name)) for name in names]
+class OutputPenalty(Penalty, abstract=True):
+    """Base class of penalties on outputs, of which the steps that exist count.
+
+    What is penalized are pairs: an output in which the steps that do not exist
+    are 0, and the number of steps of each series, or None if all exist.
+    """
 
     def one(self, x: Any) -> Any:
+        """Get the penalty of one output."""
         h, lengths = x
         entries = self.entries(h)
         if self.norm == "sum":
@@ -153,6 +153,13 @@ class _HiddenPenalty(Penalty, abstract=True):
             count = lengths.sum() * pt.prod(entries.shape[2:])
             value = entries.sum() / pt.maximum(count, 1).astype(entries.dtype)
         return self.rooted(value)
+
+
+class _HiddenPenalty(OutputPenalty, abstract=True):
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        names = matching_outputs(self.pattern, outputs, hidden_outputs(layers))
+        lengths = getattr(outputs, "lengths", {})
+        return [(outputs[name], lengths.get(name)) for name in names]
 
 
 class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):

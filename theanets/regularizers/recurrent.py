@@ -10,38 +10,33 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..layers import Bidirectional, Layer, Recurrent
-from .penalties import Penalty
+from ..layers.steps import without
+from .penalties import OutputPenalty
 
 
-class _ChangePenalty(Penalty, abstract=True):
+class _ChangePenalty(OutputPenalty, abstract=True):
     """Base class of penalties on changes, over pairs of steps that both exist."""
 
     def changes(self, h: Any) -> Any:
         """Get what is penalized, (batch, time - 1, size)."""
         raise NotImplementedError
 
-    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
-        """Get the mean (or sum) of the penalties of all that match."""
+    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+        """Get the changes of the series that match, each with the numbers of pairs of steps."""
         known = getattr(outputs, "lengths", {})
-        values = []
-        for name in self.targets(layers, outputs):
-            h, lengths = outputs[name], known.get(name)
-            entries = self.entries(self.changes(h))
-            if lengths is not None:
-                later = pt.arange(1, h.shape[1])
-                exists = (later < lengths[:, None])[:, :, None]
-                entries = pt.switch(exists, entries, 0)
-                pairs = pt.maximum(lengths - 1, 0).sum() * entries.shape[2]
+        found = []
+        for name in self._series(layers, outputs):
+            x = self.changes(outputs[name])
+            if name in known:
+                pairs = pt.maximum(known[name] - 1, 0)
+                x = without(x, pairs)
             else:
-                pairs = entries.size
-            total = entries.sum()
-            if self.norm == "mean":
-                total = total / pt.maximum(pairs, 1).astype(total.dtype)
-            values.append(self.rooted(total))
-        found = sum(values[1:], values[0])
-        return found if self.norm == "sum" else found / len(values)
+                # Of a single step there are none, whose mean would be NaN.
+                pairs = pt.full((x.shape[0],), x.shape[1], dtype="int64")
+            found.append((x, pairs))
+        return found
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
+    def _series(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
         """Get the names of the series that match; by default ``out`` of all recurrent layers."""
         recurrent = [x for x in layers if isinstance(x, (Recurrent, Bidirectional))]
         series = {

@@ -141,8 +141,7 @@ class Orthogonal(_UnitPenalty, names=("orthogonal",)):
     Parameters
     ----------
     weight, pattern
-        See `Regularizer`. By default all parameters of two or more dimensions,
-        but those of activations. Several that match are averaged.
+        As for `WeightInverse`.
     norm : {'mean', 'sum'}
         Whether entries of the difference (and parameters) are averaged, or
         summed to the squared Frobenius norm.
@@ -165,8 +164,7 @@ class GroupLasso(_UnitPenalty, names=("group_lasso",)):
     Parameters
     ----------
     weight, pattern
-        See `Regularizer`. By default all parameters of two or more dimensions,
-        but those of activations. Several that match are averaged.
+        As for `WeightInverse`.
     groups : {'units', 'inputs'}
         What a group is: the weights that come into a unit (a column of a
         matrix, a filter of a convolution), or those that leave an input (a

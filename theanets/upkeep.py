@@ -1,0 +1,110 @@
+"""Upkeep: callbacks of each run of ``train``, which save the network and reset its layers."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import checkpoint
+from .callbacks import Callback
+from .data import Dataset
+from .errors import ConfigurationError
+from .layers import Recurrent
+from .structure import Structure
+from .training import Run
+
+
+class _Reset(Callback):
+    """Starts stateful layers anew, before the first epoch and after each.
+
+    Not after each where the data are an iterator, which goes on.
+    """
+
+    def __init__(self, layers: Sequence[Recurrent], by_epoch: bool) -> None:
+        self.layers, self.by_epoch = layers, by_epoch
+
+    def start(self, run: Run) -> None:
+        if not run.updates:
+            self.reset()
+
+    def epoch(self, run: Run) -> None:
+        if self.by_epoch:
+            self.reset()
+
+    def reset(self) -> None:
+        for layer in self.layers:
+            layer.reset()
+
+
+def resets(net: Structure, data: Dataset) -> list[Callback]:
+    """Get what starts the stateful layers of a network anew, if it has any."""
+    layers = [x for x in net.layers if isinstance(x, Recurrent) and x.stateful]
+    return [_Reset(layers, data.replayable)] if layers else []
+
+
+class _Saver(Callback):
+    """Saves the network now and then."""
+
+    def __init__(self, net: Any, target: Any, every: float) -> None:
+        self.net, self.target, self.every = net, target, every
+        self.last = time.perf_counter()
+
+    def start(self, run: Run) -> None:
+        # It would be a pity to find out at the end.
+        self.net.save(io.BytesIO())
+        checkpoint.check_writable(self.target)
+
+    def epoch(self, run: Run) -> None:
+        if not self.every:
+            return
+        if isinstance(self.every, float):
+            due = time.perf_counter() - self.last >= 60 * self.every
+        else:
+            due = run.epoch % self.every == 0
+        if due:
+            self.save()
+
+    def end(self, run: Run) -> None:
+        self.save()
+
+    def save(self) -> None:
+        self.last = time.perf_counter()
+        if isinstance(self.target, (str, os.PathLike)):
+            self.net.save(self.target)
+            return
+        self.target.seek(0)
+        self.target.truncate()
+        self.net.save(self.target)
+        self.target.flush()
+
+
+def saver(net: Any, target: Any, every: Any) -> list[Callback]:
+    """Get what saves a network, if that is asked for.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    target, every
+        ``save_progress`` and ``save_every``, see `theanets.Network.train`.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``every`` is no number of epochs or minutes, or there is no target.
+    """
+    if target is None:
+        if every:
+            raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
+        return []
+    every = every.item() if isinstance(every, np.number) else every
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not every >= 0:
+        raise ConfigurationError(
+            f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
+        )
+    return [_Saver(net, target, every)]
