@@ -45,6 +45,7 @@ def main():
     # Half of the updates are for the stages, of which there is one for each hidden layer.
     stage = args.updates // 2 // len(SIZES)
     common = dict(learning_rate=args.learning_rate, patience=None)
+    print(f"the mean image: {np.mean((test - train.mean(axis=0)) ** 2):.6f}")
     print(f"{args.updates} updates; layerwise: {len(SIZES)} x {stage}, then adam with the others")
     print("seed  adam      layerwise, adam")
     errors = []

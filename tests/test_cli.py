@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_diabetes, load_iris
 
 import theanets
-from theanets.cli import columns, main
+from theanets.cli import columns, main, table
 
 
 @pytest.fixture
@@ -138,6 +138,15 @@ def test_what_is_classes():
     numbers = columns.Classes.of(pd.Series([10, 9, 10]))
     assert numbers.names == ["9", "10"]
     assert list(numbers.encode(pd.Series([10, 9]))) == [1, 0]
+
+
+@pytest.mark.parametrize("values", [["a"] * 19 + ["b"], [*"abcdefghij"] * 2])
+def test_rows_are_split_where_a_part_cannot_have_all_classes(values):
+    import pandas as pd
+
+    large, small = table._split(pd.Series(values), 0.2, True, 0)
+    assert (len(large), len(small)) == (16, 4)
+    assert sorted([*large, *small]) == list(range(20))
 
 
 def test_errors_are_one_line(run, iris, tmp_path):

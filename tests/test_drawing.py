@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import theanets
 from theanets import History, plot
 from theanets.errors import ConfigurationError
-from theanets.layout import LINE, ROW_GAP, arrange
+from theanets.layout import LINE, ROW_GAP, _spread, arrange
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -241,6 +241,18 @@ def test_layout(graph, sizes):
 def test_a_chain_is_straight():
     found = arrange([(50.0, 20.0), (90.0, 30.0), (20.0, 20.0)], [(0, 1), (1, 2)])
     assert [x for x, _ in found.boxes] == pytest.approx([45, 45, 45])
+
+
+def test_what_overlaps_moves_by_its_weight():
+    # 3 (a - 1) ** 2 + (a + 1) ** 2 is least at 0.5.
+    assert _spread([1, 0], [3, 1], [1]) == [0.5, 1.5]
+    assert _spread([3, 0, 0], [1, 2, 3], [0, 0]) == [0.5, 0.5, 0.5]
+    assert _spread([0, 5], [3, 1], [1]) == [0, 5]
+
+
+def test_a_source_is_next_to_where_it_leads():
+    found = arrange([(20.0, 20.0)] * 4, [(0, 1), (1, 3), (2, 3)])
+    assert found.boxes[2][1] == found.boxes[1][1] > found.boxes[0][1]
 
 
 def test_crossings_are_undone():

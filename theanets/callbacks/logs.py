@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..history import History
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -64,13 +65,10 @@ class CSVLogger(Callback):
 
     def _rewrite(self) -> None:
         rows = self._rows()
-        every = [*self._before, *rows]
-        self._columns = list(dict.fromkeys(key for row in every for key in row))
-        with self.path.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, self._columns)
-            if self._columns:
-                writer.writeheader()
-            writer.writerows(every)
+        whole = History()
+        whole.rows = [*self._before, *rows]
+        whole.to_csv(self.path)
+        self._columns = whole.columns
         self._wrote(rows)
 
     def _wrote(self, rows: list[dict[str, Any]]) -> None:

@@ -129,7 +129,7 @@ def char_rnn(
     top_k: int | None,
     greedy: bool,
     **options: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Learn to write from texts, character by character, and continue a prompt.
 
     The first nine tenths of the text are read again and again, side by side

@@ -68,6 +68,11 @@ def find(frame: pd.DataFrame, note: Callable[[str], Any]) -> list[dict[str, Any]
     list of dict
         For each column that is used its name, and either ``mean`` and
         ``scale``, or ``categories``.
+
+    Raises
+    ------
+    DataError
+        If a column has infinite values, or none is left.
     """
     found: list[dict[str, Any]] = []
     for name in frame.columns:
@@ -90,7 +95,7 @@ def find(frame: pd.DataFrame, note: Callable[[str], Any]) -> list[dict[str, Any]
 
 
 def encode(frame: pd.DataFrame, columns: Sequence[dict[str, Any]]) -> Array:
-    """Get a table as an array.
+    """Get a table as an array of float32, of shape (rows, inputs).
 
     A missing number becomes the mean; a missing or new category has no
     indicator.

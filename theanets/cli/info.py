@@ -39,7 +39,7 @@ def info(model: Path) -> None:
     show_default=True,
     help="Type of the networks.",
 )
-def warmup(kinds: tuple[str, ...], mode: str | None, dtype: str) -> None:  # fmt: skip
+def warmup(kinds: tuple[str, ...], mode: str | None, dtype: str) -> None:
     """Compile what common networks need, for all later processes; by default all KINDS."""
     seconds = precompile.warmup(kinds or tuple(precompile.KINDS), dtype=dtype, mode=mode)
     click.echo(f"{len(seconds)} networks in {sum(seconds.values()):.0f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def train(
     ignore: tuple[str, ...],
     test_fraction: float,
     **options: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Train a network on a table DATA, a file of separated values with a line of names.
 
     Numbers are standardized, text becomes an indicator of each value, and
@@ -146,26 +147,14 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 def _split(values: pd.Series, fraction: float, classes: bool, seed: int) -> tuple[Any, Any]:
     """Get the positions of rows of two parts; each has all classes where that is possible."""
-    stratify = values if classes and values.value_counts().min() > 1 else None
-    try:
-        try:
+    rows = np.arange(len(values))
+    # A class may have one row, and there may be more classes than rows in the smaller part.
+    for stratify in (values, None) if classes else (None,):
+        with suppress(ValueError):
             return tuple(
-                train_test_split(
-                    np.arange(len(values)),
-                    test_size=fraction,
-                    random_state=seed,
-                    stratify=stratify,
-                )
+                train_test_split(rows, test_size=fraction, random_state=seed, stratify=stratify)
             )
-        except ValueError:
-            if stratify is None:
-                raise
-            # There are more classes than rows in the smaller part.
-            return tuple(
-                train_test_split(np.arange(len(values)), test_size=fraction, random_state=seed)
-            )
-    except ValueError:
-        raise DataError(f"{len(values)} rows are too few to split") from None
+    raise DataError(f"{len(values)} rows are too few to split")
 
 
 def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -> None:
@@ -202,7 +191,7 @@ def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -
     help="Where the table goes; by default it is printed.",
 )
 @click.option("--probabilities", is_flag=True, help="Add a column for each class.")
-def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -> None:  # fmt: skip
+def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -> None:
     """Predict for each row of a table DATA with a network MODEL of `theanets train`.
 
     The result is a table of the same rows with a column of the target's name.

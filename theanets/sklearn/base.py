@@ -133,14 +133,12 @@ class NetEstimator(BaseEstimator):
 
     def _network(self, outputs: dict[str, Any], weighted: bool, dtype: str, seed: Any) -> Network:
         """Make the network, with an output layer as described."""
-        losses = self.loss if isinstance(self.loss, (list, tuple)) else [self.loss]
-        common: dict[str, Any] = {"weighted": weighted, "rng": seed, "dtype": dtype}
-        common["mode"] = self.mode
+        common = {"weighted": weighted, "rng": seed, "dtype": dtype, "mode": self.mode}
         layers = self._layers(outputs)
         if self.loss is None:
             return self._model(layers, **common)
         net = self._model(layers, loss=None, **common)
-        for loss in losses:
+        for loss in self.loss if isinstance(self.loss, (list, tuple)) else [self.loss]:
             net.add_loss(copy.deepcopy(loss), weighted=weighted)
         return net
 
