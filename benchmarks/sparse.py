@@ -15,8 +15,9 @@ import scipy.sparse as sp
 from timing import seconds
 
 import theanets
-from theanets import compiled, fitting
+from theanets import fitting
 from theanets.data import Dataset
+from theanets.training import compiled
 
 BATCH, UNITS, CLASSES = 128, 100, 10
 #: Features, and entries that are not zero in each row.

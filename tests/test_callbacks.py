@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import theanets
-from theanets.engines import GradientEngine
 from theanets.errors import ConfigurationError
+from theanets.training.engines import GradientEngine
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 import theanets
-from theanets import progress
-from theanets.criterion import Criterion
+from theanets.callbacks import progress
 from theanets.errors import ConfigurationError, DataError, FileError, UnknownNameError
+from theanets.training.criterion import Criterion
 
 ONE = [np.zeros((1, 1), "float32"), np.zeros((1, 1), "float32")]
 SLOW = {"algo": "sgd", "learning_rate": 1e-30}

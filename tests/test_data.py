@@ -10,9 +10,10 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-import theanets.coerce as coercion
-import theanets.data as data
-from theanets.data import Dataset, Field, chunks, coerce, gather, prepare
+import theanets.data.coerce as coercion
+from theanets.data import Dataset, Field, chunks, gather, prepare
+from theanets.data import batches as data
+from theanets.data.coerce import coerce
 from theanets.errors import ConfigurationError, DataError
 
 X = Field("in", "input", "float32", (4,))

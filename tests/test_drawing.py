@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import theanets
 from theanets import History, plot
+from theanets.drawing.layout import LINE, ROW_GAP, _spread, arrange
 from theanets.errors import ConfigurationError
-from theanets.layout import LINE, ROW_GAP, _spread, arrange
 
 SVG = "{http://www.w3.org/2000/svg}"
 

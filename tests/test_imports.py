@@ -15,34 +15,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 # A module may import from lower ranks, and from its own rank where that makes no
 # cycle. A package counts as a whole, by its name.
 RANKS = [
-    {"errors", "registry", "names", "layout", "markup"},
-    {
-        "spec",
-        "rng",
-        "init",
-        "activations",
-        "activations_more",
-        "ops",
-        "rewrites",
-        "backends",
-        "expressions",
-    },
+    {"errors", "registry", "names", "markup"},
+    {"spec", "rng", "init", "activations", "ops", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
     {"graph", "steps"},
-    {
-        *("series", "data", "coerce", "sparse", "scores", "optimizers", "monitors", "objective"),
-        *("ahead", "mapped"),
-        *("metrics", "measures"),
-    },
-    {
-        *("training", "compiled", "engines", "callbacks", "history", "checkpoint", "progress"),
-        *("resume", "criterion", "limits"),
-    },
-    {"structure", "saving", "summary", "targets", "replacement", "drawing"},
-    {
-        *("streams", "ragged", "profiling", "fitting", "upkeep", "prediction"),
-        *("pretraining", "decoders", "sampling", "samples", "stages"),
-    },
+    {"data", "optimizers", "monitors", "objective", "metrics"},
+    {"checkpoint", "training", "callbacks"},
+    {"structure", "saving", "drawing"},
+    {"upkeep", "profiling", "fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "plot", "cli", "precompile", "experiment", "util", "__init__"},

@@ -7,7 +7,8 @@ import pytest
 from scipy import special
 
 import theanets
-from theanets import backends, rewrites
+from theanets import backends
+from theanets.ops import rewrites
 from theanets.ops.kernels import Fill, MatMul, RowArgmax, RowSoftmax, Sums
 
 pytestmark = pytest.mark.linker

@@ -35,7 +35,7 @@ def no_thread_is_left():
 @pytest.mark.parametrize("algo", ["sgd", "l-bfgs"])
 @pytest.mark.parametrize("kind", [False, True])
 def test_memory_maps_are_not_copied(algo, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("theanets.data.CHUNK_BYTES", 2**16)
+    monkeypatch.setattr("theanets.data.batches.CHUNK_BYTES", 2**16)
     rows = 2**12
     shapes = {"x": (rows, 1024), "y": (rows, 1), "w": (rows, 1)}
     maps = []

@@ -6,7 +6,7 @@ import pytest
 import theanets
 from theanets import DataError, UnknownNameError, optimizers
 from theanets.errors import ConfigurationError
-from theanets.stages import layerwise, unsupervised
+from theanets.pretraining.stages import layerwise, unsupervised
 
 ROWS = 40
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 import theanets
-from theanets import progress
+from theanets.callbacks import progress
 from theanets.errors import ConfigurationError
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from theanets import recurrent
 from theanets.data import Dataset
+from theanets.data.series import similar
 from theanets.errors import ConfigurationError, DataError
-from theanets.series import similar
 
 HOLDER = dict(form="lengths", name="n")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from test_recurrent_layers import FORMS, NIN, N, make, shaken
 
-from theanets import layers, recurrent, streams
+from theanets import layers, recurrent
 from theanets.errors import ConfigurationError
+from theanets.recurrent import streams
 
 
 def rates(net, size):

@@ -217,7 +217,7 @@ def test_outputs_are_those_of_the_equations(name, direction, x):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_finite_differences(name, x, rng):
-    from theanets import compiled
+    from theanets.training import compiled
 
     net = shaken(make(FORMS[name][0]))
     y = rng.normal(size=(BATCH, STEPS, 2))

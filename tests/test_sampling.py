@@ -6,9 +6,9 @@ import pytest
 import theanets
 from theanets import DataError
 from theanets import rng as _rng
-from theanets.coerce import Field
 from theanets.data import Dataset
-from theanets.samples import choose, draw, set_weights
+from theanets.data.coerce import Field
+from theanets.pretraining.samples import choose, draw, set_weights
 
 
 def unit(rows):
@@ -185,7 +185,7 @@ def test_reports_and_seeds(x, rng):
 def test_an_error_in_the_middle_undoes_it(x, monkeypatch):
     net = theanets.Regressor([6, 5, 4, 2])
     before = snapshot(net)
-    from theanets import samples
+    from theanets.pretraining import samples
 
     assign, done = samples._assign, []
 

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
 import theanets
-from theanets import backends, fitting, sparse
-from theanets.data import Dataset
+from theanets import backends, fitting
+from theanets.data import Dataset, sparse
 from theanets.errors import ConfigurationError, DataError
 from theanets.ops import sparse as ops
 

@@ -89,7 +89,7 @@ def test_outputs_are_those_of_each_series_alone(name, xs):
 
 
 def gradient(net, data, **regularizers):
-    from theanets import compiled
+    from theanets.training import compiled
 
     losses = net.bound_losses()
     found, scale = from_kwargs(net.layers, **regularizers)

@@ -370,7 +370,7 @@ def test_max_seconds(net, monkeypatch):
         clock[0] += 0.25
         return clock[0]
 
-    monkeypatch.setattr("theanets.training.time.perf_counter", tick)
+    monkeypatch.setattr("theanets.training.loop.time.perf_counter", tick)
     net.train(DATA, VALID, max_seconds=5.1, **CAREFUL)
     assert net.history.stop_reason == "time"
     assert 5 < net.history["seconds"][-1] < 8

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from . import (
     activations,
-    activations_more,  # noqa: F401, registers them
     callbacks,
     convolution,
     feedforward,
@@ -45,12 +44,12 @@ from .errors import (
 )
 from .experiment import Experiment
 from .feedforward import Autoencoder, Classifier, Regressor
-from .history import History
 from .layers import Layer
 from .losses import Loss
 from .network import Network
 from .precompile import warmup
 from .regularizers import Regularizer, penalty
+from .training.history import History
 from .util import log
 
 __version__ = "0.9.0"

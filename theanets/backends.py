@@ -9,9 +9,8 @@ from typing import Any
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 
-from . import rewrites
 from .errors import ConfigurationError, unknown
-from .ops import sparse
+from .ops import rewrites, sparse
 
 #: Linkers that our products of sparse matrices are not for: the number of entries differs
 #: from batch to batch, and they would compile anew for each.

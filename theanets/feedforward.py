@@ -14,8 +14,8 @@ from . import rng as _rng
 from .errors import ConfigurationError
 from .layers import CRF
 from .losses import Loss
+from .metrics.scores import check_targets
 from .network import Network
-from .scores import check_targets
 
 Array = npt.NDArray[Any]
 

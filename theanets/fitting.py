@@ -9,20 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, optimizers, progress, resume, upkeep
+from . import backends, optimizers, upkeep
 from . import callbacks as _callbacks
 from . import rng as _rng
-from .compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
-from .criterion import Criterion
+from .callbacks import progress
 from .data import Dataset
-from .engines import Engine, GradientEngine, LBFGSEngine
 from .errors import ConfigurationError, check_keywords
-from .limits import Limits, whole_number
 from .metrics import Metric
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure
-from .training import Run
+from .training import Run, resume
+from .training.compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
+from .training.criterion import Criterion
+from .training.engines import Engine, GradientEngine, LBFGSEngine
+from .training.limits import Limits, whole_number
 
 #: Keywords of ``train`` besides those of optimizers, regularizers and `Limits`.
 DATA = (

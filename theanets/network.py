@@ -13,10 +13,10 @@ import numpy.typing as npt
 from . import fitting, prediction, pretraining
 from .drawing import network_html
 from .errors import ConfigurationError
+from .metrics.scores import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
 from .saving import Saved
-from .scores import check_targets, r2
 from .training import Run
 
 Array = npt.NDArray[Any]
@@ -117,7 +117,7 @@ class Network(Saved):
             Limits of passes, updates and time.
         patience, min_improvement, validate_every : optional
             When to validate, and when to give up; see
-            `theanets.limits.Limits`.
+            `theanets.training.limits.Limits`.
         criterion : str or pair
             Which monitor of the validation decides about the best parameters,
             patience, and schedules that wait for a plateau. ``'loss'``, by

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytensor
 
-from . import backends, sparse
+from . import backends
 from . import rng as _rng
-from .data import Field, chunks, gather, prepare
+from .data import Field, chunks, gather, prepare, sparse
 from .errors import ConfigurationError, check_keywords
 from .expressions import placeholder
 from .layers import Input

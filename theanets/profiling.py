@@ -16,10 +16,10 @@ from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 
 from . import backends, fitting
-from .engines import GradientEngine
 from .errors import ConfigurationError
-from .limits import whole_number
 from .structure import Structure
+from .training.engines import GradientEngine
+from .training.limits import whole_number
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 from . import checkpoint
 from . import rng as _rng
 from .errors import FileError
-from .history import History
 from .structure import Structure
+from .training.history import History
 
 
 class _Load:

@@ -6,7 +6,7 @@ is measured, `SaveBest` the best network, and `EarlyStop` ends training.
 
 from __future__ import annotations
 
-from .base import Callback, CallbackLike, build, overrides
+from ..training.callback import Callback, CallbackLike, build, overrides
 from .control import EarlyStop, SaveBest
 from .logs import CSVLogger
 from .tensorboard import TensorBoard

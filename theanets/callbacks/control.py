@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import checkpoint
-from ..criterion import DIRECTIONS
 from ..errors import ConfigurationError, unknown
-from .base import Callback
+from ..training.callback import Callback
+from ..training.criterion import DIRECTIONS
 
 if TYPE_CHECKING:
     from ..training import Run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigurationError
-from .base import Callback
+from ..training.callback import Callback
 
 if TYPE_CHECKING:
     from ..training import Run

@@ -1,0 +1,147 @@
+"""The base of activations, and what those of this package share."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
+
+from ..registry import Registered, Registry
+
+if TYPE_CHECKING:
+    from ..layers.base import Layer
+
+
+class Activation(Registered, abstract=True):
+    """Base class of activations.
+
+    A subclass is registered under its lower-case class name, so that
+    ``activation='myname'`` finds it; ``class A(Activation, names=('x',))``
+    adds aliases, ``register=False`` keeps it private. It overrides
+    ``__call__``, and `setup` if it has parameters. ::
+
+        class Gate(theanets.Activation):
+            def setup(self, layer, prefix=''):
+                ones = numpy.ones(layer.output_size)
+                self.beta = layer.add_param(prefix + 'beta', ones)
+
+            def __call__(self, x):
+                return x * pt.sigmoid(self.beta * x)
+
+        net = theanets.Regressor([10, (20, 'gate'), 3])
+
+    Parameters
+    ----------
+    name : str, optional
+        How the activation is called in specifications.
+
+    Attributes
+    ----------
+    name : str
+        The specification that builds this activation again.
+
+    Notes
+    -----
+    A layer that is given an instance uses a copy, since the parameters are
+    the layer's.
+    """
+
+    registry: ClassVar[Registry[Callable[..., Any]]] = Registry("activation")
+    #: How many entries of the pre-activation make one of the output.
+    width: int = 1
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or type(self).__name__.lower()
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create parameters, if any, with ``layer.add_param(prefix + name, value)``."""
+
+    def copy(self) -> Activation:
+        """Get an activation like this one, to be set up for another layer."""
+        return copy.copy(self)
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        raise TypeError(f"{type(self).__name__} does not define __call__(self, x)")
+
+    def __repr__(self) -> str:
+        return f"<activation {self.name}>"
+
+
+class Function(Activation, abstract=True):
+    """An activation without parameters, from a function of one expression.
+
+    Parameters
+    ----------
+    function : callable
+        Maps an expression to an expression.
+    name : str, optional
+        By default the name of the function.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], name: str | None = None) -> None:
+        super().__init__(name or getattr(function, "__name__", "callable"))
+        self.function = function
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        return self.function(x)
+
+
+class Compose(Activation, abstract=True):
+    """Several activations, applied one after the other."""
+
+    def __init__(self, parts: list[Activation]) -> None:
+        super().__init__("+".join(part.name for part in parts))
+        self.parts = parts
+        self.width = math.prod(part.width for part in parts)
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Create the parameters of all parts.
+
+        All but the first part that may have some have its position in front
+        of the names of theirs: ``'prelu+prelu'`` has ``leak`` and ``1_leak``.
+        """
+        plain = True
+        for i, part in enumerate(self.parts):
+            part.setup(layer, prefix if plain else f"{prefix}{i}_")
+            plain = plain and isinstance(part, Function)
+
+    def copy(self) -> Compose:
+        """Get a composition of copies."""
+        return Compose([part.copy() for part in self.parts])
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+def named(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Register a function of one expression as an activation."""
+
+    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        Activation.registry.register(function, *names)
+        return function
+
+    return register
+
+
+def constant(value: float, like: Any) -> Any:
+    """Get a number as an expression of the type of another."""
+    return pt.as_tensor(np.asarray(value, dtype=like.dtype))
+
+
+def fixed(x: Any) -> Any:
+    """Get what may be compared.
+
+    The gradient of a comparison is a zero of the configured floatX, which makes
+    a gradient that a user takes float64.
+    """
+    return disconnected_grad(x)

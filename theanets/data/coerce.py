@@ -1,0 +1,458 @@
+"""What a user gives as data, turned into arrays that compiled functions can take unchecked.
+
+Compiled functions do not look at what they get: an array of another dtype
+fails late, a label that is out of range ends the process. So every value that
+reaches one has passed through here, or is a row of an array that has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, nearest
+from ..ops.sparse import is_sparse
+from .sparse import as_csr
+
+#: In-memory arrays above this size are converted batch by batch, not as a whole.
+LAZY_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array that a network needs.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable: ``'in'``, ``'target'``, ``'weights'``.
+    role : str
+        ``'input'``, ``'target'`` or ``'weights'``.
+    dtype : str
+        ``'float32'``, ``'float64'`` or ``'int32'``.
+    shape : tuple of (int or None)
+        Lengths of the axes after the batch axis; None is any length.
+    classes : int, optional
+        Integers must lie in ``[0, classes)``.
+    ignore : int, optional
+        The one integer that is valid besides those.
+    weighted_by : str, optional
+        Name of the weights field; where it is 0, NaN and inf are allowed.
+    weighs : str, optional
+        For weights: the name of the field whose entries they weigh. They may
+        then lack trailing axes of that field, or have length 1 there.
+    impute : bool
+        For an input that is also a weighted target: entries that are not
+        finite and have weight 0 (or whose weights are not given) become 0.
+    sparse : bool
+        For a matrix: whether the network takes it as a sparse one.
+    """
+
+    name: str
+    role: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    classes: int | None = None
+    ignore: int | None = None
+    weighted_by: str | None = None
+    weighs: str | None = None
+    impute: bool = False
+    sparse: bool = False
+
+    def __str__(self) -> str:
+        lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]
+        text = f"{self.name!r} ({', '.join(lengths)}{',' * (len(lengths) == 1)}) {self.dtype}"
+        return text if self.classes is None else f"{text} in {self.valid}"
+
+    @property
+    def valid(self) -> str:
+        """The range of the integers that are valid, in words."""
+        if self.classes is None:
+            return "the range of int32"
+        return f"[0, {self.classes})" + ("" if self.ignore is None else f" or {self.ignore}")
+
+
+def coerce(field: Field, value: Any, where: str) -> Any:
+    """Turn one value into the array that a field needs.
+
+    Parameters
+    ----------
+    field : Field
+        What is needed.
+    value : array_like or sparse matrix
+        What was given.
+    where : str
+        Describes the value in error messages.
+
+    Returns
+    -------
+    ndarray or csr_array
+        C-contiguous, of the field's dtype. Sparse matrices stay sparse, and
+        for a sparse field arrays become such. A memory map, or a very large
+        array of another dtype, is returned as it is, to be converted and
+        checked by `gather`.
+
+    Raises
+    ------
+    DataError
+        If the value is not what the field needs and cannot safely become it.
+    """
+    array = _convert(field, value, where)
+    return array if is_lazy(field, array) else settle([field], [array], [where])[0]
+
+
+def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
+    """Get rows of a coerced array in the form that a compiled function takes.
+
+    Parameters
+    ----------
+    field : Field
+        What the array was coerced for.
+    array : ndarray or csr_array
+        From `coerce` or `prepare`.
+    rows : slice or ndarray of int
+        Which rows.
+    where : str
+        Describes the array in error messages.
+
+    Returns
+    -------
+    ndarray or csr_array
+        C-contiguous, of the field's dtype; a view where possible. Sparse
+        matrices are made dense, except for a sparse field, which may get
+        either.
+    """
+    part = take(field, array, rows, where)
+    return settle([field], [part], [where], rows)[0] if is_lazy(field, array) else part
+
+
+def take(field: Field, array: Any, rows: Any, where: str) -> Any:
+    """Get rows as `gather` does, but with NaN and inf left unchecked."""
+    if is_sparse(array):
+        return array[rows] if field.sparse else array[rows].toarray()
+    if is_lazy(field, array):
+        return _cast(field, np.asarray(array[rows]), where)
+    return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
+
+
+def is_lazy(field: Field, array: Any) -> bool:
+    """Find out whether an array from `coerce` still has to be converted and checked."""
+    if is_sparse(array):
+        return False
+    exact = array.dtype == field.dtype and array.flags.c_contiguous
+    return isinstance(array, np.memmap) or not exact
+
+
+def load(
+    fields: Sequence[Field], data: Any, where: str, *, axis: int = 0, lazy: bool = True
+) -> list[Any]:
+    """Coerce and check one array per field.
+
+    The arrays have equal lengths, weights the rank of what they weigh. Unless
+    ``lazy``, memory maps and very large arrays are read and converted too.
+    """
+    places = locate(fields, where)
+    values = _arrange(fields, data, where)
+    arrays = [
+        _convert(field, value, place, axis=axis, lazy=lazy)
+        for field, value, place in zip(fields, values, places, strict=True)
+    ]
+    if len({array.shape[0] for array in arrays}) > 1:
+        lengths = ", ".join(
+            f"{f.name!r} has {a.shape[0]}" for f, a in zip(fields, arrays, strict=True)
+        )
+        raise DataError(f"{where}: the arrays differ in length: {lengths}; they must agree")
+    named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
+    for i, field in enumerate(fields):
+        if field.weighs in named:
+            arrays[i] = _fit_weights(field, arrays[i], named[field.weighs].shape, places[i])
+    ready = [i for i, field in enumerate(fields) if not is_lazy(field, arrays[i])]
+    return settle(fields, arrays, places, only=ready)
+
+
+def locate(fields: Sequence[Field], where: str) -> list[str]:
+    """Describe the position of each field in the data, for error messages."""
+    return [f"{where}, array {i} of {len(fields)} ({f.name!r})" for i, f in enumerate(fields, 1)]
+
+
+def settle(
+    fields: Sequence[Field],
+    arrays: Sequence[Any],
+    places: Sequence[str],
+    rows: Any = None,
+    only: Iterable[int] | None = None,
+) -> list[Any]:
+    """Refuse NaN and inf, except where weights of 0 make them irrelevant.
+
+    ``rows`` tells which rows of the data the arrays hold, ``only`` which of
+    the arrays to look at. Inputs with replaced entries are copies.
+    """
+    settled = list(arrays)
+    named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
+    for i in range(len(fields)) if only is None else only:
+        field, array = fields[i], arrays[i]
+        if _all_finite(array):
+            continue
+        index, flat = _not_finite(array)
+        wrong = np.ones(len(flat), bool)
+        if field.weighted_by in named:
+            wrong = _entries(named[field.weighted_by], index) != 0
+        elif field.weighted_by is not None:
+            wrong[:] = False
+        elif field.role == "input":
+            wrong = _row_counts(fields, arrays, index[0])
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            entry = tuple(int(axis[first]) for axis in index)
+            value = (array.data if is_sparse(array) else array.reshape(-1))[flat[first]]
+            raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
+        if field.impute or (field.role == "input" and field.weighted_by is None):
+            settled[i] = array.copy()
+            (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
+    return settled
+
+
+def _not_finite_message(
+    field: Field, place: str, wrong: Any, entry: tuple[int, ...], value: Any, rows: Any
+) -> str:
+    if rows is not None:
+        row = (rows.start or 0) + entry[0] if isinstance(rows, slice) else int(rows[entry[0]])
+        entry = (row, *entry[1:])
+    count = int(wrong.sum())
+    message = (
+        f"{place} has {count} {'entry' if count == 1 else 'entries'} that "
+        f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {list(entry)}"
+    )
+    if np.isinf(value) and field.dtype == "float32":
+        message += " (beyond 3.4e38, float32 has only inf)"
+    if field.role == "weights":
+        return f"{message}; weights must be finite (0 masks an entry)"
+    if field.weighted_by is not None:
+        return f"{message}; that is allowed only where {field.weighted_by!r} is 0"
+    if field.role == "input":
+        return f"{message}; that is allowed only in examples whose weights are all 0"
+    return f"{message}; remove these, or mask them by a weighted loss and weights of 0"
+
+
+def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
+    """Get one value per field, in order, out of whatever form the data have."""
+    names = [field.name for field in fields]
+    listed = ", ".join(map(str, fields))
+    if isinstance(data, Mapping):
+        extra = [f"{name!r}{nearest(str(name), names)}" for name in data if name not in names]
+        missing = [field for field in fields if field.name not in data]
+        problems = [f"has unknown array {', '.join(extra)}"] if extra else []
+        if missing:
+            weights = " (the weights)" if all(f.role == "weights" for f in missing) else ""
+            lacking = ", ".join(repr(field.name) for field in missing)
+            problems.append(f"lacks {lacking}{weights}")
+        if problems:
+            raise DataError(f"{where} {' and '.join(problems)}; expected: {listed}")
+        return [data[name] for name in names]
+    if isinstance(data, (list, tuple)):
+        if len(data) == len(fields):
+            return list(data)
+        # One field: a list of rows, unless the items are whole arrays.
+        if len(fields) == 1 and not any(
+            getattr(item, "ndim", 0) > max(1, len(fields[0].shape)) for item in data
+        ):
+            return [data]
+        last = [field for field in fields if field.role == "weights"]
+        missed = ", ".join(map(str, last)) if len(data) == len(fields) - len(last) else ""
+        raise DataError(
+            f"{where} has {len(data)} array{'' if len(data) == 1 else 's'}, but {len(fields)} "
+            f"{'is' if len(fields) == 1 else 'are'} expected: {listed}"
+            + (f"; the weights are missing: {missed}" if missed else "")
+        )
+    if len(fields) == 1:
+        return [data]
+    shape = f" of shape {data.shape}" if hasattr(data, "shape") else ""
+    raise DataError(
+        f"{where} is one {type(data).__name__}{shape}, but {len(fields)} arrays are "
+        f"expected, as a list or a dict: {listed}"
+    )
+
+
+def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool = True) -> Any:
+    """Do all of `coerce` but the check for NaN and inf."""
+    array = _as_array(value, where)
+    got = f"{where} has shape {array.shape} and dtype {array.dtype}"
+    if array.dtype.kind not in ("biu" if field.dtype == "int32" else "biuf"):
+        hint = _one_hot(field, array.shape)
+        if array.dtype.kind == "f" and not hint:
+            hint = "; if it does hold integers, use y.astype(int)"
+        elif array.dtype.kind == "O":
+            hint = "; convert it to one numeric dtype"
+        raise DataError(f"{got}; expected {field}{hint}")
+    if axis and array.ndim > 1:
+        if not -array.ndim <= axis < array.ndim:
+            raise DataError(f"{got}; it has no axis={axis} to be the batch")
+        if is_sparse(array):
+            array = array.T if axis in (1, -1) else array
+        else:
+            array = np.moveaxis(array, axis, 0)
+        got = f"{where} has shape {array.shape} (batch first) and dtype {array.dtype}"
+    shape = _fit(field, array.shape, got)
+    if is_sparse(array):
+        if shape == array.shape and len(field.shape) == 1:
+            return _cast_sparse(field, array, where)
+        array = array.toarray()
+    array = array.reshape(shape)
+    if lazy and isinstance(array, np.memmap):
+        return array
+    array = np.asarray(array)
+    if lazy and array.nbytes > LAZY_BYTES and is_lazy(field, array):
+        return array
+    array = _cast(field, array, where)
+    import scipy.sparse as sp
+
+    return sp.csr_array(array) if field.sparse else array
+
+
+def _as_array(value: Any, where: str) -> Any:
+    if isinstance(value, np.ma.MaskedArray):
+        raise DataError(
+            f"{where} is a masked array; give its data, and weights that are 0 where it is masked"
+        )
+    if is_sparse(value) or isinstance(value, np.memmap):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise DataError(
+            f"{where} is a {type(value).__name__} that is not one array: {error}"
+        ) from error
+
+
+def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
+    """Get the shape that an array must be given, of the same number of entries."""
+    rank = 1 + len(field.shape)
+    hint = ""
+    # A column of labels is clear; of other data, an axis too many may mean anything.
+    labels = field.dtype == "int32"
+    # A single variable, but not a single series (time, 1).
+    single = field.shape[-1:] == (1,) and len(shape) == rank - 1 and shape[1:] != (1,)
+    if single and field.role != "weights":
+        shape = (*shape, 1)
+    elif len(shape) == rank + 1 and shape[-1] == 1 and (labels or field.role == "weights"):
+        shape = shape[:-1]
+    if field.weighs is not None and 1 <= len(shape) <= rank:
+        fits = _agree(shape[1:], field.shape, ones=True)
+        hint = "; weights may lack trailing axes, or have length 1 there"
+    else:
+        fits = len(shape) == rank and _agree(shape[1:], field.shape)
+        if len(shape) == rank - 1 and _agree(shape, field.shape):
+            hint = "; a single example needs a batch axis: x[None]"
+            if field.role == "target" and field.shape[:1] == (None,):
+                hint += ", one target for each series a recurrent layer with last=True"
+        else:
+            hint = _one_hot(field, shape)
+    if not fits:
+        raise DataError(f"{got}; expected {field}{hint}")
+    if 0 in shape:
+        raise DataError(f"{got}: it is empty; expected {field} with at least one example")
+    return shape
+
+
+def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
+    if len(shape) == len(field.shape) + 2 and shape[-1] == field.classes:
+        return "; labels that are one-hot become integers by y.argmax(axis=-1)"
+    return ""
+
+
+def _agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
+    # The lengths of an array may have too many or too few axes.
+    return all(
+        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
+    )
+
+
+def _fit_weights(field: Field, array: Any, shape: tuple[int, ...], where: str) -> Any:
+    """Give weights the rank of what they weigh, and check that they broadcast to it."""
+    full = array.shape + (1,) * (len(shape) - array.ndim)
+    if any(a not in (1, b) for a, b in zip(full[1:], shape[1:], strict=True)):
+        raise DataError(
+            f"{where} has shape {array.shape}, which does not broadcast to the shape {shape} "
+            f"of {field.weighs!r}; weights may lack trailing axes, or have length 1 there"
+        )
+    return array if is_sparse(array) else array.reshape(full)
+
+
+def _cast(field: Field, array: Any, where: str) -> Any:
+    if field.dtype == "int32":
+        _check_range(field, array, where)
+    with np.errstate(all="ignore"):
+        return np.require(array, field.dtype, ["C", "A"])
+
+
+def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
+    matrix = as_csr(matrix, where)
+    if field.dtype == "int32" and matrix.nnz:
+        _check_range(field, matrix.data, where)
+    with np.errstate(all="ignore"):
+        return matrix.astype(field.dtype, copy=False)
+
+
+def _check_range(field: Field, array: Any, where: str) -> None:
+    limits = np.iinfo("int32")
+    low, high = (0, field.classes - 1) if field.classes else (int(limits.min), int(limits.max))
+    smallest, largest = int(array.min()), int(array.max())
+    if field.ignore is not None and not low <= smallest <= largest <= high:
+        counted = array[array != field.ignore]
+        if not counted.size:
+            return
+        smallest, largest = int(counted.min()), int(counted.max())
+    if low <= smallest and largest <= high:
+        return
+    wrong = f"the largest is {largest}" if largest > high else f"the smallest is {smallest}"
+    hint = "" if field.classes is None else "; a classifier has one output unit per class"
+    raise DataError(f"{where} has integers out of range: {wrong}, valid is {field.valid}{hint}")
+
+
+def _all_finite(array: Any) -> bool:
+    if array.dtype.kind != "f":
+        return True
+    values = array.data if is_sparse(array) else array
+    with np.errstate(all="ignore"):
+        # A sum needs no second array; only its overflow calls for the exact test.
+        return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
+
+
+def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
+    """Find the entries that are not finite: their indices, and positions in the flat values."""
+    if not is_sparse(array):
+        flat = np.flatnonzero(~np.isfinite(array))
+        return np.unravel_index(flat, array.shape), flat
+    flat = np.flatnonzero(~np.isfinite(array.data))
+    return (np.searchsorted(array.indptr, flat, side="right") - 1, array.indices[flat]), flat
+
+
+def _entries(weights: Any, index: tuple[Any, ...]) -> Any:
+    """Get the weights of entries of what is weighed, as if they were broadcast to it."""
+    lengths = weights.shape[1:]
+    inner = (
+        i if length > 1 else np.zeros_like(i) for i, length in zip(index[1:], lengths, strict=True)
+    )
+    entries = weights[(index[0], *inner)]
+    return entries.toarray().reshape(-1) if is_sparse(entries) else np.asarray(entries).ravel()
+
+
+def _row_counts(fields: Sequence[Field], arrays: Sequence[Any], rows: Any) -> Any:
+    """Find out which examples have an influence: a nonzero weight, or an unweighted target."""
+    counts = np.zeros(len(rows), bool)
+    weights = [
+        array for field, array in zip(fields, arrays, strict=True) if field.role == "weights"
+    ]
+    targets = [field for field in fields if field.role == "target" or field.impute]
+    if not weights or any(field.weighted_by is None for field in targets):
+        return ~counts
+    different, where = np.unique(rows, return_inverse=True)
+    for array in weights:
+        part = array[different]
+        part = part.toarray() if is_sparse(part) else part
+        counts |= (part != 0).reshape(len(different), -1).any(axis=1)[where]
+    return counts

@@ -1,0 +1,335 @@
+"""Series as data: windows of arrays, padding, and text as series of labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import rng as _rng
+from ..errors import ConfigurationError, DataError
+
+Array = npt.NDArray[Any]
+
+
+def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
+    """Put series of different lengths into one array.
+
+    Parameters
+    ----------
+    series : list of array_like
+        Each of shape (steps, ...), alike in all but the steps.
+    value : float
+        What comes after the end of a series.
+
+    Returns
+    -------
+    (array, lengths) : ndarrays
+        Of shape (series, most steps, ...), and the steps of each.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they do not have the same further axes.
+    """
+    arrays = [np.asarray(one) for one in series]
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) != 1 or any(array.ndim == 0 for array in arrays):
+        raise DataError(
+            "series must be arrays that differ only in their first axis, the time; got the shapes "
+            + ", ".join(str(array.shape) for array in arrays[:8])
+        )
+    lengths = np.array([len(array) for array in arrays])
+    dtype = np.result_type(*arrays)
+    padded = np.full((len(arrays), lengths.max(), *shapes.pop()), value, dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        row[: len(array)] = array
+    return padded, lengths
+
+
+class Padded(dict[str, Any]):
+    """Arrays by name, of which some hold series that end before the array does.
+
+    Attributes
+    ----------
+    lengths : ndarray of int, or None
+        Steps of each example, after which there is nothing but padding.
+    timed : tuple of str
+        Names of the arrays whose second axis is the time.
+    """
+
+    lengths: Array | None = None
+    timed: tuple[str, ...] = ()
+
+
+def is_ragged(data: Any) -> bool:
+    """Tell whether something is a list of series of different lengths."""
+    if not isinstance(data, (list, tuple)) or len(data) < 2:
+        return False
+    if not all(isinstance(one, (np.ndarray, list, tuple)) for one in data):
+        return False
+    return len({len(one) for one in data}) > 1
+
+
+def batches(
+    arrays: Any, steps: int = 100, batch_size: int = 64, rng: _rng.Seed = None
+) -> Callable[[], list[Array]]:
+    """Draw windows at random places of long series, as batches to train on.
+
+    Parameters
+    ----------
+    arrays : array, list of arrays, or list of lists of series
+        Arrays of the same number of steps, (steps, ...) each, of which the
+        same windows are drawn: inputs, targets, weights. Each may also be a
+        list of several series, in which a window lies within one of them.
+    steps : int
+        Length of a window.
+    batch_size : int
+        Windows in a batch.
+    rng : int, Generator or None
+        Source of randomness.
+
+    Returns
+    -------
+    callable
+        Each call returns a list of arrays (batch_size, steps, ...). All
+        windows are equally probable.
+
+    Raises
+    ------
+    DataError
+        If arrays differ in length, or no series has so many steps.
+    """
+    _positive("steps", steps)
+    _positive("batch_size", batch_size)
+    given = [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
+    columns = [_column(one) for one in given]
+    lengths = [[len(one) for one in column] for column in columns]
+    if any(found != lengths[0] for found in lengths):
+        raise DataError(f"arrays of different lengths: {lengths}")
+    windows = np.maximum(0, np.array(lengths[0]) - steps + 1)
+    total = int(windows.sum())
+    if not total:
+        raise DataError(f"no series has steps={steps} steps; the longest has {max(lengths[0])}")
+    ends = np.cumsum(windows)
+    generator = np.random.default_rng(_rng.as_seed(rng))
+
+    def draw() -> list[Array]:
+        places = generator.integers(total, size=batch_size)
+        which = np.searchsorted(ends, places, side="right")
+        starts = places - (ends - windows)[which]
+        pairs = list(zip(which, starts, strict=True))
+        return [np.stack([column[i][s : s + steps] for i, s in pairs]) for column in columns]
+
+    return draw
+
+
+def _column(given: Any) -> list[Array]:
+    """Get the series of one of the arrays that are cut alike."""
+    if isinstance(given, np.ndarray) or np.ndim(given[0]) == 0:
+        return [np.asarray(given)]
+    return [np.asarray(one) for one in given]
+
+
+def buckets(lengths: Sequence[int], batch_size: int, rng: _rng.Seed = None) -> Iterator[Array]:
+    """Group series of similar lengths, so that little of a batch is padding.
+
+    Parameters
+    ----------
+    lengths : list of int
+        Steps of each series.
+    batch_size : int
+        Series in a batch.
+    rng : int, Generator or None
+        Shuffles series of the same length, and the order of the batches.
+
+    Yields
+    ------
+    ndarray of int
+        Indices of the series of a batch; each series is in one.
+    """
+    _positive("batch_size", batch_size)
+    generator = np.random.default_rng(_rng.as_seed(rng))
+    order = np.lexsort((generator.random(len(lengths)), np.asarray(lengths)))
+    parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    for i in generator.permutation(len(parts)):
+        yield parts[i]
+
+
+#: By what part series may seem longer than they are, where they are sorted for training.
+BLUR = 0.2
+
+
+def similar(lengths: Array, batch_size: int, generator: np.random.Generator) -> Array:
+    """Get a random order of series in which those of a batch have similar lengths.
+
+    Series are sorted by their lengths, each of which seems longer at random,
+    so that batches differ from epoch to epoch; then the batches are shuffled.
+    The last batch, if it is smaller, is of any lengths.
+
+    Parameters
+    ----------
+    lengths : ndarray of int
+        Steps of each series.
+    batch_size : int
+        Series in a batch.
+    generator : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int
+        Indices of the series.
+    """
+    order = generator.permutation(len(lengths))
+    whole = len(order) - len(order) % batch_size
+    first, rest = order[:whole], order[whole:]
+    seeming = lengths[first] * (1 + BLUR * generator.random(whole))
+    parts = first[np.argsort(seeming, kind="stable")].reshape(-1, batch_size)
+    return np.concatenate([parts[generator.permutation(len(parts))].ravel(), rest])
+
+
+class Batches:
+    """Batches in a fixed order, made when they are needed.
+
+    Parameters
+    ----------
+    batch : callable
+        Makes the batch of a number.
+    many : int
+        How many there are.
+    """
+
+    def __init__(self, batch: Callable[[int], list[Array]], many: int) -> None:
+        self._batch, self._many = batch, many
+
+    def __len__(self) -> int:
+        return self._many
+
+    def __iter__(self) -> Iterator[list[Array]]:
+        return map(self._batch, range(self._many))
+
+
+class Text:
+    """A text as a series of labels, one for each character.
+
+    Label 0 stands for all characters that are not in the alphabet.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    alpha : str, optional
+        The alphabet; by default all characters that occur often enough.
+    min_count : int
+        How often a character has to occur to be in the alphabet.
+    unknown : str
+        What others are replaced by: one character.
+
+    Attributes
+    ----------
+    text : str
+        The text, with characters that are not in the alphabet replaced.
+    alpha : str
+        The alphabet, without repetitions and without ``unknown``.
+    classes : int
+        Number of labels, ``1 + len(alpha)``.
+    """
+
+    def __init__(
+        self, text: str, alpha: str | None = None, min_count: int = 2, unknown: str = "\0"
+    ) -> None:
+        if len(unknown) != 1:
+            raise ConfigurationError(f"unknown={unknown!r} is not one character")
+        if alpha is None:
+            counts = Counter(text)
+            alpha = "".join(sorted(c for c, many in counts.items() if many >= min_count))
+        self.unknown = unknown
+        self.alpha = "".join(dict.fromkeys(c for c in alpha if c != unknown))
+        self._label = {c: i + 1 for i, c in enumerate(self.alpha)}
+        self.text = "".join(c if c in self._label else unknown for c in text)
+        self.classes = 1 + len(self.alpha)
+
+    def encode(self, text: str) -> list[int]:
+        """Get the label of each character."""
+        return [self._label.get(c, 0) for c in text]
+
+    def decode(self, labels: Iterable[int]) -> str:
+        """Get the characters of labels, the inverse of `encode`.
+
+        Raises
+        ------
+        DataError
+            If something is not a label.
+        """
+        symbols = self.unknown + self.alpha
+        found = []
+        for label in labels:
+            if not 0 <= label < len(symbols):
+                raise DataError(f"label {label} is not in [0, {len(symbols)})")
+            found.append(symbols[int(label)])
+        return "".join(found)
+
+    def one_hot(self, labels: Any) -> Array:
+        """Get vectors (..., classes) that are 1 at the label and 0 elsewhere."""
+        return np.eye(self.classes, dtype="float32")[np.asarray(labels, dtype=int)]
+
+    def classifier_batches(
+        self, steps: int = 100, batch_size: int = 64, rng: _rng.Seed = None
+    ) -> Callable[[], list[Array]]:
+        """Draw windows at random places, to predict each character from those before it.
+
+        Returns
+        -------
+        callable
+            Each call returns ``[inputs, labels]``: vectors (batch_size,
+            steps, classes), and the labels (batch_size, steps) of the
+            characters that follow.
+        """
+        labels = np.array(self.encode(self.text), dtype="int32")
+        if len(labels) < steps + 1:
+            raise DataError(f"a text of {len(labels)} characters has no window of {steps + 1}")
+        draw = batches(labels, steps + 1, batch_size, rng)
+
+        def call() -> list[Array]:
+            (window,) = draw()
+            return [self.one_hot(window[:, :-1]), np.ascontiguousarray(window[:, 1:])]
+
+        return call
+
+    def contiguous_batches(self, steps: int = 100, batch_size: int = 64) -> Batches:
+        """Cut the text into ``batch_size`` pieces that are read side by side.
+
+        Returns
+        -------
+        Batches
+            Of ``[inputs, labels]``, see `classifier_batches`. Row
+            i of a batch continues row i of the batch before. What is left over
+            at the end is left out.
+        """
+        _positive("steps", steps)
+        _positive("batch_size", batch_size)
+        labels = np.array(self.encode(self.text), dtype="int32")
+        many = math.floor((len(labels) - 1) / batch_size) // steps
+        if many < 1:
+            raise DataError(
+                f"a text of {len(labels)} characters has no {batch_size} pieces of {steps + 1}"
+            )
+        width = many * steps
+        inputs = labels[: batch_size * width].reshape(batch_size, width)
+        targets = labels[1 : batch_size * width + 1].reshape(batch_size, width)
+
+        def batch(i: int) -> list[Array]:
+            part = slice(i * steps, (i + 1) * steps)
+            return [self.one_hot(inputs[:, part]), np.ascontiguousarray(targets[:, part])]
+
+        return Batches(batch, many)
+
+
+def _positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigurationError(f"{name}={value!r} must be an integer of at least 1")

@@ -1,0 +1,254 @@
+"""Pretraining: networks that are trained layer by layer, or get samples of the data as weights.
+
+``algo='layerwise'`` trains a network of one hidden layer, then that with a
+second one, and so on; ``algo='pretrain'`` does so with an autoencoder that
+has the network's hidden layers; ``algo='sample'`` is in `theanets.pretraining.sampling`.
+
+Each stage is a run of training of its own; see `theanets.pretraining.stages` for what is
+trained in it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import fitting, optimizers
+from .. import names as _names
+from ..data import is_stream
+from ..data.mapped import mapped
+from ..errors import ConfigurationError, check_keywords, unknown
+from ..regularizers import from_kwargs
+from ..regularizers import keywords as regularizer_keywords
+from ..structure import Structure
+from . import sampling
+from .stages import Stage, layerwise, unsupervised
+
+log = logging.getLogger("theanets")
+
+#: Names of the methods, with their aliases.
+METHODS = {
+    "layerwise": "layerwise",
+    "supervised": "layerwise",
+    "pretrain": "pretrain",
+    "unsupervised": "pretrain",
+    "sample": "sample",
+}
+
+
+def method(algo: Any) -> str | None:
+    """Get the canonical name of a method of pretraining, or None for any other algorithm.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is neither that of a method nor of an optimizer.
+    """
+    if not isinstance(algo, str):
+        return None
+    found = METHODS.get(algo.lower())
+    if found is None and algo not in optimizers.Optimizer.registry:
+        raise unknown("algorithm", algo, [*optimizers.names(), *METHODS])
+    return found
+
+
+def keywords(algo: Any, subalgo: Any = None) -> set[str]:
+    """Get all keywords that ``train`` accepts with an algorithm or a method of pretraining."""
+    found = method(algo)
+    if found is None:
+        return set(fitting.keywords(algo))
+    if found == "sample":
+        return set(sampling.KEYWORDS)
+    valid = {"subalgo", *fitting.keywords(_subalgo(algo, subalgo))}
+    # What is measured of an autoencoder is not what is measured of the network.
+    return valid - {"criterion"} if found == "pretrain" else valid
+
+
+def _subalgo(algo: str, subalgo: Any) -> Any:
+    """Check what trains the stages; adam by default."""
+    if subalgo is None:
+        return "adam"
+    form = isinstance(subalgo, type) and issubclass(subalgo, optimizers.Optimizer)
+    if isinstance(subalgo, optimizers.Optimizer) or form:
+        return subalgo
+    if not isinstance(subalgo, str):
+        raise ConfigurationError(
+            f"subalgo={subalgo!r} is neither the name of an optimizer, nor an Optimizer"
+        )
+    if method(subalgo) is not None:
+        raise ConfigurationError(
+            f"subalgo={subalgo!r} is a method of pretraining itself; expected the optimizer that "
+            f"trains the stages of algo={algo!r}, for instance 'adam'"
+        )
+    return subalgo
+
+
+def split(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Get the keywords for each of several algorithms that are used one after the other.
+
+    Each gets those that it knows. Each has a checkpoint of its own:
+    ``'run.1.ckpt'``, ``'run.2.ckpt'``, ... instead of ``'run.ckpt'``.
+
+    Raises
+    ------
+    ConfigurationError
+        If a keyword is known to none of them.
+    """
+    if len(algorithms) == 1:
+        return [dict(kwargs)]
+    subalgo = kwargs.get("subalgo")
+    known = [
+        kwargs.keys() if hasattr(algo, "itertrain") else keywords(algo, subalgo)
+        for algo in algorithms
+    ]
+    valid = set().union(*known)
+    check_keywords("train", set(kwargs) - valid, valid)
+    found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
+    if kwargs.get("checkpoint") is not None:
+        for i, own in enumerate(found, start=1):
+            own["checkpoint"] = _numbered(kwargs["checkpoint"], i)
+    return found
+
+
+def _numbered(path: str | os.PathLike[str], number: int) -> Path:
+    """Get the name of one of several files: ``'run.1.ckpt'`` for ``'run.ckpt'``."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
+def makers(
+    net: Any, algo: Any, train: Any, valid: Any, kwargs: Mapping[str, Any]
+) -> Iterator[Callable[[int], Any]]:
+    """Generate functions that make the runs of an algorithm, one for each stage.
+
+    Parameters
+    ----------
+    net : Structure
+        The network to train.
+    algo, train, valid, kwargs
+        The arguments of ``train``, with one algorithm.
+
+    Yields
+    ------
+    callable
+        Makes a run from the number of runs that there were before.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is unknown or has a value without meaning, or a layer
+        cannot be pretrained.
+    """
+    if hasattr(algo, "itertrain"):
+        yield lambda number: fitting.TrainerRun(algo, train, valid, **kwargs)
+        return
+    found = method(algo)
+    if found is None:
+        yield lambda number: fitting.make_run(net, train, valid, algo, run_number=number, **kwargs)
+        return
+    known = keywords(algo, kwargs.get("subalgo"))
+    check_keywords("train", set(kwargs) - known, known)
+    if found == "sample":
+        yield lambda number: sampling.make_run(net, train, valid, run_number=number, **kwargs)
+        return
+    subalgo = _subalgo(algo, kwargs.get("subalgo"))
+    own = {key: value for key, value in kwargs.items() if key != "subalgo"}
+    # All before the first is trained, so that what cannot be done is known at once.
+    stages = layerwise(net) if found == "layerwise" else unsupervised(net)
+    if found == "pretrain" and len(stages[0].net.fields) != len(net.fields):
+        train, valid = _inputs_only(net, train), _inputs_only(net, valid)
+    adapted = [own if stage.net is net else adapt(own, net, stage.net) for stage in stages]
+    checkpoint = own.get("checkpoint")
+    for i, (stage, keys) in enumerate(zip(stages, adapted, strict=True), start=1):
+        if checkpoint is not None and len(stages) > 1:
+            keys = {**keys, "checkpoint": _numbered(checkpoint, i)}
+        log.info("%s: stage %d of %d, with %s", found, i, len(stages), ", ".join(stage.new))
+        yield _maker(net, stage, train, valid, subalgo, keys)
+
+
+def _maker(
+    net: Any, stage: Stage, train: Any, valid: Any, subalgo: Any, keys: Mapping[str, Any]
+) -> Callable[[int], Any]:
+    return lambda number: fitting.make_run(
+        stage.net, train, valid, subalgo, run_number=number, network=net, **keys
+    )
+
+
+def _inputs_only(net: Structure, data: Any) -> Any:
+    """Leave out of the data what only the losses need, if it is there."""
+    fields = net.fields
+    inputs = [field.name for field in fields if field.role == "input"]
+
+    def select(batch: Any) -> Any:
+        if isinstance(batch, Mapping):
+            extra = {field.name for field in fields} - set(inputs)
+            return {key: value for key, value in batch.items() if key not in extra}
+        if isinstance(batch, (list, tuple)) and len(batch) == len(fields):
+            return list(batch[: len(inputs)])
+        return batch
+
+    return mapped(data, select) if is_stream(data) else select(data)
+
+
+# ---- keywords ------------------------------------------------------------------------
+
+
+def adapt(kwargs: Mapping[str, Any], net: Structure, stage: Structure) -> dict[str, Any]:
+    """Get the keywords of ``train`` for a stage, without the patterns that match nothing there.
+
+    Parameters
+    ----------
+    kwargs : dict
+        Those for the network.
+    net, stage : Structure
+        The network and the stage. A pattern that matches nothing in the
+        network is kept, and refused later.
+    """
+    names = set(regularizer_keywords())
+    given = {k: v for k, v in kwargs.items() if k in names and v is not None}
+    found, scale = from_kwargs(net.layers, **given)
+    kept = []
+    for regularizer in found:
+        if regularizer.pattern is not None:
+            patterns = _present(regularizer.pattern, net, stage)
+            if not patterns:
+                continue
+            regularizer = copy.copy(regularizer)
+            regularizer.pattern = patterns
+        kept.append(regularizer)
+    own = {k: v for k, v in kwargs.items() if k not in names}
+    if given:
+        own.update(regularizers=kept, penalty_scale=scale)
+    watched = own.get("monitors")
+    if isinstance(watched, Mapping):
+        watched = list(watched.items())
+    if isinstance(watched, Sequence) and not isinstance(watched, str):
+        pairs = []
+        for pair in watched:
+            if isinstance(pair, (tuple, list)) and len(pair) == 2:
+                patterns = _present(pair[0], net, stage)
+                pairs += [(patterns, pair[1])] if patterns else []
+            else:
+                pairs.append(pair)
+        own["monitors"] = pairs
+    return own
+
+
+def _present(pattern: Any, net: Structure, stage: Structure) -> list[str]:
+    """Get those patterns that match something in the stage, or nothing in the network either."""
+
+    def matches(part: str, structure: Structure) -> bool:
+        params = [param.name for param in structure.params]
+        outputs = structure.graph.output_names
+        every = [*outputs, *(f"{name}-{kind}" for name in outputs for kind in _CLEAN)]
+        return bool(_names.match([part], params) or _names.match([_names.output_name(part)], every))
+
+    parts = _names.split_patterns(pattern)
+    return [p for p in parts if matches(p, stage) or not matches(p, net)]
+
+
+_CLEAN = ("prenoise", "predrop")

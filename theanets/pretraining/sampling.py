@@ -1,0 +1,205 @@
+"""Sampling: a run of training that sets weights to examples of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backends, fitting, upkeep
+from .. import callbacks as _callbacks
+from .. import rng as _rng
+from ..callbacks import progress
+from ..data import Dataset, sparse
+from ..errors import ConfigurationError
+from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedforward
+from ..structure import Structure
+from ..training import Run
+from ..training.compiled import Evaluation, compile_evaluation
+from ..training.engines import Epoch, Watch
+from ..training.limits import Limits
+from .samples import draw, set_weights, units
+
+#: Examples that are drawn from the data, at least; weights are taken from these.
+POOL = 1024
+
+#: Keywords of ``train`` for ``algo='sample'``. A file of a checkpoint is for other
+#: algorithms: the same seed gives the same samples.
+KEYWORDS = (
+    *fitting.LIMITS,
+    *fitting.DATA,
+    *("callbacks", "progress", "save_progress", "save_every", "monitors", "mode", "rng"),
+    *("checkpoint", "checkpoint_every"),
+)
+
+
+def make_run(
+    net: Structure, train: Any, valid: Any = None, *, run_number: int = 0, **kwargs: Any
+) -> Run:
+    """Make a run that sets the weights of a network to samples of the data.
+
+    Layer by layer, in order: as many examples as a layer has units are drawn
+    from the data. What the layer gets for each of these, scaled to length 1,
+    is what the unit multiplies its inputs by: a column of ``w``. For a
+    convolution it is what a filter sees at a random position. For inputs of
+    more axes, series for instance, it is one random step of each example.
+
+    In an output layer each row of ``w`` is the target of an example, scaled to
+    length 1; labels count as vectors with a 1 at the label. If the layer before
+    has its weights from examples, these are the ones.
+
+    Examples that are all zero, and targets of weight 0, are left out. If there
+    are too few, they are taken again with noise of their standard deviation.
+    Biases and all other parameters stay as they are.
+
+    Parameters
+    ----------
+    net : Structure
+        The network.
+    train, valid, **kwargs
+        See `theanets.Network.train`, and `KEYWORDS`.
+    run_number : int
+        How many runs there were before; each has its own random streams.
+
+    Returns
+    -------
+    Run
+        Of one epoch, which counts as one update.
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer has weights of another kind.
+    DataError
+        If the data do not have the form that the network needs.
+    """
+    _check(net)
+    given = {key: value for key, value in kwargs.items() if value is not None}
+    limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
+    losses = net.bound_losses()
+    own_rng = kwargs.get("rng")
+    seed, number = (net.seed, run_number) if own_rng is None else (_rng.as_seed(own_rng), 0)
+    run_seed = int(_rng.stream(seed, "run", number).integers(2**62))
+    data = {key: given[key] for key in fitting.DATA if key in given}
+    train_data, valid_data, whole = fitting._datasets(net, train, valid, _AllData, run_seed, data)
+    mode = fitting._mode(net, kwargs)
+    watched = kwargs.get("monitors") or ()
+    evaluation: Evaluation = net.cached(
+        ("evaluate", (), fitting._watched_key(watched), backends.mode_key(mode)),
+        lambda: compile_evaluation(
+            net.graph, net.variables, losses, (), watched=watched, mode=mode, noise=False
+        ),
+    )
+    evaluation.assign(losses, (), 1.0)
+    every = _callbacks.build(kwargs.get("callbacks"))
+    every = [*progress.build(kwargs.get("progress", "auto")), *every]
+    every += upkeep.saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    return _SampleRun(
+        SampleEngine(net, evaluation, train_data, run_seed, mode),
+        [*net.params, *net.state],
+        limits,
+        evaluation=evaluation,
+        train_data=train_data,
+        valid_data=valid_data,
+        whole_data=whole,
+        callbacks=every,
+        network=net,
+    )
+
+
+class _AllData:
+    """Stands for an algorithm that wants its data in order."""
+
+    first_order = False
+
+
+class _SampleRun(Run):
+    """A run whose result counts even if the loss was less before."""
+
+    def _validate(self) -> bool:
+        return bool(self.updates) and super()._validate()
+
+
+class SampleEngine:
+    """Sets the weights of a network, in one epoch.
+
+    Parameters
+    ----------
+    net : Structure
+        The network.
+    evaluation : Evaluation
+        Measures what came out.
+    data : Dataset
+        Batches to draw examples from.
+    seed : int
+        Seed of the choice.
+    mode : str or Mode
+        How to compile.
+    """
+
+    resumable = False
+    rate = 1.0
+
+    def __init__(
+        self, net: Structure, evaluation: Evaluation, data: Dataset, seed: int, mode: Any
+    ) -> None:
+        self.net = net
+        self.evaluation = evaluation
+        self.data = data
+        self.seed = seed
+        self.mode = mode
+        self.partial = Epoch(0, {})
+
+    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+        """Set all weights."""
+        self.partial = Epoch(0, {})
+        size = max(POOL, *(4 * units(layer) for layer in self.net.layers), 1)
+        pool = draw(self.data, size, _rng.stream(self.seed, "sample"))
+        set_weights(self.net, pool, self.seed, self.mode)
+        fields = self.net.fields
+        batch = sparse.flat(fields, [pool[field.name] for field in fields])
+        monitors = self.evaluation.run([(batch, 0)])
+        self.partial = Epoch(1, monitors, converged=True)
+        if watch is not None:
+            watch(update + 1)
+        return self.partial
+
+    def observe(self, loss: float) -> None:
+        """Be told of the loss of a validation, which changes nothing."""
+
+    def close(self) -> None:
+        """Release what is held: nothing."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def generators(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Do nothing: there is nothing to continue."""
+
+
+def _check(net: Structure) -> None:
+    """Refuse layers with weights of a kind that samples are no use for."""
+    found = False
+    for layer in net.layers:
+        plain = isinstance(layer, Feedforward) and not isinstance(layer, CRF)
+        convolution = isinstance(layer, (Conv1, Conv2)) and not isinstance(
+            layer, (Conv1Transposed, Conv2Transposed)
+        )
+        found = found or plain or convolution
+        if not (plain or convolution) and any(p.ndim > 1 for p in layer.params):
+            raise ConfigurationError(
+                f"algo='sample': layer {layer.name!r} is a {type(layer).__name__.lower()} layer; "
+                "only the weights of feedforward and convolution layers can be samples of the data"
+            )
+    if not found:
+        raise ConfigurationError(
+            "algo='sample': the network has no feedforward or convolution layer; layers: "
+            f"{', '.join(str(layer.name) for layer in net.layers)}"
+        )

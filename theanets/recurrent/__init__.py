@@ -1,0 +1,358 @@
+"""Recurrent models: autoencoder, regressor, classifier and predictor of series.
+
+Data are ``(examples, time, variables)``. Series may have any length, and with
+``weighted=True`` different ones in a batch: steps after the last one of positive
+weight do not exist for recurrent layers. Where data are a list of arrays of
+different lengths, they are padded, and weights and lengths that the network
+needs are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import feedforward
+from .. import rng as _rng
+from ..data.mapped import mapped
+from ..data.series import Text, batches, buckets, is_ragged, pad
+from ..errors import ConfigurationError, DataError
+from ..layers import CRF
+from ..layers.recurrent import positive
+from ..network import Network
+from . import ragged
+from .streams import Stream, carrier, inputs_of
+
+__all__ = [
+    "Autoencoder",
+    "Classifier",
+    "Predictor",
+    "Regressor",
+    "Text",
+    "batches",
+    "buckets",
+    "pad",
+]
+
+Array = npt.NDArray[Any]
+
+
+class _Series(Network):
+    """What networks of series have in common."""
+
+    INPUT_NDIM = 3
+
+    def padded(self, data: Any, only: str | None = None) -> Any:
+        """Make arrays of lists of series of different lengths.
+
+        Parameters
+        ----------
+        data : list, tuple or dict
+            Arrays in the order of `~Structure.variables`, or by name. Each may be a list
+            of arrays. The weights and lengths that say which steps exist may
+            be left out. Or a callable that returns such data, batch by batch.
+        only : str, optional
+            ``'input'`` if the data are inputs only.
+
+        Returns
+        -------
+        dict, or ``data`` itself if nothing in it is to be padded. Of a
+        callable, one that pads what it returns.
+
+        Raises
+        ------
+        DataError
+            If lengths do not fit each other, or the network does not use them.
+        """
+        if callable(data):
+            return mapped(data, self.padded)
+        arrays = ragged.by_name(self, data, only)
+        found = None if arrays is None else ragged.padded(self, arrays, only)
+        return data if found is None else found
+
+    def itertrain(
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+    ) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+        """Train, epoch by epoch; see `Network.itertrain`."""
+        return super().itertrain(self.padded(train), self.padded(valid), algo, **kwargs)
+
+    def train(
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Train until validation no longer improves, or a limit is reached; see `Network.train`."""
+        return super().train(self.padded(train), self.padded(valid), algo, **kwargs)
+
+    def evaluate(self, data: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate the network on data; see `Network.evaluate`."""
+        return super().evaluate(self.padded(data), **kwargs)
+
+    def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
+        """Compute all outputs; see `Network.feed_forward`."""
+        compute = super().feed_forward
+        found = ragged.alone(self, x, lambda part: compute(part, **kwargs))
+        return compute(self.padded(x, "input"), **kwargs) if found is None else found
+
+    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
+        compute = super()._compute
+        if "given" in given:
+            # What `decode` gets is no input.
+            return compute(x, wanted, options, **given)
+        parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options, **given)})
+        if parts is None:
+            return compute(self.padded(x, "input"), wanted, options, **given)
+        return parts[""]
+
+    def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
+        """Compute the output for series.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs; of series of different lengths a list. What is predicted
+            for steps that do not exist is 0.
+        state : dict, optional
+            States to continue from, as ``return_state`` gives them: arrays
+            (series, units) by name, by the name of the layer. What is left
+            out is zero.
+        return_state : bool
+            Whether to return the state after the last step too.
+        **kwargs
+            See `feed_forward`; with a state, ``mode`` only.
+
+        Returns
+        -------
+        ndarray, or (ndarray, dict)
+        """
+        if state is None and not return_state:
+            return super().predict(x, **kwargs)
+        mode, mask = kwargs.pop("mode", None), kwargs.pop("mask", None)
+        if kwargs:
+            raise ConfigurationError(f"predict with a state takes no {', '.join(kwargs)}")
+        arrays, series = inputs_of(self, self.padded(x, "input"))
+        run = carrier(self, self._predicted(), mode)
+        output, after = run(arrays, run.check(state or {}, series))
+        found = self._as_prediction(output, mask)
+        return (found, after) if return_state else found
+
+    def _predicted(self) -> str:
+        """Get the output that predictions are made of."""
+        return "out:out"
+
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
+        return output
+
+    def stream(self, series: int = 1) -> Stream:
+        """Get an object that takes series step by step, and keeps their state.
+
+        Parameters
+        ----------
+        series : int
+            How many run side by side.
+        """
+        return Stream(self, "out:out", series)
+
+
+class Regressor(_Series, feedforward.Regressor):
+    """A network that maps series to values, at each step or once.
+
+    Takes what `theanets.Regressor` takes.
+    """
+
+    OUTPUT_NDIM = 3
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get R squared, of the steps that exist; see `theanets.Network.score`."""
+        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
+
+
+class Autoencoder(_Series, feedforward.Autoencoder):
+    """A network that reproduces series; see `theanets.Autoencoder`."""
+
+    OUTPUT_NDIM = 3
+
+
+class Predictor(Regressor):
+    """A network that predicts the next step of series.
+
+    Data are ``[series]``, of at least two steps, or a callable that returns
+    such batches, as `batches` makes: the network is trained to map each step
+    to the next one.
+    """
+
+    def padded(self, data: Any, only: str | None = None) -> Any:
+        """Split series into what is known and what is to be predicted; see `Regressor.padded`."""
+        if only is not None or not (isinstance(data, (list, tuple)) or hasattr(data, "__array__")):
+            return super().padded(data, only)
+        single = isinstance(data, (list, tuple)) and len(data) == 1
+        series = data[0] if single else data
+        listed = isinstance(series, (list, tuple)) and all(np.ndim(one) == 2 for one in series)
+        if not single and isinstance(data, (list, tuple)) and not (listed or is_ragged(data)):
+            return super().padded(data)
+        if listed or is_ragged(series):
+            arrays = [np.asarray(one) for one in series]
+            return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
+        array = np.asarray(series)
+        if array.ndim != 3 or array.shape[1] < 2:
+            raise DataError(
+                f"series of shape {array.shape}; expected (examples, time, variables) with at "
+                "least two steps"
+            )
+        return [array[:, :-1], array[:, 1:]]
+
+    def generate(self, seed: Any, steps: int) -> Array:
+        """Continue series by feeding predictions back.
+
+        Parameters
+        ----------
+        seed : array_like of shape (series, time, size)
+            What came before.
+        steps : int
+            How many steps to add.
+
+        Returns
+        -------
+        ndarray of shape (series, steps, size)
+        """
+        if not positive(steps):
+            raise ConfigurationError(f"steps={steps!r} is not a positive integer")
+        output, state = self.predict(seed, return_state=True)
+        stream = self.stream(len(output))
+        stream.state = state
+        found = [output[:, -1]]
+        while len(found) < steps:
+            found.append(stream.step(found[-1]))
+        return np.stack(found[:steps], axis=1)
+
+
+class Classifier(_Series, feedforward.Classifier):
+    """A network that maps series to classes, of each step or of the series.
+
+    Takes what `theanets.Classifier` takes.
+    """
+
+    OUTPUT_NDIM = 2
+
+    def predict(  # type: ignore[override]
+        self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any
+    ) -> Any:
+        """Get the most probable class of each step, or of each series, as integers.
+
+        Takes what `Regressor.predict` takes, and ``mask``, see
+        `theanets.Classifier.predict`; 0 at steps that do not exist.
+        """
+        return super().predict(x, state, return_state, **self._masked(x, kwargs))
+
+    def predict_proba(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
+        """Get the probability of each class; see `theanets.Classifier.predict_proba`."""
+        given = kwargs if mask is None else {**kwargs, "mask": mask}
+        return super().predict_proba(x, **self._masked(x, given))
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get the share of labels that are predicted; see `theanets.Classifier.score`."""
+        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
+
+    def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Tell an output layer that looks at whole series which steps exist."""
+        if "mask" in kwargs or not isinstance(self.graph.layer("out"), CRF):
+            return kwargs
+        mask = ragged.existing(self, x)
+        return kwargs if mask is None else {**kwargs, "mask": mask}
+
+    def _predicted(self) -> str:
+        layer = self.graph.layer("out")
+        return "out:pre" if isinstance(layer, CRF) else layer.logits_output or "out:out"
+
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
+        return self._choose(output, mask)
+
+    def predict_sequence(
+        self,
+        labels: Sequence[int] | Any,
+        steps: int,
+        streams: int = 1,
+        rng: _rng.Seed = None,
+        temperature: float = 1.0,
+        greedy: bool = False,
+        top_k: int | None = None,
+    ) -> Iterator[Any]:
+        """Continue a sequence of labels, by drawing the next one again and again.
+
+        The network's inputs are vectors with a 1 at the label, its classes
+        the labels that follow; see `Text`.
+
+        Parameters
+        ----------
+        labels : list of int, or (streams, time) array of int
+            What came before, at least one label; all of it is read.
+        steps : int
+            How many labels to draw.
+        streams : int
+            How many continuations to draw side by side.
+        rng : int, Generator or None
+            Source of randomness.
+        temperature : float
+            Divides the logits: below 1 for more probable labels, above for
+            less.
+        greedy : bool
+            Whether to take the most probable label always.
+        top_k : int, optional
+            To draw from the most probable labels only.
+
+        Yields
+        ------
+        int, or ndarray of int of shape (streams,) if there are several
+        """
+        if not temperature > 0:
+            raise ConfigurationError(f"temperature={temperature!r} is not positive")
+        if top_k is not None and top_k < 1:
+            raise ConfigurationError(f"top_k={top_k!r} is not a positive integer")
+        classes = self.layers[0].output_size
+        seed = np.atleast_2d(np.asarray(labels))
+        seed = np.broadcast_to(seed, (streams if len(seed) == 1 else len(seed), seed.shape[1]))
+        if not seed.size or seed.min() < 0 or seed.max() >= classes or len(seed) != streams:
+            raise DataError(
+                f"labels of shape {np.shape(labels)} for streams={streams}: expected at least one "
+                f"label, all in [0, {classes})"
+            )
+        return self._drawn(
+            seed, steps, np.random.default_rng(_rng.as_seed(rng)), temperature, greedy, top_k
+        )
+
+    def _drawn(
+        self,
+        seed: Array,
+        steps: int,
+        generator: np.random.Generator,
+        temperature: float,
+        greedy: bool,
+        top_k: int | None,
+    ) -> Iterator[Any]:
+        vectors = np.eye(self.layers[0].output_size, dtype=self.dtype)
+        run = carrier(self, self._predicted())
+        logits, state = run([vectors[seed]], run.zeros(len(seed)))
+        for left in range(steps, 0, -1):
+            drawn = _draw(logits[:, -1], generator, temperature, greedy, top_k)
+            yield int(drawn[0]) if len(drawn) == 1 else drawn
+            if left > 1:
+                logits, state = run([vectors[drawn[:, None]]], state)
+
+
+def _draw(
+    logits: Array,
+    generator: np.random.Generator,
+    temperature: float,
+    greedy: bool,
+    top_k: int | None,
+) -> Array:
+    """Draw a label for each row of logits."""
+    if greedy:
+        return logits.argmax(axis=1)
+    scaled = logits.astype(float) / temperature
+    if top_k is not None and top_k < scaled.shape[1]:
+        least = np.partition(scaled, -top_k, axis=1)[:, -top_k, None]
+        scaled = np.where(scaled >= least, scaled, -np.inf)
+    # The largest of logits with Gumbel noise is a draw from their softmax.
+    return (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1)

@@ -1,0 +1,211 @@
+"""State that outlives a call: predictions that continue series, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytensor
+import pytensor.tensor as pt
+
+from .. import backends
+from ..data import Field, gather, prepare, sparse
+from ..errors import ConfigurationError, DataError, unknown
+from ..layers import Bidirectional, Input, Lengths, Recurrent
+from ..layers.recurrent import positive
+from ..names import output_name
+from ..structure import Structure
+
+Array = npt.NDArray[Any]
+#: States by name, by the name of the layer: arrays (series, units).
+State = dict[str, dict[str, Array]]
+
+
+class Carrier:
+    """A function from inputs and states to an output and new states.
+
+    Parameters
+    ----------
+    net : Structure
+        The network.
+    wanted : str
+        Name of the output.
+    mode : str or Mode or None
+        How to compile.
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer runs backward, so that nothing can be continued.
+    """
+
+    def __init__(self, net: Structure, wanted: str, mode: Any = None) -> None:
+        layers = []
+        for layer in net.layers:
+            if isinstance(layer, Bidirectional) or (
+                isinstance(layer, Recurrent) and layer.backward
+            ):
+                raise ConfigurationError(
+                    f"layer {layer.name!r} runs backward: its series cannot be continued"
+                )
+            if getattr(layer, "axes", ()) == ("time",):
+                raise ConfigurationError(
+                    f"layer {layer.name!r} needs several steps of a series at once: its series "
+                    "cannot be continued"
+                )
+            if isinstance(layer, Recurrent):
+                layers.append(layer)
+        self.widths = {
+            str(layer.name): {
+                state: layer.sizes()[size] for state, size in layer.layout().states.items()
+            }
+            for layer in layers
+        }
+        self.dtype = net.dtype
+        with pytensor.config.change_flags(floatX=net.dtype):
+            initial = {
+                name: {
+                    state: pt.tensor(name=f"{name}:{state}", dtype=net.dtype, shape=(None, width))
+                    for state, width in widths.items()
+                }
+                for name, widths in self.widths.items()
+            }
+        outputs = net.graph.outputs(needed=[wanted], initial=initial, seed=net.seed)
+        self.names = [(name, state) for name, widths in self.widths.items() for state in widths]
+        missing = [name for name in self.widths if name not in outputs.final]
+        if missing:
+            raise ConfigurationError(f"output {wanted!r} does not depend on layer {missing[0]!r}")
+        self.function = backends.function(
+            [*net.inputs, *(initial[n][s] for n, s in self.names)],
+            [outputs[output_name(wanted)], *(outputs.final[n][s] for n, s in self.names)],
+            outputs.updates,
+            mode=net.mode if mode is None else mode,
+            dtype=net.dtype,
+            name="continue",
+        )
+
+    def zeros(self, series: int) -> State:
+        """Get the state at the start of series."""
+        return {
+            name: {s: np.zeros((series, width), self.dtype) for s, width in widths.items()}
+            for name, widths in self.widths.items()
+        }
+
+    def check(self, state: Mapping[str, Mapping[str, Any]], series: int) -> State:
+        """Complete a state by zeros, and refuse one that does not fit.
+
+        Raises
+        ------
+        DataError
+            If an array has a wrong shape.
+        UnknownNameError
+            If there is no such layer or state.
+        """
+        found = self.zeros(series)
+        for name, parts in state.items():
+            if name not in found:
+                raise unknown("layer with a state", name, found)
+            for key, value in parts.items():
+                if key not in found[name]:
+                    raise unknown(f"state of layer {name!r}", key, found[name])
+                array = np.ascontiguousarray(value, dtype=self.dtype)
+                if array.shape != found[name][key].shape:
+                    raise DataError(
+                        f"state {key!r} of layer {name!r} has shape {array.shape}; expected "
+                        f"{found[name][key].shape}"
+                    )
+                found[name][key] = array
+        return found
+
+    def __call__(self, arrays: list[Array], state: State) -> tuple[Array, State]:
+        """Compute the output of the next steps, and the state after them."""
+        flat = [state[name][key] for name, key in self.names]
+        output, *after = self.function(*arrays, *flat)
+        new: State = {}
+        for (name, key), value in zip(self.names, after, strict=True):
+            new.setdefault(name, {})[key] = np.asarray(value)
+        return np.asarray(output), new
+
+
+def carrier(net: Any, wanted: str, mode: Any = None) -> Carrier:
+    """Get a network's `Carrier`, compiled unless it was before."""
+    key = ("continue", wanted, backends.mode_key(net.mode if mode is None else mode))
+    return net.cached(key, lambda: Carrier(net, wanted, mode))
+
+
+def inputs_of(net: Structure, x: Any) -> tuple[list[Array], int]:
+    """Get the inputs of a network as a compiled function takes them, and the number of rows."""
+    fields: list[Field] = [field for field in net.fields if field.role == "input"]
+    arrays = prepare(fields, x, "x")
+    rows = slice(0, int(arrays[0].shape[0]))
+    batch = [gather(f, a, rows, "x") for f, a in zip(fields, arrays, strict=True)]
+    return sparse.flat(fields, batch), rows.stop
+
+
+class Stream:
+    """Series that arrive step by step.
+
+    Parameters
+    ----------
+    net : Network
+        A recurrent network with one input.
+    wanted : str
+        Name of the output.
+    series : int
+        How many series run side by side.
+
+    Attributes
+    ----------
+    state : dict
+        The present states, by layer and name; may be set.
+    """
+
+    def __init__(self, net: Any, wanted: str, series: int = 1) -> None:
+        found = [layer.name for layer in net.layers if isinstance(layer, Input)]
+        self._lengths = [x.name for x in net.layers if isinstance(x, Lengths)]
+        others = [name for name in found[1:] if name not in self._lengths]
+        if others:
+            raise ConfigurationError(
+                f"a stream takes steps for one input, but the network has {found[0]!r} and "
+                f"{', '.join(map(repr, others))}"
+            )
+        if not positive(series):
+            raise ConfigurationError(f"series={series!r} is not a positive integer")
+        self._carrier = carrier(net, wanted)
+        self._width = net.layers[0].output_size
+        self.series = series
+        self.state = self._carrier.zeros(series)
+
+    def reset(self, which: Any = slice(None)) -> None:
+        """Start series anew: all, or those of some indices."""
+        for parts in self.state.values():
+            for key, value in parts.items():
+                fresh = value.copy()
+                fresh[which] = 0
+                parts[key] = fresh
+
+    def step(self, x: Any) -> Array:
+        """Take one step of each series, and get the output for it.
+
+        Parameters
+        ----------
+        x : array_like of shape (series, variables)
+            The step; of a single series (variables) will do.
+
+        Returns
+        -------
+        ndarray of shape (series, outputs), or (outputs)
+        """
+        row = np.ascontiguousarray(x, dtype=self._carrier.dtype)
+        alone = self.series == 1 and row.shape == (self._width,)
+        row = row[None] if alone else row
+        if row.shape != (self.series, self._width):
+            raise DataError(f"x has shape {row.shape}; expected {(self.series, self._width)}")
+        if not np.isfinite(row).all():
+            raise DataError("x has entries that are NaN or infinite")
+        ones = [np.ones(self.series, "int32") for _ in self._lengths]
+        output, self.state = self._carrier([row[:, None], *ones], self.state)
+        output = output[:, 0] if output.ndim == 3 else output
+        return output[0] if alone else output

@@ -1,0 +1,7 @@
+"""The structure of networks: layers, losses and targets, and their expressions."""
+
+from __future__ import annotations
+
+from .base import Structure
+
+__all__ = ["Structure"]

@@ -1,0 +1,468 @@
+"""The structure of a network: its layers, its list of losses, and their expressions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytensor
+
+from .. import activations, spec
+from .. import rng as _rng
+from ..backends import resolve_mode
+from ..data import Field
+from ..errors import ConfigurationError, unknown
+from ..expressions import placeholder
+from ..graph import Graph, Outputs
+from ..layers import Input, Layer, is_form
+from ..losses import Loss
+from ..objective import build as build_objective
+from ..regularizers import from_kwargs
+from . import targets
+from .replacement import replaced
+from .summary import summarize
+from .targets import Targets
+
+#: Compiled functions that a network keeps; the least recently used goes first.
+CACHE_SIZE = 16
+
+
+class Structure:
+    """Layers with a list of weighted losses; what `Network` is built on.
+
+    Parameters
+    ----------
+    layers : sequence
+        Specifications of the layers, from input to output: an int (a size), a
+        tuple such as ``(100, 'tanh')``, the name of a form such as
+        ``'flat'``, a dict, a `Layer` instance or a `Layer` class.
+    loss : str, dict, Loss, callable or None
+        The first loss; see `Loss.build`. None for no loss yet.
+    weighted : bool
+        Whether the data hold an array of weights for the target, see `Loss`.
+    rng : int, Generator, RandomState or None
+        The seed that governs everything random in this network; None for a
+        fresh one.
+    dtype : {'float32', 'float64', 'floatX'}
+        Type of parameters and computations; ``'floatX'`` is PyTensor's.
+    mode : str or Mode, optional
+        How functions are compiled: ``'NUMBA'``, ``'CVM'``, ``'JAX'``,
+        ``'PYTORCH'``, ``'FAST_COMPILE'``. By default PyTensor's
+        configuration, ``pytensor.config.mode``.
+
+    Attributes
+    ----------
+    losses : list of Loss
+        What training minimizes the weighted sum of. Weights may be changed at
+        any time: ``net.losses[1].weight = 2``.
+
+    Raises
+    ------
+    ConfigurationError
+        If a specification has no meaning, or layers do not fit each other.
+    """
+
+    DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "linear"
+    INPUT_NDIM: ClassVar[int] = 2
+    OUTPUT_NDIM: ClassVar[int] = 2
+    #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
+    TARGET: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        layers: Iterable[Any] = (),
+        loss: Any = "mse",
+        weighted: bool = False,
+        rng: _rng.Seed = 13,
+        dtype: str = "float32",
+        mode: Any = None,
+    ) -> None:
+        if isinstance(dtype, (type, np.dtype)):
+            dtype = np.dtype(dtype).name
+        if dtype == "floatX":
+            dtype = pytensor.config.floatX
+        if dtype not in ("float32", "float64"):
+            raise ConfigurationError(f"dtype={dtype!r} is not 'float32', 'float64' or 'floatX'")
+        resolve_mode(mode)
+        self.mode = mode
+        self.weighted = bool(weighted)
+        self.seed = _rng.as_seed(rng)
+        self.graph = Graph(dtype, self.seed)
+        self.losses: list[Loss] = []
+        self._targets = Targets(
+            lambda loss, name: self._make_target(loss, name), self.graph.shape, dtype
+        )
+        self._cache: OrderedDict[Hashable, Any] = OrderedDict()
+        specs = self._as_specs(layers)
+        for i, layer in enumerate(specs):
+            self.add_layer(layer, _output=0 < i == len(specs) - 1)
+        if loss is not None:
+            self.set_loss(loss)
+
+    @staticmethod
+    def _as_specs(layers: Any) -> list[Any]:
+        wrong = (str, bytes, Mapping, Layer, type)
+        if isinstance(layers, wrong) or not isinstance(layers, Iterable):
+            raise ConfigurationError(
+                f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
+            )
+        return list(layers)
+
+    # ---- layers ------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return self.graph.layers
+
+    @property
+    def dtype(self) -> str:
+        """Type of parameters and computations."""
+        return self.graph.dtype
+
+    @property
+    def params(self) -> list[Any]:
+        """The trained parameters, as shared variables named ``'layer.param'``."""
+        return self.graph.params
+
+    @property
+    def state(self) -> list[Any]:
+        """What training changes but not by gradients, as running means of `batch_norm`."""
+        return self.graph.state
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(layer.num_params for layer in self.layers)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic inputs, in the order of the input layers."""
+        return self.graph.inputs
+
+    def add_layer(self, layer: Any = None, *, _output: bool = False, **keywords: Any) -> Layer:
+        """Append a layer.
+
+        Parameters
+        ----------
+        layer : int, str, tuple, dict, Layer or Layer class
+            Its specification; see `theanets.Network`.
+        **keywords
+            Keywords of the layer, which win over the specification: ``form``,
+            ``size``, ``name``, ``activation``, ``inputs``, ...
+
+        Returns
+        -------
+        Layer
+            Also in `layers`. Without a name it is called ``in`` if it is the
+            first, else ``hid1``, ``hid2``, ...; one called ``out`` gets the
+            model's default activation.
+
+        Raises
+        ------
+        ConfigurationError
+            If the specification has no meaning, the name is taken, or the
+            layer does not fit its inputs.
+        """
+        first = not self.layers
+        if isinstance(layer, Layer):
+            if keywords:
+                raise ConfigurationError(
+                    f"layer {layer!r} is an instance already; give "
+                    f"{', '.join(keywords)} when it is made"
+                )
+            made = layer
+            if made.name is None:
+                made.name = self._free_name(first, _output, isinstance(made, Input))
+            if made.name == "out" and not made.bound and made.activation_spec is None:
+                made.activation_spec = self._output_activation(type(made))
+        else:
+            made = self._make_layer(layer, first, _output, keywords)
+        if first and not isinstance(made, Input):
+            raise ConfigurationError(
+                f"the first layer is {made!r}; it must be an input: a size, a shape or "
+                "dict(form='input', ...)"
+            )
+        if isinstance(made, Input) and made.ndim is None and made.shape and not made.bound:
+            made.ndim = max(self.INPUT_NDIM, len(made.shape) + 1)
+        self.graph.add(made)
+        return made
+
+    def _output_activation(self, form: type[Layer]) -> str | None:
+        return self.DEFAULT_OUTPUT_ACTIVATION if form.default_activation == "relu" else None
+
+    def _make_layer(
+        self, layer: Any, first: bool, output: bool, keywords: Mapping[str, Any]
+    ) -> Layer:
+        valid = [*Layer.registry.names(), *activations.Activation.registry.names()]
+        parsed = spec.parse_layer(
+            dict(keywords) if layer is None else layer,
+            is_form,
+            activations.is_activation,
+            lambda: valid,
+        )
+        options = dict(parsed.options)
+        form, shape = parsed.form, parsed.shape
+        if layer is not None and keywords:
+            extra = spec.parse_layer(dict(keywords), is_form, activations.is_activation, list)
+            options.update(extra.options)
+            form, shape = extra.form or form, extra.shape or shape
+        if form is None:
+            form = "input" if first else "feedforward"
+        kind = Layer.registry[form] if isinstance(form, str) else form
+        if not (isinstance(kind, type) and issubclass(kind, Layer)):
+            raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
+        name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
+        if name == "out" and options.get("activation") is None:
+            options["activation"] = self._output_activation(kind)
+        return kind(name, shape=shape, **options)
+
+    def _free_name(self, first: bool, output: bool, form_is_input: bool) -> str:
+        if first:
+            return "in"
+        if output and not form_is_input:
+            return "out"
+        stem = "in" if form_is_input else "hid"
+        number = sum(isinstance(layer, Input) == form_is_input for layer in self.layers) + 1
+        while f"{stem}{number}" in {layer.name for layer in self.layers}:
+            number += 1
+        return f"{stem}{number}"
+
+    def find(self, which: str | int | Layer, param: str | int | None = None) -> Any:
+        """Find a layer's parameter.
+
+        Parameters
+        ----------
+        which : str, int or Layer
+            Name or position of the layer, or ``'layer.param'`` at once.
+        param : str or int
+            Name or position of the parameter.
+
+        Returns
+        -------
+        shared variable
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such layer or parameter; also a KeyError.
+        """
+        if param is None:
+            every = {p.name: p for p in self.params}
+            if not isinstance(which, str) or which not in every:
+                raise unknown("parameter", which, every)
+            return every[which]
+        return self.graph.layer(which).find(param)
+
+    # ---- losses ------------------------------------------------------------------
+
+    def add_loss(self, loss: Any = None, **keywords: Any) -> Loss:
+        """Append a loss to `losses`.
+
+        Parameters
+        ----------
+        loss : str, dict, Loss or callable
+            See `Loss.build`.
+        **keywords
+            ``weight``, ``weighted``, ``output_name``, ``target``, options of
+            the loss, and ``form`` instead of the first argument.
+
+        Returns
+        -------
+        Loss
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such loss, output, or keyword.
+        """
+        form = keywords.pop("form", None) if loss is None else loss
+        if form is None:
+            raise ConfigurationError("add_loss() needs a loss: a name, dict, Loss or callable")
+        given = isinstance(form, Loss) or (isinstance(form, Mapping) and "weighted" in form)
+        if not given:
+            keywords.setdefault("weighted", self.weighted)
+        built = Loss.build(form, **keywords)
+        # Without a layer that computes, what losses are about is yet to come.
+        if any(not isinstance(layer, Input) for layer in self.layers):
+            self._targets.bind([*self.losses, built], self.inputs)
+        self.losses.append(built)
+        return built
+
+    def set_loss(self, loss: Any = None, **keywords: Any) -> Loss:
+        """Replace all losses by one; see `add_loss`."""
+        before, self.losses = self.losses, []
+        try:
+            return self.add_loss(loss, **keywords)
+        except Exception:
+            self.losses = before
+            raise
+
+    def _make_target(self, loss: Loss, key: str) -> Any:
+        labels = loss.labels
+        if loss.target_name is None and self.TARGET is not None:
+            labels = self.TARGET == "labels"
+        with pytensor.config.change_flags(floatX=self.dtype):
+            shape = loss.target_shape(self.graph.shape, labels)
+            dtype = "int32" if labels else self.dtype
+            return placeholder(key, dtype, (None, *shape))
+
+    @property
+    def variables(self) -> list[Any]:
+        """The symbolic arrays that training needs, in the order of the data.
+
+        First all inputs, then each target, followed by its weights if it has any.
+        """
+        return targets.variables(self.inputs, self.bound_losses())
+
+    @property
+    def fields(self) -> list[Field]:
+        """What data must look like, in the order of `variables`."""
+        return targets.fields(self.inputs, self.bound_losses(), self.graph.shape)
+
+    def bound_losses(self) -> list[Loss]:
+        """Get the losses, each with its target: anew, as networks may share an instance."""
+        self._targets.bind(self.losses, self.inputs)
+        return self.losses
+
+    # ---- expressions ---------------------------------------------------------------
+
+    def outputs(
+        self,
+        training: bool = False,
+        *,
+        replace: Mapping[Any, Any] | None = None,
+        **regularizers: Any,
+    ) -> Outputs:
+        """Get the symbolic expressions of all outputs by full name.
+
+        Parameters
+        ----------
+        training : bool
+            Whether layers that differ in training show their training form.
+        replace : dict, optional
+            Expressions or arrays to use in the place of parameters and
+            inputs, by name (``'hid1.w'``, ``'in'``) or by the variable itself.
+        **regularizers
+            Noise to put in the graph; see `theanets.regularizers.from_kwargs`.
+
+        Returns
+        -------
+        Outputs
+            A dict; its ``updates`` must be given to a function that is to
+            draw new noise at each call.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is nothing of a name in ``replace``.
+        ConfigurationError
+            If what replaces a variable is not of its type.
+
+        Examples
+        --------
+        The network's mean as a function of weights that are random variables::
+
+            net.outputs(replace={'hid1.w': w, 'in': x})['out:out']
+        """
+        found, _ = from_kwargs(self.layers, **regularizers)
+        outputs = self.graph.outputs(training=training, regularizers=found, seed=self.seed)
+        if replace:
+            variables = [*self.params, *self.state, *self.inputs]
+            outputs.replace(lambda expressions: replaced(expressions, variables, replace))
+        return outputs
+
+    def build_graph(self, regularizers: Sequence[Any] = ()) -> tuple[Outputs, list[Any]]:
+        """Get the outputs, and the updates that go with them, as pairs."""
+        found, _ = from_kwargs(self.layers, regularizers=regularizers)
+        outputs = self.graph.outputs(regularizers=found, seed=self.seed)
+        return outputs, list(outputs.updates.items())
+
+    def loss(
+        self,
+        training: bool = False,
+        *,
+        replace: Mapping[Any, Any] | None = None,
+        **regularizers: Any,
+    ) -> Any:
+        """Get the symbolic scalar that training minimizes.
+
+        Parameters
+        ----------
+        training : bool
+            Whether layers that differ in training show their training form.
+        replace : dict, optional
+            As for `outputs`; targets and their weights can be replaced too.
+        **regularizers
+            Penalties and noise; see `theanets.regularizers.from_kwargs`.
+
+        Returns
+        -------
+        scalar expression
+            Of `variables`; weights of losses and penalties are shared
+            variables with their present values.
+        """
+        found, scale = from_kwargs(self.layers, **regularizers)
+        losses = self.bound_losses()
+        objective = build_objective(self.graph, losses, found, training=training, seed=self.seed)
+        objective.strengths.assign(losses, found, scale)
+        if not replace:
+            return objective.total
+        variables = [*self.params, *self.state, *self.variables]
+        return replaced([objective.total], variables, replace)[0]
+
+    def monitors(self, monitors: Any = (), **regularizers: Any) -> list[tuple[str, Any]]:
+        """Get the symbolic scalars that an evaluation measures.
+
+        Parameters
+        ----------
+        monitors : dict or list
+            Further things to watch; see `theanets.monitors.custom`.
+        **regularizers
+            Penalties, which are measured too; see `theanets.regularizers.from_kwargs`.
+
+        Returns
+        -------
+        list of (str, scalar expression)
+            Names, such as ``'xe'`` and ``'acc'``, and means over the examples of
+            `variables`.
+        """
+        found, scale = from_kwargs(self.layers, **regularizers)
+        losses = self.bound_losses()
+        objective = build_objective(
+            self.graph, losses, found, training=False, watched=monitors, seed=self.seed
+        )
+        objective.strengths.assign(losses, found, scale)
+        return [(name, total / count) for name, (total, count) in objective.terms.items()]
+
+    def updates(self, training: bool = False, **regularizers: Any) -> list[tuple[Any, Any]]:
+        """Get the updates that a function of the outputs needs, as pairs; see `outputs`."""
+        return list(self.outputs(training, **regularizers).updates.items())
+
+    def summary(self) -> str:
+        """Describe layers, shapes, parameters and losses in a table."""
+        return summarize(self.graph, self.bound_losses())
+
+    # ---- compiled functions ----------------------------------------------------------
+
+    def _structure(self) -> Hashable:
+        """Get what the compiled functions depend on, besides the call's arguments."""
+        parts = [spec.frozen(layer.structure()) for layer in self.layers]
+        for loss in self.bound_losses():
+            # All attributes: those of a class of the user may shape the graph too.
+            described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
+            parts.append((type(loss), *loss.variables, spec.frozen(described)))
+        return tuple(parts)
+
+    def cached(self, key: Hashable, make: Any) -> Any:
+        """Get a compiled function, made unless it was made before for the same structure."""
+        key = (key, self._structure())
+        if key in self._cache:
+            self._cache.move_to_end(key)
+        else:
+            self._cache[key] = make()
+            while len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        return self._cache[key]

@@ -1,0 +1,82 @@
+"""Callbacks: code of the user that runs while a network trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .loop import Run
+
+
+class Callback:
+    """Base class of callbacks; override what is of interest.
+
+    Each method gets the `Run`: ``run.epoch``, ``run.updates``, ``run.train``
+    and ``run.valid`` (the last monitors), ``run.history``, ``run.seconds``,
+    and ``run.stop('why')``, after which training ends as soon as the current
+    batch or epoch is done.
+    """
+
+    def prepare(self, run: Run) -> None:
+        """Run once, before the first validation, which compiles what it needs."""
+
+    def start(self, run: Run) -> None:
+        """Run once, before the first update."""
+
+    def batch(self, run: Run) -> None:
+        """Run after each update."""
+
+    def epoch(self, run: Run) -> None:
+        """Run after each epoch, and its validation if it has one."""
+
+    def end(self, run: Run) -> None:
+        """Run once, after the best parameters were restored, whatever ended the run."""
+
+
+class _EpochCallback(Callback):
+    def __init__(self, function: Callable[[Run], Any]) -> None:
+        self.function = function
+
+    def epoch(self, run: Run) -> None:
+        self.function(run)
+
+
+CallbackLike: TypeAlias = "Callback | Callable[[Run], Any]"
+
+
+def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
+    """Make a list of callbacks from one or several; a function runs after each epoch.
+
+    Raises
+    ------
+    ConfigurationError
+        If something is neither a `Callback` nor callable.
+    """
+    if spec is None:
+        return []
+    if isinstance(spec, Callback) or callable(spec):
+        spec = [spec]
+    if isinstance(spec, str) or not isinstance(spec, Iterable):
+        raise ConfigurationError(
+            f"callbacks={spec!r} is not a Callback, a function, or a list of these"
+        )
+    found: list[Callback] = []
+    for item in spec:
+        if isinstance(item, Callback):
+            found.append(item)
+        elif callable(item) and not isinstance(item, type):
+            found.append(_EpochCallback(item))
+        else:
+            raise ConfigurationError(
+                f"callbacks: {item!r} is neither a Callback instance nor a function"
+            )
+    return found
+
+
+def overrides(callback: Callback, method: str) -> bool:
+    """Tell whether a callback has something to do at some point."""
+    found = getattr(callback, method)
+    return getattr(found, "__func__", None) is not getattr(Callback, method)

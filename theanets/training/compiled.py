@@ -1,0 +1,279 @@
+"""What training and evaluation run: functions of a batch, compiled from the objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytensor
+import pytensor.tensor as pt
+
+from .. import backends
+from .. import objective as objectives
+from ..errors import ConfigurationError
+from ..graph import Graph
+from ..losses import Loss
+from ..metrics.measures import Measures
+from ..monitors import RESERVED
+from ..regularizers import Constraint, Regularizer
+
+Vector = npt.NDArray[np.floating[Any]]
+
+
+@dataclass
+class Evaluation:
+    """A compiled function of a batch, and what its results mean.
+
+    Attributes
+    ----------
+    function : callable
+        Maps the arrays of a batch to a vector of sums and counts.
+    names : list of str
+        Names of losses, penalties and metrics, in order.
+    num_losses, num_penalties : int
+        How many of the names are losses, and then penalties.
+    measures : Measures
+        Metrics, which are not part of the vector.
+    used : bool
+        Whether the function was called before, so that it is compiled.
+    """
+
+    function: Callable[..., Any]
+    names: list[str]
+    num_losses: int
+    num_penalties: int
+    objective: objectives.Objective
+    measures: Measures = field(default_factory=Measures)
+    used: bool = field(default=False, init=False)
+
+    def assign(
+        self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
+    ) -> None:
+        """Set the weights of losses and regularizers."""
+        self.weights = [loss.weight for loss in losses]
+        self.scale = scale
+        self.objective.strengths.assign(losses, regularizers, scale)
+
+    @property
+    def directions(self) -> dict[str, str | None]:
+        """Whether less (``'min'``) or more (``'max'``) is better, by name of the monitor."""
+        terms = self.num_losses + self.num_penalties
+        known = {"loss": "min", "err": "min", **dict.fromkeys(self.names[:terms], "min")}
+        metrics = {name: self.objective.better.get(name) for name in self.names[terms:]}
+        return {**known, **metrics, **self.measures.directions}
+
+    def summary(self, totals: Vector) -> dict[str, float]:
+        """Turn added-up sums and counts into monitors.
+
+        Parameters
+        ----------
+        totals : ndarray
+            Sum of the results of a number of batches.
+
+        Returns
+        -------
+        dict
+            ``loss``, the total; ``err``, the losses without penalties; then
+            each loss, each penalty, each monitor, each metric.
+        """
+        sums, counts = totals[0::2], totals[1::2]
+        means = [float(s / c) if c else float(s) for s, c in zip(sums, counts, strict=True)]
+        err = sum(w * m for w, m in zip(self.weights, means[: self.num_losses], strict=True))
+        penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
+        return {
+            "loss": float(err + self.scale * penalty),
+            "err": float(err),
+            **dict(zip(self.names, means, strict=True)),
+            **self.measures.values(),
+        }
+
+    def start(self) -> Callable[..., Any]:
+        """Begin with metrics of nothing; get what maps a batch to its vector."""
+        if not self.measures:
+            return self.function
+        self.measures.start()
+        return self._measured
+
+    def _measured(self, *batch: Any) -> Any:
+        vector, *arrays = self.function(*batch)
+        self.measures.add(arrays)
+        return vector
+
+    def run(self, batches: Any) -> dict[str, float]:
+        """Evaluate some batches and summarize them."""
+        totals, function = np.zeros(2 * len(self.names)), self.start()
+        try:
+            for batch, _ in batches:
+                totals += function(*batch)
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()
+        return self.summary(totals)
+
+
+@dataclass
+class Step(Evaluation):
+    """An `Evaluation` whose function also updates the parameters.
+
+    Attributes
+    ----------
+    optimizer : Any
+        The optimizer's variables: state, hyper-parameters, generators.
+    """
+
+    optimizer: Any = field(default=None)
+
+
+def compile_evaluation(
+    graph: Graph,
+    variables: Sequence[Any],
+    losses: Sequence[Loss],
+    regularizers: Sequence[Regularizer],
+    *,
+    watched: Any = (),
+    metrics: Any = None,
+    mode: Any = None,
+    seed: int = 0,
+    noise: bool = True,
+) -> Evaluation:
+    """Compile the monitors of a network, with the penalties and the noise in ``regularizers``.
+
+    Without ``noise``, these only add their penalties.
+    """
+    objective = objectives.build(
+        graph, losses, regularizers, training=False, watched=watched, seed=seed, noise=noise
+    )
+    measures = _measures(objective, losses, metrics, graph)
+    function = backends.function(
+        variables,
+        _returned(objective, measures, graph),
+        objective.outputs.updates,
+        mode=mode,
+        dtype=graph.dtype,
+        name="evaluate",
+    )
+    return Evaluation(
+        function,
+        list(objective.terms),
+        len(objective.losses),
+        len(objective.penalties),
+        objective,
+        measures,
+    )
+
+
+def _measures(
+    objective: objectives.Objective, losses: Sequence[Loss], metrics: Any, graph: Graph
+) -> Measures:
+    with pytensor.config.change_flags(floatX=graph.dtype):
+        return Measures(metrics, losses, objective.outputs, [*RESERVED, *objective.terms])
+
+
+def _returned(objective: objectives.Objective, measures: Measures, graph: Graph) -> Any:
+    stacked = objective.stacked(graph.dtype)
+    return [stacked, *measures.expressions] if measures else stacked
+
+
+def compile_step(
+    graph: Graph,
+    variables: Sequence[Any],
+    losses: Sequence[Loss],
+    regularizers: Sequence[Regularizer],
+    optimizer: Any,
+    *,
+    watched: Any = (),
+    metrics: Any = None,
+    watch_gradients: Any = False,
+    mode: Any = None,
+    rng: np.random.Generator | None = None,
+) -> Step:
+    """Compile one update of the parameters by an optimizer."""
+    objective = objectives.build(graph, losses, regularizers, training=True, watched=watched)
+    params = graph.params
+    if not params:
+        raise ConfigurationError("the network has no parameters to train")
+    with pytensor.config.change_flags(floatX=graph.dtype):
+        grads = objectives.gradients(objective.total, params)
+        applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
+        one = pt.as_tensor(np.asarray(1, dtype=graph.dtype))
+        if watch_gradients:
+            for param, grad in zip(params, grads, strict=True):
+                objective.metrics[f"grad({param.name})"] = (pt.sqrt(pt.sqr(grad).sum()), one)
+        updates = {**applied.updates, **objective.outputs.updates}
+        for regularizer in regularizers:
+            if isinstance(regularizer, Constraint):
+                regularizer.constrain(graph.layers, updates, objective.strengths.level)
+        measures = _measures(objective, losses, metrics, graph)
+        function = backends.function(
+            variables,
+            _returned(objective, measures, graph),
+            updates,
+            mode=mode,
+            dtype=graph.dtype,
+            name="step",
+        )
+    return Step(
+        function,
+        list(objective.terms),
+        len(objective.losses),
+        len(objective.penalties),
+        objective,
+        measures,
+        applied,
+    )
+
+
+def compile_gradient(
+    graph: Graph,
+    variables: Sequence[Any],
+    losses: Sequence[Loss],
+    regularizers: Sequence[Regularizer],
+    *,
+    mode: Any = None,
+) -> tuple[Evaluation, list[Any]]:
+    """Compile the gradient of the objective over data that come in several batches.
+
+    Returns
+    -------
+    (evaluation, counts)
+        The evaluation's function returns the vector of sums and counts, and
+        then the gradients. ``counts`` are shared variables to be set to the
+        counts of the losses over all data, and the last to the number of
+        examples; then the gradients of all batches add up to that of the
+        objective.
+    """
+    objective = objectives.build(graph, losses, regularizers, training=True)
+    dtype = graph.dtype
+    strengths = objective.strengths
+    counts = [
+        pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
+        for name in [*objective.losses, "examples"]
+    ]
+    with pytensor.config.change_flags(floatX=dtype):
+        parts = [
+            strengths.loss(i) * total / counts[i]
+            for i, (total, _) in enumerate(objective.losses.values())
+        ]
+        parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
+        grads = objectives.gradients(sum(parts[1:], parts[0]).astype(dtype), graph.params)
+        updates = objective.outputs.updates
+        function = backends.function(
+            variables,
+            [objective.stacked(dtype), *grads],
+            # Noise stays the same, as the search along a line needs it.
+            {variable: updates[variable] for variable in graph.state if variable in updates},
+            mode=mode,
+            dtype=dtype,
+            name="gradient",
+        )
+    evaluation = Evaluation(
+        function,
+        list(objective.terms),
+        len(objective.losses),
+        len(objective.penalties),
+        objective,
+    )
+    return evaluation, counts

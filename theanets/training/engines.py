@@ -1,0 +1,347 @@
+"""Engines: how an epoch changes the parameters, by gradient steps or by L-BFGS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from itertools import islice, starmap
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import rng as _rng
+from ..data import Dataset
+from ..errors import ConfigurationError
+from ..optimizers.schedules import Constant, Schedule
+from ..regularizers import Constraint, Noise, Regularizer
+from .compiled import Evaluation, Step
+
+#: Results of so many updates are kept before they are added up and checked.
+FLUSH = 256
+
+#: Called after each update, and told how many there were; True ends the epoch.
+Watch = Callable[[int], bool]
+
+
+class Engine(Protocol):
+    """What the loop of training needs to know of a method of optimization."""
+
+    resumable: bool
+    rate: float
+    #: What the last epoch came to, also if an exception ended it.
+    partial: Epoch
+
+    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+        """Run one epoch.
+
+        Parameters
+        ----------
+        epoch, update : int
+            How many there were before.
+        limit : float
+            The number of updates at which to stop.
+        watch : callable, optional
+            See `Watch`.
+        """
+
+    def observe(self, loss: float) -> None:
+        """Be told of the loss of a validation."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Get the shared variables, other than parameters, that a resumed run needs."""
+
+    def generators(self) -> dict[str, Any]:
+        """Get the shared random generators that a resumed run needs."""
+
+    def state(self) -> dict[str, Any]:
+        """Get what else a resumed run needs, as JSON can hold it."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+
+
+class Epoch:
+    """What came out of an epoch.
+
+    Attributes
+    ----------
+    updates : int
+        Number of updates in it.
+    monitors : dict
+        Monitors of the epoch's batches.
+    finite : bool
+        Whether all losses were finite.
+    converged : bool
+        Whether the method cannot improve the loss any more.
+    """
+
+    def __init__(
+        self,
+        updates: int,
+        monitors: dict[str, float],
+        finite: bool = True,
+        converged: bool = False,
+    ) -> None:
+        self.updates = updates
+        self.monitors = monitors
+        self.finite = finite
+        self.converged = converged
+
+
+class GradientEngine:
+    """One update of the parameters for each batch.
+
+    Parameters
+    ----------
+    step : Step
+        The compiled update.
+    optimizer : FirstOrder
+        Hyper-parameters and schedule.
+    data : Dataset
+        Batches to train on.
+    seed : int
+        Seed of noise, and of whatever is random in the optimizer.
+    """
+
+    resumable = True
+
+    def __init__(self, step: Step, optimizer: Any, data: Dataset, seed: int) -> None:
+        self.step = step
+        self.optimizer = optimizer
+        self.data = data
+        self.partial = Epoch(0, {})
+        self.rate = self._base = float(optimizer.values["learning_rate"])
+        optimizer.schedule.reset()
+        optimizer.assign(step.optimizer)
+        step.optimizer.reset()
+        for name, generator in step.optimizer.generators.items():
+            generator.set_value(_rng.stream(seed, "optimizer", name))
+        step.objective.outputs.reseed(seed)
+
+    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+        """Update once for each batch."""
+        schedule = self.optimizer.schedule
+        batches = self.data.epoch(limit - update)
+        arguments: Iterator[Any] = map(itemgetter(0), batches)
+        if _by_update(schedule):
+            arguments = self._scheduled(arguments, update, epoch)
+        else:
+            self._set_rate(schedule.factor(update, epoch))
+        function = self.step.start()
+        totals = np.zeros(2 * len(self.step.names))
+        start, finite = update, True
+        results: list[Any] = []
+        try:
+            while update < limit:
+                # Nothing but the function and the gathering of rows costs time in here. An
+                # exception leaves in the list what came before it.
+                size = int(min(FLUSH, limit - update)) if watch is None else 1
+                results.extend(starmap(function, islice(arguments, size)))
+                if not results:
+                    break
+                update += len(results)
+                totals += _added(results)
+                results.clear()
+                finite = self._finite(totals)
+                if not finite or (watch is not None and watch(update)):
+                    break
+        finally:
+            batches.close()
+            if results:
+                update += len(results)
+                totals += _added(results)
+                finite = self._finite(totals)
+            self.partial = Epoch(update - start, self.step.summary(totals), finite)
+        return self.partial
+
+    def _scheduled(self, arguments: Iterator[Any], update: int, epoch: int) -> Iterator[Any]:
+        """Set the learning rate of each update just before it."""
+        for number, batch in enumerate(arguments, start=update):
+            self._set_rate(self.optimizer.schedule.factor(number, epoch))
+            yield batch
+
+    def _finite(self, totals: npt.NDArray[np.float64]) -> bool:
+        # A monitor may be what it likes.
+        terms = self.step.num_losses + self.step.num_penalties
+        return bool(np.isfinite(totals[: 2 * terms]).all())
+
+    def _set_rate(self, factor: float) -> None:
+        rate = self._base * factor
+        if rate != self.rate:
+            self.rate = rate
+            self.step.optimizer.set_rate(rate)
+
+    def observe(self, loss: float) -> None:
+        """Be told of the loss of a validation."""
+        self.optimizer.schedule.observe(loss)
+
+    def close(self) -> None:
+        """Release what is held: nothing."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Get the optimizer's state, and the states that stateful layers carry on."""
+        return {**self.step.optimizer.state, **self.step.objective.outputs.carried}
+
+    def generators(self) -> dict[str, Any]:
+        """Get the generators of noise and of the optimizer."""
+        return {**self.step.optimizer.generators, **self.step.objective.outputs.generators}
+
+    def state(self) -> dict[str, Any]:
+        """Get the schedule's state, and the position in the data."""
+        return {"schedule": self.optimizer.schedule.state(), "data": self.data.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.optimizer.schedule.restore(state["schedule"])
+        self.data.restore(state["data"])
+
+
+def _added(results: list[Any]) -> npt.NDArray[np.float64]:
+    return np.sum(np.asarray(results), axis=0, dtype=np.float64)
+
+
+def _by_update(schedule: Schedule) -> bool:
+    """Tell whether the factor may change within an epoch."""
+    if isinstance(schedule, Constant):
+        return False
+    return schedule.unit == "update" or type(schedule).factor is not Schedule.factor
+
+
+class LBFGSEngine:
+    """One iteration of L-BFGS on all data for each epoch.
+
+    Parameters
+    ----------
+    compiled : (Evaluation, list)
+        From `theanets.training.compiled.compile_gradient`.
+    params : list of shared variables
+        What to change.
+    optimizer : LBFGS
+        Its options.
+    data : Dataset
+        Not shuffled.
+    regularizers : list of Regularizer
+        Must be neither noise nor constraints.
+    """
+
+    resumable = False
+    rate = 1.0
+
+    def __init__(
+        self,
+        compiled: tuple[Evaluation, list[Any]],
+        params: list[Any],
+        optimizer: Any,
+        data: Dataset,
+        regularizers: list[Regularizer],
+    ) -> None:
+        noisy = [r.name for r in regularizers if isinstance(r, Noise)]
+        if noisy:
+            raise ConfigurationError(
+                f"l-bfgs needs a loss that is the same at each evaluation, so it cannot be used "
+                f"with {', '.join(noisy)}"
+            )
+        constraints = [r.name for r in regularizers if isinstance(r, Constraint)]
+        if constraints:
+            raise ConfigurationError(
+                f"l-bfgs searches along lines that a change after each update would bend, so it "
+                f"cannot be used with {', '.join(constraints)}; use 'adam', another algorithm of "
+                "single gradients, or a penalty such as weight_l2"
+            )
+        if data.examples is None:
+            raise ConfigurationError("l-bfgs needs train data in arrays, not batches that come in")
+        self.evaluation, self.counts = compiled
+        self.params = params
+        self.data = data
+        self.partial = Epoch(0, {})
+        self._shapes = [p.get_value(borrow=True).shape for p in params]
+        self._counted = False
+        self._monitors: dict[str, float] = {}
+        self._evaluated_at = np.zeros(0)
+        # SciPy starts with an evaluation, in its own thread, when first asked.
+        self._iterations: Generator[Any, None, str] = optimizer.iterate(
+            self._value_and_gradient, self._flat()
+        )
+
+    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+        """Run one iteration."""
+        self.partial = Epoch(0, {})
+        try:
+            x, _ = next(self._iterations)
+        except StopIteration:
+            return Epoch(0, {}, converged=True)
+        if not np.array_equal(x, self._evaluated_at):
+            self._value_and_gradient(x)
+        self._set(x)
+        monitors = self._monitors
+        self.partial = Epoch(1, monitors, math.isfinite(monitors["loss"]))
+        if watch is not None:
+            watch(update + 1)
+        return self.partial
+
+    def _flat(self) -> npt.NDArray[np.float64]:
+        return np.concatenate([p.get_value(borrow=True).ravel() for p in self.params]).astype(float)
+
+    def _set(self, x: npt.NDArray[np.float64]) -> None:
+        start = 0
+        for param, shape in zip(self.params, self._shapes, strict=True):
+            stop = start + math.prod(shape)
+            param.set_value(x[start:stop].reshape(shape).astype(param.dtype))
+            start = stop
+
+    def _value_and_gradient(self, x: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any]]:
+        self._set(x)
+        self._set_counts()
+        totals = np.zeros(2 * len(self.evaluation.names))
+        gradient = np.zeros(len(x))
+        with closing(self.data.epoch()) as batches:
+            for batch, _ in batches:
+                terms, *grads = self.evaluation.function(*batch)
+                totals += terms
+                gradient += np.concatenate([np.ravel(g) for g in grads])
+        self._monitors = self.evaluation.summary(totals)
+        self._evaluated_at = x.copy()
+        return self._monitors["loss"], gradient
+
+    def _set_counts(self) -> None:
+        """Find the counts of the losses over all data, once."""
+        if self._counted:
+            return
+        totals, examples = np.zeros(2 * len(self.evaluation.names)), 0
+        with closing(self.data.epoch()) as batches:
+            for batch, number in batches:
+                totals += self.evaluation.function(*batch)[0]
+                examples += number
+        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], examples]
+        for count, value in zip(self.counts, values, strict=True):
+            count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
+        self._counted = True
+
+    def observe(self, loss: float) -> None:
+        """Be told of the loss of a validation, which changes nothing."""
+
+    def close(self) -> None:
+        """End SciPy's thread."""
+        self._iterations.close()
+
+    def arrays(self) -> dict[str, Any]:
+        """Get nothing: SciPy keeps its state to itself."""
+        return {}
+
+    def generators(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Refuse: SciPy cannot continue."""
+        raise ConfigurationError("l-bfgs cannot continue from a checkpoint")

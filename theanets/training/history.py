@@ -1,0 +1,119 @@
+"""The history of a run of training: a table with a row for each epoch."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import FileError
+from ..markup import clean, table
+
+#: Epochs that notebooks show, first and last ones each.
+SHOWN = 10
+
+
+class History:
+    """What a run of training reported, epoch by epoch.
+
+    ``history['valid_loss']`` is a column; ``len(history)`` the number of
+    epochs; iterating gives the rows as dicts.
+
+    Attributes
+    ----------
+    rows : list of dict
+        ``epoch``, ``updates``, ``seconds``, ``learning_rate``, then the
+        monitors as ``train_<name>`` and, where there was a validation,
+        ``valid_<name>``.
+    stop_reason : str or None
+        Why the run ended: ``'patience'``, ``'epochs'``, ``'updates'``,
+        ``'time'``, ``'interrupted'``, ``'diverged'``, ``'converged'``,
+        ``'closed'``, ``'data'``, ``'error'``, or what a callback said. None
+        while it runs.
+    best_epoch : int or None
+        The epoch whose parameters the network got back; 0 are the initial
+        ones.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.stop_reason: str | None = None
+        self.best_epoch: int | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns, in the order in which they came up."""
+        return list(dict.fromkeys(key for row in self.rows for key in row))
+
+    def __getitem__(self, column: str) -> list[Any]:
+        """Get a column, with None where an epoch has no value."""
+        if column not in self.columns:
+            raise KeyError(f"no column {column!r}; columns: {', '.join(self.columns)}")
+        return [row.get(column) for row in self.rows]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def append(
+        self, facts: Mapping[str, Any], train: Mapping[str, float], valid: Mapping[str, float]
+    ) -> None:
+        """Add the row of an epoch."""
+        row = dict(facts)
+        row.update({f"train_{key}": value for key, value in train.items()})
+        row.update({f"valid_{key}": value for key, value in valid.items()})
+        self.rows.append(row)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to a file of comma-separated values, with a header."""
+        with open(path, "w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, self.columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> History:
+        """Read a table that `to_csv` wrote; why the run ended is not in it.
+
+        Raises
+        ------
+        FileError
+            If the file is not such a table.
+        """
+        made, where = cls(), os.fspath(path)
+        with open(path, newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            if "epoch" not in (reader.fieldnames or ()):
+                raise FileError(f"{where}: the first line has no column 'epoch'")
+            for row in reader:
+                try:
+                    made.rows.append({k: _number(k, v) for k, v in row.items() if v != ""})
+                except (TypeError, ValueError):
+                    raise FileError(
+                        f"{where}, line {reader.line_num}: not a number for each column"
+                    ) from None
+        return made
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self)} epochs, stopped: {self.stop_reason}>"
+
+    def _repr_html_(self) -> str:
+        rows = self.rows if len(self) <= 2 * SHOWN else [*self.rows[:SHOWN], *self.rows[-SHOWN:]]
+        cells = [[row.get(column) for column in self.columns] for row in rows]
+        if len(rows) < len(self):
+            cells.insert(SHOWN, ["…"] * len(self.columns))
+        reason = f"stopped: {self.stop_reason}" if self.stop_reason else "not ended"
+        best = "" if self.best_epoch is None else f", best epoch: {self.best_epoch}"
+        caption = f"History of {len(self)} epoch{'s' * (len(self) != 1)}, {reason}{best}"
+        scrolls = '<div style="overflow-x:auto">'
+        return f"{scrolls}<p>{clean(caption)}</p>{table(self.columns, cells)}</div>"
+
+
+def _number(column: str, text: str) -> float:
+    return int(text) if column in ("epoch", "updates") else float(text)

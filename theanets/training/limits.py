@@ -1,0 +1,80 @@
+"""Limits: when training validates, and when it stops."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigurationError
+
+
+@dataclass
+class Limits:
+    """When to validate, and when to stop.
+
+    None, or infinity, is no limit.
+
+    Attributes
+    ----------
+    epochs : int, optional
+        Passes over the training data.
+    max_updates : int, optional
+        Updates of the parameters, exactly.
+    max_seconds : float, optional
+        Wall-clock time; checked after each update.
+    patience : int, optional
+        How many validations in a row may fail to improve the loss, or what
+        else is the criterion; one more ends training.
+    min_improvement : float
+        A validation succeeds if its loss is less than that of the last one
+        that succeeded, by more than this fraction of its absolute value. (So
+        small improvements add up. The best parameters are those of the lowest
+        loss, whatever this is.)
+    validate_every : int
+        Epochs between validations. There is always one before the first and
+        after the last update.
+    """
+
+    epochs: int | None = None
+    max_updates: int | None = None
+    max_seconds: float | None = None
+    patience: int | None = 10
+    min_improvement: float = 0.0
+    validate_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.min_improvement is None:
+            self.min_improvement = 0.0
+        if self.validate_every is None:
+            self.validate_every = 1
+        for name in ("epochs", "max_updates", "max_seconds", "patience", "min_improvement"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and value >= 0):
+                raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
+            if value == math.inf and name != "min_improvement":
+                setattr(self, name, None)
+        for name in ("epochs", "max_updates", "patience"):
+            value = getattr(self, name)
+            if value is not None and value != int(value):
+                raise ConfigurationError(f"{name}={value!r} is not an integer")
+        whole_number("validate_every", self.validate_every)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Check an argument that has to be an integer of at least 1.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not.
+    """
+    if not (_is_number(value) and 1 <= value < math.inf and value == int(value)):
+        raise ConfigurationError(f"{name}={value!r} is not an integer of at least 1")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -1,0 +1,173 @@
+"""Checkpoints of a run of training: what it takes to continue one bit for bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import checkpoint
+from ..errors import FileError
+from ..optimizers import Schedule
+from ..regularizers import Regularizer
+from .criterion import Criterion
+
+if TYPE_CHECKING:
+    from .loop import Run
+
+#: Attributes of a run that a checkpoint holds as they are.
+COUNTERS = (
+    "epoch",
+    "updates",
+    "train",
+    "valid",
+    "best_loss",
+    "_best",
+    "best_epoch",
+    "_best_train",
+    "_best_valid",
+    "_last_success",
+    "_failures",
+    "_validated",
+)
+#: A run that ended for one of these reasons stays ended. Limits may be raised,
+#: and what was cut off goes on.
+FINAL = ("diverged", "converged")
+
+
+def save(run: Run, path: str | os.PathLike[str]) -> None:
+    """Write all that is needed to continue a run."""
+    arrays = {f"param/{p.name}": p.get_value(borrow=True) for p in run.params}
+    for param, value in zip(run.params, run.best_values, strict=True):
+        arrays[f"best/{param.name}"] = value
+    for name, variable in run.engine.arrays().items():
+        arrays[f"state/{name}"] = np.asarray(variable.get_value(borrow=True))
+    header = {
+        "kind": "checkpoint",
+        "identity": run.identity,
+        "engine": run.engine.state(),
+        "generators": {
+            name: generator.get_value(borrow=True).bit_generator.state
+            for name, generator in run.engine.generators().items()
+        },
+        "counters": {key: getattr(run, key) for key in COUNTERS},
+        "seconds": run.seconds,
+        "history": run.history.rows,
+        "stop_reason": run.stop_reason,
+    }
+    checkpoint.write(path, arrays, header)
+
+
+def restore(run: Run, path: Path) -> bool:
+    """Put a run where its checkpoint is; tell whether there is one.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, or the checkpoint of another run.
+    """
+    # What a process left that was killed while it wrote; no other writes here now.
+    checkpoint.clean(path)
+    try:
+        arrays, header = checkpoint.read(path)
+    except FileNotFoundError:
+        return False
+    if header.get("kind") != "checkpoint":
+        raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
+    differs = difference(header.get("identity"), describe(run.identity))
+    if differs:
+        raise FileError(
+            f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
+            "anew"
+        )
+    engine, state = run.engine, run.engine.arrays()
+    try:
+        counters = {key: header["counters"][key] for key in COUNTERS}
+        best = [arrays[f"best/{param.name}"] for param in run.params]
+        values = [(param, arrays[f"param/{param.name}"]) for param in run.params]
+        values += [(variable, arrays[f"state/{name}"]) for name, variable in state.items()]
+        for name, generator in engine.generators().items():
+            value = generator.get_value(borrow=False)
+            value.bit_generator.state = header["generators"][name]
+            generator.set_value(value, borrow=True)
+        engine.restore(header["engine"])
+        history, seconds = list(header["history"]), float(header["seconds"])
+        for variable, array in values:
+            variable.set_value(array)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
+    for key, counter in counters.items():
+        setattr(run, key, counter)
+    run.best_values = best
+    run.history.rows = history
+    run.resumed_seconds = seconds
+    if header.get("stop_reason") in FINAL:
+        run.stop(header["stop_reason"])
+    return True
+
+
+def identity(
+    net: Any,
+    optimizer: Any,
+    regularizers: Sequence[Regularizer],
+    scale: float,
+    seed: int,
+    train_data: Any,
+    valid_data: Any,
+    criterion: Criterion,
+) -> dict[str, Any]:
+    """Get what must be the same for a checkpoint to be continued, as JSON can hold it."""
+    return describe(
+        {
+            "layers": {layer.name: layer.to_spec() for layer in net.layers},
+            "parameters": {p.name: p.get_value(borrow=True).shape for p in net.params},
+            "losses": [loss.to_spec() for loss in net.losses],
+            "algorithm": repr(optimizer),
+            "schedule": getattr(optimizer, "schedule", None),
+            "regularizers": [[r.name, r.weight, r.structure()[1:]] for r in regularizers],
+            "penalty_scale": scale,
+            "seed": seed,
+            "dtype": net.dtype,
+            "batch_size": train_data.batch_size,
+            "train_batches": train_data.batches,
+            "examples": train_data.examples,
+            "valid_examples": valid_data.examples if valid_data is not None else None,
+            "criterion": [criterion.name, criterion.direction],
+        }
+    )
+
+
+def describe(value: Any) -> Any:
+    """Turn a value into what JSON can hold, the same for two values that mean the same."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): describe(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [describe(v) for v in value]
+    if isinstance(value, Schedule):
+        return {"form": type(value).__name__, **describe(vars(value))}
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def difference(was: Any, now: Any, where: str = "") -> str:
+    """Say where two descriptions differ first, or nothing if they do not."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in now:
+            found = difference(was.get(key), now[key], f"{where}.{key}" if where else key)
+            if found:
+                return found
+        gone = sorted(set(was) - set(now))
+        return f"{where}.{gone[0]} is no longer there" if gone else ""
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        for i, (old, new) in enumerate(zip(was, now, strict=True)):
+            found = difference(old, new, f"{where}[{i}]")
+            if found:
+                return found
+        return ""
+    return "" if was == now else f"{where or 'it'} was {was!r}, now is {now!r}"
