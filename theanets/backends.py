@@ -94,6 +94,8 @@ def function(
         from .ops.jax_setup import SIZES, compiling
 
         found = found.including(SIZES)
+    elif linker == "NumbaLinker":
+        from .ops.numba_setup import compiling
     elif linker == "PytorchLinker":
         from .ops import torch_setup  # noqa: F401
 

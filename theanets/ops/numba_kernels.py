@@ -5,49 +5,105 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.core import types
+from numba.core.types import ExternalFunction
 from numba.extending import overload
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from .base import source_key
 
+_XXGEMM = ExternalFunction(
+    # What numpy.dot calls in Numba: a character for the type; whether each factor is transposed;
+    # the sizes; alpha, two factors with the lengths of their columns, beta, and the result.
+    "numba_xxgemm",
+    types.intc(
+        *[types.char] * 3,
+        *[types.intp] * 3,
+        *[types.voidptr, types.voidptr, types.intp, types.voidptr, types.intp],
+        *[types.voidptr, types.voidptr, types.intp],
+    ),
+)
 
-def _whole(x: Any) -> Any:
-    """Get a matrix in one piece, as BLAS reads it, row by row or column by column."""
+
+def _product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    """Multiply matrices that lie row by row; one function for all that may be transposed."""
     raise NotImplementedError
 
 
-@overload(_whole, inline="always")
-def _compiled_whole(x: Any) -> Any:
-    if x.layout in "CF":
+@overload(_product, jit_options={"fastmath": False})
+def _compiled_product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    dtype = np.dtype(a.dtype.name)
+    kind, one, zero = ord({4: "s", 8: "d"}[dtype.itemsize]), np.ones(1, dtype), np.zeros(1, dtype)
+    no, yes = ord("n"), ord("t")
 
-        def whole(x: Any) -> Any:
-            return x
-    else:
+    def product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+        m, k = (a.shape[1], a.shape[0]) if transpose_a else (a.shape[0], a.shape[1])
+        same_k, n = (b.shape[1], b.shape[0]) if transpose_b else (b.shape[0], b.shape[1])
+        if k != same_k:
+            raise ValueError("matrices of sizes that do not fit are multiplied")
+        result = np.empty((m, n), a.dtype)
+        if m == 0 or n == 0:
+            return result
+        if k == 0:
+            for i in range(m):
+                for j in range(n):
+                    result[i, j] = 0
+            return result
+        # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
+        first, second = yes if transpose_b else no, yes if transpose_a else no
+        ldb, lda = b.shape[1], a.shape[1]
+        alpha, beta, out = one.ctypes, zero.ctypes, result.ctypes
+        failed = _XXGEMM(
+            kind, first, second, n, m, k, alpha, b.ctypes, ldb, a.ctypes, lda, beta, out, n
+        )
+        if failed:
+            raise RuntimeError("BLAS could not multiply")
+        return result
 
-        def whole(x: Any) -> Any:
-            return np.ascontiguousarray(x)
+    return product
 
-    return whole
+
+def _rows(x: Any) -> Any:
+    """Get a matrix, or its transpose, in one piece and row by row."""
+    raise NotImplementedError
+
+
+@overload(_rows, inline="always")
+def _compiled_rows(x: Any) -> Any:
+    def as_it_is(x: Any) -> Any:
+        return x
+
+    def transposed(x: Any) -> Any:
+        return x.T
+
+    def copied(x: Any) -> Any:
+        return np.ascontiguousarray(x)
+
+    return {"C": as_it_is, "F": transposed}.get(x.layout, copied)
+
+
+def _by_columns(x: Any) -> Any:
+    """Tell whether a matrix lies column by column."""
+    raise NotImplementedError
+
+
+@overload(_by_columns, inline="always")
+def _compiled_by_columns(x: Any) -> Any:
+    it_does = x.layout == "F"
+
+    def by_columns(x: Any) -> Any:
+        return it_does
+
+    return by_columns
 
 
 def matmul(transpose_a: bool, transpose_b: bool) -> tuple[Any, str | None]:
     """Get the kernel of a product, and its key for the cache on the disk."""
-    if transpose_a and transpose_b:
 
-        def kernel(a: Any, b: Any) -> Any:
-            return np.dot(_whole(a).T, _whole(b).T)
-    elif transpose_a:
-
-        def kernel(a: Any, b: Any) -> Any:
-            return np.dot(_whole(a).T, _whole(b))
-    elif transpose_b:
-
-        def kernel(a: Any, b: Any) -> Any:
-            return np.dot(_whole(a), _whole(b).T)
-    else:
-
-        def kernel(a: Any, b: Any) -> Any:
-            return np.dot(_whole(a), _whole(b))
+    def kernel(a: Any, b: Any) -> Any:
+        return _product(
+            _rows(a), _rows(b), transpose_a != _by_columns(a), transpose_b != _by_columns(b)
+        )
 
     key = source_key(__name__, f"matmul-{transpose_a:d}{transpose_b:d}")
     return numba_njit(kernel, fastmath=False), key

@@ -143,10 +143,9 @@ class RecurrentForward(_Recurrent):
         for part, ndim in zip(parts, ndims, strict=True):
             if part.ndim != ndim or part.dtype != z.dtype:
                 raise TypeError(f"{part} is a {part.type}, not of {ndim} dimensions and {z.dtype}")
-        batch, time, _ = z.type.shape
-        outputs = [pt.tensor(dtype=z.dtype, shape=(batch, time, None)) for yes in self.kept if yes]
-        outputs += [pt.tensor(dtype=z.dtype, shape=(batch, s.type.shape[1])) for s in states]
-        return Apply(self, [z, lengths, *parts], outputs)
+        inputs = [z, lengths, *parts]
+        shapes = self.output_shapes(*(i.type.shape for i in inputs))
+        return Apply(self, inputs, [pt.tensor(dtype=z.dtype, shape=shape) for shape in shapes])
 
     def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
         states, vectors, weights, _ = self.split(shapes)

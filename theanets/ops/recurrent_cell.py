@@ -181,7 +181,7 @@ class Cell:
     def sizes(
         self, states: Sequence[Any], vectors: Sequence[Any], weights: Sequence[Any], width: Any
     ) -> list[Any]:
-        """Find the sizes from shapes, which may be symbolic.
+        """Find the sizes from shapes, which may be symbolic; or static ones, partly unknown.
 
         Parameters
         ----------
@@ -191,14 +191,14 @@ class Cell:
         """
         found: dict[int, Any] = {}
         for dim, shape in zip(self.states, states, strict=True):
-            found.setdefault(dim, shape[1])
+            _solve(found, [dim], shape[1])
         for dot, shape in zip(self.dots, weights, strict=True):
-            found.setdefault(dot.dim, shape[0])
+            _solve(found, [dot.dim], shape[0])
             _solve(found, dot.dims, shape[1])
         for dims, shape in zip(self.vectors, vectors, strict=True):
             _solve(found, dims, shape[0])
         _solve(found, self.blocks, width)
-        return [found[dim] for dim in range(self.num_sizes)]
+        return [found.get(dim) for dim in range(self.num_sizes)]
 
     def size_sources(self) -> list[tuple[str, int, int, int]]:
         """Get where each size can be read: (kind of array, which, axis, how often)."""
@@ -218,7 +218,7 @@ class Cell:
 
 
 def _solve(found: dict[int, Any], dims: Sequence[int], width: Any) -> None:
-    if len(set(dims)) == 1 and dims[0] not in found:
+    if width is not None and len(set(dims)) == 1 and dims[0] not in found:
         found[dims[0]] = width // len(dims)
 
 
