@@ -4,12 +4,15 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from pytensor.graph.basic import Constant
+from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from scipy import special
 
 import theanets
-from theanets import backends
+from theanets import backends, optimizers
 from theanets.ops import rewrites
-from theanets.ops.kernels import Fill, MatMul, RowArgmax, RowSoftmax, Sums
+from theanets.ops.kernels import Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
+from theanets.training.compiled import compile_evaluation, compile_step
 
 pytestmark = pytest.mark.linker
 
@@ -176,3 +179,59 @@ def test_a_network_is_the_same_with_them(rng):
         net.train((x, y), epochs=3, rng=1, mode=mode, progress=False)
         results.append(net.predict_proba(x))
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_positions_and_sizes(rng):
+    x, labels = pt.matrix("x", shape=(None, 6)), pt.ivector("labels")
+    b, c = pt.vector("b", shape=(4,)), pt.vector("c", shape=(2,))
+    chosen = pt.eq(pt.arange(6, dtype="int32")[None], labels[:, None])
+    parts = pt.split(x, [4, 2], n_splits=2, axis=1)
+    expressions = [pt.switch(chosen, x, 0), pt.zeros((x.shape[0], 4)) + b, parts[0], parts[1] * c]
+    function = backends.function([x, labels, b, c], expressions, mode="NUMBA", dtype="float64")
+    inputs = [i for node in function.maker.fgraph.toposort() for i in node.inputs]
+    constants = [np.asarray(i.data) for i in inputs if isinstance(i, Constant)]
+    assert not any(value.size == 6 or np.isin(value, [2, 4]).any() for value in constants)
+    values, bias, factors = rng.normal(size=(3, 6)), rng.normal(size=4), rng.normal(size=2)
+    found = function(values, np.asarray([5, 0, 2], "int32"), bias, factors)
+    np.testing.assert_array_equal(found[0], np.where(np.eye(6)[[5, 0, 2]] == 1, values, 0))
+    np.testing.assert_array_equal(found[1], np.tile(bias, (3, 1)))
+    np.testing.assert_array_equal(found[2], values[:, :4])
+    np.testing.assert_allclose(found[3], values[:, 4:] * factors, rtol=1e-12)
+    for mode in ("NUMBA", "FAST_COMPILE"):
+        y = rng.normal(size=(2, 3, 5)).astype("float32")
+        np.testing.assert_array_equal(run(Positions("int32"), y, mode=mode), [[[0, 1, 2, 3, 4]]])
+
+
+CONV = {"form": "conv2", "filter_size": (3, 3)}
+NETWORKS = {
+    "classifier": (theanets.Classifier, lambda n, m, k: [n, m, m + 1, k]),
+    "regressor": (theanets.Regressor, lambda n, m, k: [n, (m, "tanh"), k]),
+    "autoencoder": (theanets.Autoencoder, lambda n, m, k: [n, m, "tied"]),
+    **{
+        form: (theanets.recurrent.Classifier, lambda n, m, k, form=form: [n, (m, form), k])
+        for form in ("rnn", "lstm", "gru")
+    },
+    "convolution": (
+        theanets.convolution.Classifier,
+        lambda n, m, k: [(9, 9, n), {**CONV, "size": m}, "flatten", k],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_other_sizes_have_the_same_code(name):
+    model, layers = NETWORKS[name]
+
+    def keys(*sizes):
+        net = model(layers(*sizes), mode="NUMBA")
+        losses = net.bound_losses()
+        optimizer = optimizers.build("adam")
+        arguments = net.graph, net.variables, losses, []
+        made = [
+            compile_step(*arguments, optimizer, mode="NUMBA"),
+            compile_evaluation(*arguments, mode="NUMBA"),
+        ]
+        return [CACHED_SRC_FUNCTIONS[m.function.vm.jit_fn.py_func] for m in made]
+
+    # Sizes that are the same in one network and not in the other would be told apart.
+    assert keys(4, 8, 5) == keys(17, 130, 11)

@@ -59,9 +59,10 @@ def warmup(
     """Compile what common networks need, once, into PyTensor's cache on the disk.
 
     What is compiled depends on the kinds of layers and on their number, not
-    on their sizes, apart from the number of classes: 3 here, and another one
-    compiles a part anew. So the first training of such a network, in any later
-    process, takes what is there: about two seconds instead of ten or more, see
+    on their sizes or the number of classes, except where two of these are the
+    same in a recurrent or convolutional network: that may compile a part anew.
+    So the first training of such a network, in any later process, takes what
+    is there: about two seconds instead of ten or more, see
     `benchmarks/run.py --only starts`. It is a step for the image of a
     container, or after an installation.
 

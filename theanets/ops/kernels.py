@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from pytensor.graph.basic import Apply
-from pytensor.tensor import matrix, tensor
+from pytensor.graph.basic import Apply, Constant
+from pytensor.tensor import as_tensor, matrix, tensor
 
 from .base import KernelOp
 
@@ -162,7 +162,9 @@ class Fill(KernelOp):
     def make_node(self, value: Any, *lengths: Any) -> Apply:
         """Take a value and the length of each axis, scalars."""
         output = tensor(dtype=value.dtype, shape=self.shape)
-        return Apply(self, [value, *lengths], [output])
+        # A constant has the smallest type that holds it.
+        wide = [as_tensor(n.data, dtype="int64") if isinstance(n, Constant) else n for n in lengths]
+        return Apply(self, [value, *wide], [output])
 
     def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
         """Make the array."""
@@ -216,3 +218,42 @@ class Row(KernelOp):
         from . import numba_kernels
 
         return numba_kernels.row(self.ndim)
+
+
+class Positions(KernelOp):
+    """The positions 0, 1, ... along the last axis, as one row.
+
+    It stands in for the constant, which is compiled in: then each number of
+    classes would have to be compiled anew.
+
+    Parameters
+    ----------
+    dtype : str
+        An integer type.
+    """
+
+    __props__ = ("dtype",)
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def make_node(self, x: Any) -> Apply:
+        """Take an array (..., n), give integers (1, ..., n)."""
+        shape = (1,) * (x.type.ndim - 1) + x.type.shape[-1:]
+        return Apply(self, [x], [tensor(dtype=self.dtype, shape=shape)])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Count the entries of an array's last axis."""
+        (x,) = inputs
+        found = np.arange(x.shape[-1], dtype=self.dtype)
+        outputs[0][0] = found.reshape((1,) * (x.ndim - 1) + found.shape)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        """Get (1, ..., n)."""
+        return [(1,) * (len(shapes[0]) - 1) + (shapes[0][-1],)]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import numba_kernels
+
+        return numba_kernels.positions(self.dtype)

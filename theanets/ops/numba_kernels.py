@@ -231,3 +231,32 @@ def row(ndim: int) -> tuple[Any, str | None]:
         return np.ascontiguousarray(x).reshape((*leading, x.size))
 
     return row_kernel, source_key(__name__, f"row-{ndim}")
+
+
+def positions(dtype: str) -> tuple[Any, str | None]:
+    """Get the kernel of positions along the last axis, and its key for the cache on the disk."""
+    kind = np.dtype(dtype)
+
+    @numba_njit(fastmath=False)
+    def positions_kernel(x: Any) -> Any:
+        found = np.empty(x.shape[-1], kind)
+        for i in range(len(found)):
+            found[i] = i
+        return found.reshape(_row_shape(x))
+
+    return positions_kernel, source_key(__name__, f"positions-{dtype}")
+
+
+def _row_shape(x: Any) -> Any:
+    """Get (1, ..., n) for an array (..., n)."""
+    raise NotImplementedError
+
+
+@overload(_row_shape, inline="always")
+def _compiled_row_shape(x: Any) -> Any:
+    leading = (1,) * (x.ndim - 1)
+
+    def row_shape(x: Any) -> Any:
+        return (*leading, x.shape[-1])
+
+    return row_shape

@@ -9,26 +9,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytensor
 from pytensor.compile.mode import Mode, optdb
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
-from pytensor.tensor.basic import Alloc
-from pytensor.tensor.elemwise import DimShuffle
+from pytensor.scalar.basic import EQ, Mul
+from pytensor.tensor import as_tensor
+from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, Split
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Argmax, Dot, Sum
 from pytensor.tensor.random.basic import NormalRV, UniformRV
+from pytensor.tensor.shape import Shape_i
 from pytensor.tensor.special import LogSoftmax, Softmax
+from pytensor.tensor.variable import TensorConstant
 
 from . import draws
-from .kernels import Fill, MatMul, Row, RowArgmax, RowSoftmax, Sums
+from .kernels import Fill, MatMul, Positions, Row, RowArgmax, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
 
+#: What the rewrites below are called in PyTensor's database: those for Numba, and one for C too.
+NUMBA = "theanets_numba"
 PRODUCTS = "theanets_products"
-ROWS = "theanets_rows"
-SUMS = "theanets_sums"
-FILLS = "theanets_fills"
-DRAWS = "theanets_draws"
-ROW = "theanets_row"
 
 
 def _factor(x: Any) -> tuple[Any, bool]:
@@ -103,6 +105,82 @@ def use_row(fgraph: Any, node: Any) -> Any:
     return [Row(len(order))(x)]
 
 
+@node_rewriter(None)
+def use_positions(fgraph: Any, node: Any) -> Any:
+    """Replace a constant row 0, 1, ..., n - 1 that meets an array of n columns."""
+    inputs = list(node.inputs)
+    for i, row in enumerate(inputs):
+        if not _are_positions(row):
+            continue
+        for x in inputs:
+            if x.type.dtype in FLOATS and x.type.shape[-1:] == row.type.shape[-1:]:
+                inputs[i] = Positions(row.type.dtype)(x)
+                break
+    return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
+
+
+def _are_positions(row: Any) -> bool:
+    if not isinstance(row, TensorConstant) or row.type.ndim < 2:
+        return False
+    values, size = row.data, row.data.size
+    return size > 1 == values[..., 0].size and np.array_equal(values.ravel(), np.arange(size))
+
+
+@node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill])
+def use_sizes(fgraph: Any, node: Any) -> Any:
+    """Replace constant sizes by those of the function's inputs, of parameters mostly.
+
+    A constant is compiled in: then each size of a layer would have to be
+    compiled anew.
+    """
+    inputs = [_size(fgraph, x) for x in node.inputs]
+    return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
+
+
+def _size(fgraph: Any, x: Any) -> Any:
+    """Get the length of an axis of an input in the place of a constant; of several, as a vector."""
+    if not isinstance(x, TensorConstant) or x.data.dtype.kind not in "iu" or x.type.ndim > 1:
+        return x
+    found = [_length(fgraph, n) for n in x.data.ravel().tolist()]
+    if not found or any(length is None for length in found):
+        return x
+    return MakeVector("int64")(*found) if x.type.ndim else found[0]
+
+
+def _length(fgraph: Any, n: int) -> Any:
+    for variable in fgraph.inputs if n > 1 else ():
+        shape = getattr(variable.type, "shape", ())
+        if n in shape:
+            return Shape_i(shape.index(n))(variable)
+    return None
+
+
+@node_rewriter([Elemwise])
+def use_signs(fgraph: Any, node: Any) -> Any:
+    """Replace the question whether a number of entries is negative; PyTensor asks when it reshapes.
+
+    The answer brings the sizes of layers into expressions, see `use_sizes`.
+    """
+    if not isinstance(node.op.scalar_op, EQ):
+        return False
+    x, y = node.inputs
+    below = isinstance(y, TensorConstant) and y.type.ndim == 0 and y.data < 0
+    return [as_tensor(np.array(False))] if below and _is_count(x) else False
+
+
+def _is_count(x: Any) -> bool:
+    """Tell whether a scalar is a product of lengths, so that it is not negative."""
+    if isinstance(x, TensorConstant):
+        return bool((x.data >= 0).all())
+    node = x.owner
+    if node is None or x.type.ndim > 0:
+        return False
+    if isinstance(node.op, Shape_i):
+        return True
+    is_product = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Mul)
+    return is_product and all(_is_count(factor) for factor in node.inputs)
+
+
 @node_rewriter([NormalRV, UniformRV])
 def use_draws(fgraph: Any, node: Any) -> Any:
     """Replace standard normal numbers, and those uniform in [0, 1)."""
@@ -114,15 +192,24 @@ def _of_rows(x: Any, axis: Any) -> bool:
     return x.dtype in FLOATS and x.ndim > 0 and axes in ((x.ndim - 1,), (-1,))
 
 
+def _register(position: float, *rewrites: Any, name: str = NUMBA, **how: Any) -> None:
+    for rewrite in rewrites:
+        own = f"theanets_{rewrite.fn.__name__}"
+        optdb.register(own, in2out(rewrite, name=own, **how), name, position=position)
+
+
+optdb["canonicalize"].register("theanets_use_signs", use_signs, NUMBA)
 # After expressions are simplified, before the C linker's own products.
-optdb.register(PRODUCTS, in2out(use_matmul, name=PRODUCTS), position=1.69)
-optdb.register(ROWS, in2out(use_row_argmax, use_row_softmax, name=ROWS), position=1.691)
-# After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
-optdb.register(SUMS, in2out(use_sums, name=SUMS), position=101)
-optdb.register(FILLS, in2out(use_fill, name=FILLS), position=102)
-optdb.register(ROW, in2out(use_row, name=ROW), position=103)
+_register(1.69, use_matmul, name=PRODUCTS)
+_register(1.691, use_row_argmax, use_row_softmax)
 # After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
-optdb.register(DRAWS, in2out(use_draws, name=DRAWS, ignore_newtrees=True), position=99)
+_register(99, use_draws, ignore_newtrees=True)
+# After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
+_register(101, use_sums)
+_register(102, use_fill)
+_register(103, use_row, use_positions)
+# Once there are no others to come.
+_register(104, use_sizes)
 
 
 def include(mode: Mode) -> Mode:
@@ -132,7 +219,7 @@ def include(mode: Mode) -> Mode:
     has no BLAS of its own.
     """
     if type(mode.linker).__name__ == "NumbaLinker":
-        return mode.including(PRODUCTS, ROWS, SUMS, FILLS, ROW, DRAWS)
+        return mode.including(PRODUCTS, NUMBA)
     if getattr(mode.linker, "c_thunks", False) and not has_c_blas():
         return mode.including(PRODUCTS)
     return mode
