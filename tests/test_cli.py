@@ -123,6 +123,42 @@ def test_columns():
     np.testing.assert_allclose(columns.encode(new, known)[0, 1:], [0, 0, 0, 1])
 
 
+def test_decimal_commas(tmp_path):
+    rows = [["1,5", "a", "3"], ["-2,25", "b", ""], ["4", "1,5 m", "1,0"]]
+    write(tmp_path / "comma.csv", ["x", "text", "y"], rows, ";")
+    frame = columns.read(tmp_path / "comma.csv")
+    assert list(frame["x"]) == [1.5, -2.25, 4] and list(frame["text"]) == ["a", "b", "1,5 m"]
+    np.testing.assert_equal(frame["y"].to_numpy(), [3, np.nan, 1])
+    write(tmp_path / "point.csv", ["x", "y"], [["1.5", "a"]], "\t")
+    assert list(columns.read(tmp_path / "point.csv")["x"]) == [1.5]
+
+
+def test_numbers_with_a_text_among_them_are_said(run, tmp_path, rng):
+    import pandas as pd
+
+    x = rng.normal(size=200).astype(str)
+    x[7] = "n.a."
+    notes = []
+    columns.find(pd.DataFrame({"x": x, "y": range(200)}), notes.append)
+    assert notes == [
+        "column 'x' is left out: text with 200 different values; most are numbers, but not 'n.a.'"
+    ]
+    write(tmp_path / "odd.csv", ["x", "y"], zip(range(200), x, strict=True))
+    said = run("train", "odd.csv", "-t", "y", code=1)
+    assert "'y' has 200 different texts in 200 rows; most are numbers, but not 'n.a.'" in said
+    write(tmp_path / "names.csv", ["x", "y"], [[i, f"t{i}"] for i in range(12)])
+    assert "--task classification" in run("train", "names.csv", "-t", "y", code=1)
+    assert "12 classes" in run("train", "names.csv", "-t", "y", "--task", "classification", "-e", 1)
+
+
+def test_infinite_values_are_found_in_any_row():
+    import pandas as pd
+
+    known = [{"name": "x", "mean": 0.0, "scale": 1.0}]
+    with pytest.raises(theanets.DataError, match="column 'x' has infinite values"):
+        columns.encode(pd.DataFrame({"x": [1.0, -np.inf]}), known)
+
+
 def test_what_is_classes():
     import pandas as pd
 
@@ -164,7 +200,13 @@ def test_errors_are_one_line(run, iris, tmp_path):
     (tmp_path / "head.csv").write_text("a,b\n")
     assert "no rows" in error("train", "head.csv", "-t", "a")
     write(tmp_path / "few.csv", ["a", "b"], [[1, 2], [2, 3]])
-    assert "too few" in error("train", "few.csv", "-t", "b")
+    assert "2 rows are too few" in error("train", "few.csv", "-t", "b")
+    (tmp_path / "latin.csv").write_bytes("größe\n1\n".encode("latin-1"))
+    assert "latin.csv: the file is not UTF-8" in error("train", "latin.csv", "-t", "größe")
+    assert "latin.csv: the file is not UTF-8" in error("char-rnn", "-d", "latin.csv")
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3,4,5\n")
+    ragged = error("train", "ragged.csv", "-t", "a")
+    assert ragged == "Error: ragged.csv: Expected 2 fields in line 3, saw 3"
     write(tmp_path / "text.csv", ["a", "b"], [[i, f"t{i}"] for i in range(30)])
     assert "regression" in error("train", "text.csv", "-t", "b", "--task", "regression")
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")

@@ -259,3 +259,69 @@ def test_own_losses_survive_a_file(tmp_path):
         theanets.Regressor.load(path)
     other = theanets.Regressor.load(path, custom={"quartic": quartic})
     assert other.evaluate([X, Y]) == pytest.approx(net.evaluate([X, Y]))
+
+
+# ---- series of different lengths ----------------------------------------------------------------
+
+
+STEPS = (5, 2, 4)
+SERIES = [RNG.normal(size=(n, 4)) for n in STEPS]
+TARGETS = [RNG.normal(size=(n, 3)) for n in STEPS]
+
+
+def make_recurrent(loss, **kwargs):
+    layers = [4, dict(form="lengths", name="lengths"), (5, "rnn"), 3]
+    return theanets.recurrent.Regressor(layers, loss=loss, dtype="float64", **kwargs)
+
+
+def expected(net, weights=None):
+    weights = [np.ones_like(y) for y in TARGETS] if weights is None else weights
+    errors = [(net.predict([x[None], [len(x)]])[0] - y) ** 4 for x, y in zip(SERIES, TARGETS)]
+    total = sum((w * e).sum() for w, e in zip(weights, errors))
+    return total / sum(w.sum() for w in weights)
+
+
+@pytest.mark.parametrize("loss", [quartic, "l4", "ownquartic"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_only_steps_that_exist_count(loss, weighted):
+    net = make_recurrent(loss, weighted=weighted)
+    weights = [RNG.uniform(size=y.shape) for y in TARGETS] if weighted else None
+    padded = [theanets.recurrent.pad(a, 9.0)[0] for a in (SERIES, TARGETS, weights or TARGETS)]
+    x, y, w = padded
+    data = [x, STEPS, y, w] if weighted else [x, STEPS, y]
+    assert net.evaluate(data)["loss"] == pytest.approx(expected(net, weights), rel=1e-12)
+    assert net.losses[0]._weights is (net.variables[-1] if weighted else None)
+    plain = theanets.recurrent.Regressor([4, (5, "rnn"), 3], loss=loss, dtype="float64")
+    if not weighted:
+        found = plain.evaluate([SERIES, TARGETS])["loss"]
+        assert found == pytest.approx(expected(net), rel=1e-12)
+
+
+def test_a_scalar_over_series_of_different_lengths_is_refused():
+    message = r"'mean_quartic' is of series of different lengths, .* of 3 dimensions such as \(tar"
+    with pytest.raises(theanets.ConfigurationError, match=message):
+        make_recurrent(mean_quartic).evaluate([SERIES, TARGETS])
+    net = theanets.recurrent.Regressor([4, (5, "rnn"), 3], loss=mean_quartic, dtype="float64")
+    x, y = RNG.normal(size=(6, 5, 4)), RNG.normal(size=(6, 5, 3))
+    found = ((net.predict(x) - y) ** 4).mean()
+    assert net.evaluate([x, y])["loss"] == pytest.approx(found, rel=1e-12)
+    with pytest.raises(theanets.ConfigurationError, match=message):
+        net.evaluate([SERIES, TARGETS])
+
+
+class ByExample(theanets.Loss):
+    """Targets are series of another time: as many as there are of them, whatever the outputs."""
+
+    by_step = False
+
+    def __call__(self, outputs):
+        assert self._weights is None
+        return ((outputs[self.output_name].sum(axis=1) - self._target.sum(axis=1)) ** 2).mean()
+
+
+def test_targets_of_another_time_are_not_masked():
+    net = make_recurrent("byexample")
+    y = RNG.normal(size=(3, 9, 3))
+    sums = np.array([net.predict([x[None], [len(x)]])[0].sum(axis=0) for x in SERIES])
+    found = net.evaluate([SERIES, y])["loss"]
+    assert found == pytest.approx(((sums - y.sum(axis=1)) ** 2).mean(), rel=1e-12)

@@ -1,5 +1,9 @@
 """JAX computes the same as NumPy: our operations one by one, and networks of them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -145,3 +149,34 @@ def test_a_network_with_ctc():
 
     labels = np.array([[1, 2], [3, -1], [1, -1], [2, 2], [-1, -1], [2, -1], [1, 3]])
     same(make, [X, labels])
+
+
+DEVICES = """
+import jax, numpy as np, theanets
+from theanets.callbacks import Callback
+
+first, second = jax.devices()
+internal = dict(borrow=True, return_internal_type=True)
+
+class Watch(Callback):
+    def batch(self, run):
+        for variable in net.params:
+            value = variable.get_value(**internal)
+            assert isinstance(value, jax.Array) and value.devices() == {second}, variable
+            seen.append(variable.name)
+
+seen = []
+with jax.default_device(second):
+    layers = [3, dict(form="dropout", rate=0.1), (4, "gru"), 2]
+    net = theanets.recurrent.Classifier(layers, rng=1, mode="JAX")
+    data = [np.zeros((7, 5, 3)), np.zeros((7, 5), int)]
+    net.train(data, valid=data, epochs=2, batch_size=4, callbacks=Watch(), progress=False)
+    assert net.predict(data[0]).shape == (7, 5)
+assert len(seen) == 4 * len(net.params)  # two batches in each epoch, the last a smaller one
+"""
+
+
+def test_parameters_stay_on_the_device_between_steps():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", DEVICES], env=environment, check=True)

@@ -1,5 +1,7 @@
 """Ops put in the place of PyTensor's: against NumPy and SciPy, and where they are used."""
 
+import warnings
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -139,6 +141,28 @@ def test_where_they_are_used(monkeypatch):
     assert "MatMul" in found and "RowArgmax" not in found
     monkeypatch.setattr(rewrites, "has_c_blas", lambda: True)
     assert "MatMul" not in compiled_ops(expressions, inputs, "CVM")
+
+
+def test_what_is_said_without_blas(monkeypatch):
+    class Config:
+        messages: tuple = ()
+        flags = ""
+
+        @property
+        def blas__ldflags(self):
+            for message in self.messages:
+                warnings.warn(message, stacklevel=1)
+            self.messages = ()
+            return self.flags
+
+    monkeypatch.setattr(rewrites, "config", config := Config())
+    config.messages = "PyTensor could not link to a BLAS installation.\nAt length.", "something"
+    with pytest.warns(UserWarning) as told:
+        assert not rewrites.has_c_blas()
+    assert [str(one.message) for one in told] == [rewrites.NO_BLAS, "something"]
+    assert not rewrites.has_c_blas()  # said once
+    config.flags = "-lopenblas"
+    assert rewrites.has_c_blas()
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)])

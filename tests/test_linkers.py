@@ -34,7 +34,8 @@ LINKERS = [
 
 
 def trained(mode, data, noise):
-    net = theanets.Classifier([6, (8, "tanh"), 3], weighted=True, rng=5, mode=mode)
+    chance = [dict(form="dropout", rate=0.2), dict(form="noise", std=0.1)] if noise else []
+    net = theanets.Classifier([6, (8, "tanh"), *chance, 3], weighted=True, rng=5, mode=mode)
     net.add_loss("hinge", weight=0.5)
     net.train(data, **{**TRAIN, **({} if noise else {"hidden_dropout": 0, "input_noise": 0})})
     return net

@@ -6,7 +6,7 @@ import pytest
 from theanets import recurrent
 from theanets.data import Dataset
 from theanets.data.series import similar
-from theanets.errors import ConfigurationError, DataError
+from theanets.errors import ConfigurationError, DataError, FileError
 
 HOLDER = dict(form="lengths", name="n")
 
@@ -43,16 +43,13 @@ def test_weights_of_one_target_for_each_series_are_ones(rng):
     assert without == pytest.approx(net.evaluate([xs, [5, 2, 7, 1], y, np.ones((4, 2))])["loss"])
 
 
-def test_series_that_nothing_says_the_steps_of_are_refused(rng):
-    xs, ys = ragged(rng), ragged(rng, width=2)
-    plain = recurrent.Regressor([3, (4, "rnn"), 2])
-    with pytest.raises(DataError, match=r"'in' have different lengths, \(5, 2, 7, 1\).*lengths"):
-        plain.train([xs, ys])
-    many = recurrent.Regressor([3, dict(form="rnn", size=4, last=True), 2], weighted=True)
-    with pytest.raises(DataError, match="nothing tells"):
-        many.train([xs, rng.normal(size=(4, 2))])
-    with pytest.raises(DataError, match="nothing tells"):
-        plain.predict(xs, return_state=True)
+def test_series_that_nothing_can_say_the_steps_of_are_refused(rng):
+    images = dict(form="input", name="in", shape=(None, 2, 3))
+    net = recurrent.Regressor([images, dict(form="reshape", shape=(None, 6)), (4, "rnn"), 2])
+    xs = [rng.normal(size=(n, 2, 3)) for n in (5, 2, 7)]
+    message = r"'in' have different lengths, \(5, 2, 7\).*form='lengths', .* of='in'"
+    with pytest.raises(DataError, match=message):
+        net.train([xs, ragged(rng, (5, 2, 7), 2)])
 
 
 @pytest.mark.parametrize(
@@ -128,6 +125,32 @@ def test_order_of_similar_series_goes_on_from_a_checkpoint(rng):
     for _ in range(4):
         for (a, _), (b, _) in zip(one.epoch(), other.epoch(), strict=True):
             np.testing.assert_array_equal(a[0], b[0])
+
+
+@pytest.mark.parametrize("buckets", [True, False])
+def test_checkpoints_know_of_buckets(buckets, tmp_path, rng):
+    """In the middle of an epoch, too."""
+    xs, ys = ragged(rng, range(1, 12)), ragged(rng, range(1, 12), 2)
+
+    def train(epochs, path=None, **changed):
+        net = recurrent.Regressor([3, (4, "rnn"), 2], weighted=True)
+        keywords = {"epochs": epochs, "batch_size": 2, "train_batches": 4, "buckets": buckets}
+        net.train([xs, ys], **{**keywords, **changed}, checkpoint=path)
+        return [param.get_value() for param in net.params]
+
+    path = tmp_path / "run"
+    train(2, path)
+    for one, other in zip(train(4, path), train(4), strict=True):
+        np.testing.assert_array_equal(one, other)
+    message = f"buckets was {buckets}, now is {not buckets}"
+    with pytest.raises(FileError, match=message):
+        train(6, path, buckets=not buckets)
+    x, _ = recurrent.pad(xs)
+    y, _ = recurrent.pad(ys)
+    with pytest.raises(FileError, match="buckets"):
+        recurrent.Regressor([3, (4, "rnn"), 2], weighted=True).train(
+            [x, y, np.ones(11)], epochs=6, batch_size=2, train_batches=4, checkpoint=path
+        )
 
 
 def test_similar_series_come_in_any_order_of_batches(rng):

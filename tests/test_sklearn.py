@@ -187,6 +187,50 @@ def test_class_weights(rng):
     assert np.abs(both.predict_proba(x) - balanced.predict_proba(x)).max() > 1e-6
 
 
+def test_balance_is_of_examples_that_count(rng):
+    x, y = make_classification(60, weights=[0.8], random_state=0)
+    kept = (y == 1) | (rng.uniform(size=60) > 0.6)
+    net = NetClassifier((6,), class_weight="balanced", batch_size=8, **FAST)
+    np.testing.assert_array_equal(
+        clone(net).fit(x[kept], y[kept]).predict_proba(x),
+        clone(net).fit(x, y, sample_weight=kept.astype(float)).predict_proba(x),
+    )
+    # A batch that does not have the class of the weight.
+    net.set_params(class_weight={0: 3.0}).partial_fit(x[y == 1], y[y == 1], classes=[0, 1])
+
+
+def test_several_classes_for_each_example(rng):
+    """Against a network of sigmoids that is trained on the same matrix."""
+    x = rng.normal(size=(40, 5))
+    y = (x[:, :3] > [0.0, -0.5, 5.0]).astype(int)
+    net = NetClassifier((8,), batch_size=8, **FAST).fit(x, y)
+    other = theanets.Regressor(
+        [5, (8, "relu"), (3, "sigmoid")], loss="bce", rng=net.network_.seed, dtype="float64"
+    )
+    other.train([x, y], epochs=2, patience=None, batch_size=8)
+    np.testing.assert_array_equal(net.predict_proba(x), other.predict(x))
+    assert list(net.classes_) == [0, 1, 2]
+    for several in (net, pickle.loads(pickle.dumps(net)), clone(net).fit(x, sp.csr_array(y))):
+        np.testing.assert_array_equal(several.predict(x), other.predict(x) > 0.5)
+    assert net.score(x, y) == (net.predict(x) == y).all(axis=1).mean()
+    np.testing.assert_allclose(1 / (1 + np.exp(-net.decision_function(x))), net.predict_proba(x))
+    np.testing.assert_allclose(net.predict_log_proba(x), np.log(net.predict_proba(x)))
+    net = NetClassifier((8,), loss=["bce", "mse"], **FAST).partial_fit(x, y).partial_fit(x, y)
+    kept = x[:, 0] > 0
+    weighted = clone(net).fit(x, y, sample_weight=kept)
+    of_part = clone(net).fit(x[kept], y[kept])
+    np.testing.assert_array_equal(weighted.predict_proba(x), of_part.predict_proba(x))
+    for wrong, match in (
+        (dict(y=y[:, 0]), "one label for each example; before it was a matrix"),
+        (dict(y=y[:, :2]), r"classes are \[0 1\]; before"),
+        (dict(y=y, classes=[0, 1]), "y has 3 columns, but the classes"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            net.partial_fit(x, **wrong)
+    with pytest.raises(ValueError, match="class_weight='balanced' is for one label"):
+        net.set_params(class_weight="balanced").fit(x, y)
+
+
 @pytest.mark.parametrize("weights", [np.zeros(40), np.r_[-1.0, np.ones(39)]])
 def test_weights_without_meaning(weights, rng):
     x, y = data(NetRegressor, rng)

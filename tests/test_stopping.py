@@ -174,8 +174,12 @@ def interrupt(run):
     raise KeyboardInterrupt
 
 
-def fail(run):
-    raise RuntimeError("no more")
+def interrupt_compiled(run):
+    # What Ctrl-C becomes in Numba's code.
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise SystemError("returned a result with an exception set") from error
 
 
 def spoil(run):
@@ -199,6 +203,7 @@ CAREFUL = dict(algo="sgd", learning_rate=0.1, batch_size=16, validate_every=7)
         (lambda run: run.stop(), "callback", 10),
         (lambda run: run.stop("enough"), "enough", 10),
         (interrupt, "interrupted", 10),
+        (interrupt_compiled, "interrupted", 10),
         (spoil, "diverged", 11),
     ],
 )
@@ -245,9 +250,13 @@ def test_monitors_of_a_part_of_an_epoch():
     np.testing.assert_allclose(net.history["train_loss"], [net.evaluate(both)["loss"]], rtol=1e-5)
 
 
-def test_exception_in_a_callback(net):
+@pytest.mark.parametrize("error", [RuntimeError, SystemError])
+def test_exception_in_a_callback(net, error):
+    def fail(run):
+        raise error("no more")
+
     ending = Ending(fail)
-    with pytest.raises(RuntimeError, match="no more"):
+    with pytest.raises(error, match="no more"):
         net.train(DATA, VALID, callbacks=ending, **CAREFUL)
     assert net.history.stop_reason == ending.reason == "error"
     assert net.history["updates"] == [4, 8, 10]

@@ -90,10 +90,12 @@ def function(
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     linker = type(found.linker).__name__
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
+    updates, keys = dict(updates or {}), None
     if linker == "JAXLinker":
-        from .ops.jax_setup import SIZES, compiling
+        from .ops.jax_setup import SIZES, Keys, compiling
 
         found = found.including(SIZES)
+        keys = Keys(outputs, updates)
     elif linker == "NumbaLinker":
         from .ops.numba_setup import compiling
     elif linker == "PytorchLinker":
@@ -116,13 +118,14 @@ def function(
         compiled = pytensor.function(
             arguments,
             outputs,
-            updates=list((updates or {}).items()),
+            updates=list((updates if keys is None else keys.updates).items()),
+            givens=None if keys is None else keys.givens,
             mode=rewrites.include(found),
             on_unused_input="ignore",
             name=name,
         )
     compiled.trust_input = True
-    return compiled
+    return compiled if keys is None else keys.drawn_for(compiled)
 
 
 class Compilations:

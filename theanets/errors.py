@@ -87,6 +87,17 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
     )
 
 
+def interrupted(error: BaseException | None) -> bool:
+    """Tell whether an error is an interruption, Ctrl-C, or what compiled code makes of one.
+
+    Where it comes while Numba's code runs, this returns "with an exception
+    set", for which Python has a SystemError.
+    """
+    while isinstance(error, SystemError):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt)
+
+
 def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
     """Refuse keywords that nobody consumes.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import backends, optimizers, upkeep
 from . import callbacks as _callbacks
+from . import names as _names
 from . import rng as _rng
 from .callbacks import progress
 from .data import Dataset
@@ -20,7 +21,14 @@ from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure
 from .training import Run, resume
-from .training.compiled import Evaluation, Step, compile_evaluation, compile_gradient, compile_step
+from .training.compiled import (
+    Evaluation,
+    Step,
+    compile_evaluation,
+    compile_gradient,
+    compile_step,
+    trained,
+)
 from .training.criterion import Criterion
 from .training.engines import Engine, GradientEngine, LBFGSEngine
 from .training.limits import Limits, whole_number
@@ -41,6 +49,7 @@ LOOP = (
     "metrics",
     "monitors",
     "monitor_gradients",
+    "freeze",
     "mode",
     "rng",
 )
@@ -132,12 +141,14 @@ def make_run(
         ),
     )
     evaluation.assign(losses, penalties, scale)
+    frozen = _frozen(net, kwargs.get("freeze"))
+    unchanged = tuple(str(variable.name) for variable in frozen)
     engine: Engine
     measured = evaluation
     if optimizer.first_order:
         gradients = bool(kwargs.get("monitor_gradients", False))
         step: Step = net.cached(
-            ("step", optimizer.structure, gradients, *shared),
+            ("step", optimizer.structure, gradients, unchanged, *shared),
             lambda: compile_step(
                 net.graph,
                 net.variables,
@@ -147,6 +158,7 @@ def make_run(
                 watched=watched,
                 metrics=metrics,
                 watch_gradients=gradients,
+                frozen=frozen,
                 mode=mode,
                 rng=_rng.stream(run_seed, "optimizer"),
             ),
@@ -156,21 +168,27 @@ def make_run(
         measured = evaluation if valid_data is not None else step
     else:
         compiled = net.cached(
-            ("gradient", *shared),
-            lambda: compile_gradient(net.graph, net.variables, losses, regularizers, mode=mode),
+            ("gradient", unchanged, *shared),
+            lambda: compile_gradient(
+                net.graph, net.variables, losses, regularizers, frozen=frozen, mode=mode
+            ),
         )
         compiled[0].assign(losses, regularizers, scale)
-        engine = LBFGSEngine(compiled, net.params, optimizer, train_data, regularizers)
+        moving = trained(net.graph, frozen)
+        engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
     every += upkeep.resets(net, train_data)
     network = net if network is None else network
     every += upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    before = [variable.get_value() for variable in frozen]
     for regularizer in regularizers:
         # The parameters at the start may turn out to be the best.
         if isinstance(regularizer, Constraint):
             regularizer.apply(net.layers)
+    for variable, value in zip(frozen, before, strict=True):
+        variable.set_value(value)
     return Run(
         engine,
         [*net.params, *net.state],
@@ -184,10 +202,19 @@ def make_run(
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
         identity=resume.identity(
-            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion
+            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
         ),
         criterion=criterion,
     )
+
+
+def _frozen(net: Structure, patterns: Any) -> list[Any]:
+    """Get the parameters, and the state beside them, that are to stay as they are."""
+    if patterns is None or (isinstance(patterns, (list, tuple)) and not patterns):
+        return []
+    every = {str(variable.name): variable for variable in [*net.params, *net.state]}
+    found = _names.match_some("parameter", _names.param_patterns(patterns), every)
+    return [every[name] for name in found]
 
 
 def _mode(net: Structure, kwargs: Mapping[str, Any]) -> Any:

@@ -242,8 +242,11 @@ class Graph:
             self.shape(name)
         wanted = self._wanted(needed, given)
         result.update(given)
-        known = {**(lengths or {}), **steps.from_inputs(self._layers)}
-        result.weights, result.initial = weights, dict(initial or {})
+        given_lengths = steps.from_inputs(self._layers)
+        known = {**(lengths or {}), **given_lengths}
+        # What layers of lengths say, weights may not say.
+        result.weights = None if given_lengths else weights
+        result.initial = dict(initial or {})
         with pytensor.config.change_flags(floatX=self.dtype):
             for name, layer in self._layers.items():
                 if name not in wanted:

@@ -84,6 +84,11 @@ def split_patterns(patterns: str | Iterable[str]) -> list[str]:
     return found
 
 
+def param_patterns(patterns: str | Iterable[str]) -> list[str]:
+    """Get patterns of parameters one by one; ``'hid1'`` means all of that layer, ``'hid1.*'``."""
+    return [p if "." in p else f"{p}.*" for p in split_patterns(patterns)]
+
+
 def output_patterns(patterns: str | Iterable[str]) -> list[str]:
     """Get patterns one by one, each completed as `output_name` does."""
     return [output_name(pattern) for pattern in split_patterns(patterns)]

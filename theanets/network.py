@@ -148,6 +148,11 @@ class Network(Saved):
             Further things to watch, see `theanets.monitors.custom`.
         monitor_gradients : bool
             Whether to watch the norm of each parameter's gradient.
+        freeze : str or list of str, optional
+            Layers or parameters that stay as they are, by name or pattern:
+            ``'hid1'``, ``'hid*.w'``, ``['hid1', 'hid2.b']``. So do the running
+            means of such a ``batch_norm``, which normalizes by each batch all
+            the same.
         callbacks : Callback, callable, or list of these
             See `theanets.Callback`; a function runs after each epoch.
         progress : bool or 'auto'
@@ -214,8 +219,9 @@ class Network(Saved):
         if not algorithms:
             raise ConfigurationError("algo=[] names no algorithm")
         algorithms = ["adam" if one is None else one for one in algorithms]
+        net, train, valid = self._ready(train, valid)
         for one, own in zip(algorithms, pretraining.split(algorithms, kwargs), strict=True):
-            for make in pretraining.makers(self, one, train, valid, own):
+            for make in pretraining.makers(net, one, train, valid, own, self):
                 # A run that was left without being closed may not come back and restore
                 # its parameters later.
                 before = None if self._current is None else self._current()
@@ -227,6 +233,10 @@ class Network(Saved):
                     self._current = weakref.ref(run)
                     self.history = run.history
                 yield run
+
+    def _ready(self, *data: Any) -> tuple[Any, ...]:
+        """Get the network that takes some data, which shares all with this one, and the data."""
+        return (self, *data)
 
     def profile(self, data: Any, algo: Any = "adam", **kwargs: Any) -> Profile:
         """Find out where the time of a training step goes.
@@ -257,7 +267,8 @@ class Network(Saved):
         ConfigurationError
             If an argument is unknown, or the algorithm has no steps.
         """
-        return profile(self, data, algo, **kwargs)
+        net, data = self._ready(data)
+        return profile(net, data, algo, **kwargs)
 
     def evaluate(self, data: Any, **kwargs: Any) -> Monitors:
         """Evaluate the network on data, without noise.
@@ -292,7 +303,8 @@ class Network(Saved):
             each loss and penalty by name, ``acc`` where targets are labels or
             decisions, monitors and metrics.
         """
-        return fitting.evaluate(self, data, **kwargs)
+        net, data = self._ready(data)
+        return fitting.evaluate(net, data, **kwargs)
 
     # ---- prediction ----------------------------------------------------------------
 

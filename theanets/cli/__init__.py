@@ -18,7 +18,7 @@ except ImportError as error:
     ) from None
 
 from .. import __version__
-from ..errors import Error
+from ..errors import Error, interrupted
 
 #: What the shell is told after Ctrl-C: 128 and the number of the signal.
 INTERRUPTED = 130
@@ -34,7 +34,9 @@ class Group(click.Group):
         except (Error, OSError, UnicodeError, pandas.errors.ParserError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise click.ClickException(lines[0]) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            if not interrupted(error):
+                raise
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
 

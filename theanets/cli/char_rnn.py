@@ -11,7 +11,7 @@ import click
 from .. import recurrent
 from ..errors import ConfigurationError, DataError, FileError
 from ..network import Network
-from .options import fit, training
+from .options import fit, read_text, training
 
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITABLE = click.Path(dir_okay=False, path_type=Path)
@@ -139,7 +139,7 @@ def char_rnn(
     if not files and not model.exists():
         raise click.UsageError(f"there is no network {str(model)!r}; give a text with --data")
     if files:
-        text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+        text = "\n".join(read_text(path) for path in files)
         cut = len(text) * 9 // 10
         known = recurrent.Text(text[:cut], alpha=alphabet, min_count=min_count)
         if known.classes == 1:

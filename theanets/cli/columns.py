@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DataError
+from .options import read_text
 
 Array = npt.NDArray[Any]
 
 #: A column of text with more different values than this says too little about each.
 MOST_CATEGORIES = 100
+#: With fewer rows there is nothing to train, validate and test on.
+FEWEST_ROWS = 10
 #: Integers with no more different values than this are taken as classes.
 MOST_CLASSES = 20
 
@@ -26,22 +28,37 @@ MOST_CLASSES = 20
 def read(path: Path) -> pd.DataFrame:
     """Read a file of separated values with a line of names; finds out what separates them.
 
+    Where that is not a comma, numbers may have a comma for the decimal point.
+
     Raises
     ------
     DataError
-        If there are no rows.
+        If there are no rows, or it is no such file.
     """
-    # Not pandas' own guess, which fails at a single column.
-    text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
+    # Not pandas' own guess, which fails at a single column.
     names = text.lstrip().split("\n", 1)[0]
     separator = max(",;\t|", key=names.count)
-    frame = pd.read_csv(io.StringIO(text), sep=separator, skipinitialspace=True)
+    frame = _parse(path, text, separator, ".")
+    if separator != ",":
+        other = _parse(path, text, separator, ",")
+        for name in frame.columns:
+            if not _is_number(frame[name]) and _is_number(other[name]):
+                frame[name] = other[name]
     if frame.empty:
         raise DataError(f"{path}: there are no rows")
     frame.columns = [str(name) for name in frame.columns]
     return frame
+
+
+def _parse(path: Path, text: str, separator: str, decimal: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True)
+    except pd.errors.ParserError as error:
+        said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{path}: {said}") from None
 
 
 def _text(values: pd.Series) -> pd.Series:
@@ -86,7 +103,11 @@ def find(frame: pd.DataFrame, note: Callable[[str], Any]) -> list[dict[str, Any]
                 raise DataError(f"column {name!r} has infinite values")
             found.append({"name": name, "mean": numbers.mean(), "scale": numbers.std()})
         elif distinct > MOST_CATEGORIES:
-            note(f"column {name!r} is left out: text with {distinct} different values")
+            odd = _odd_one(values)
+            note(
+                f"column {name!r} is left out: text with {distinct} different values"
+                + (f"; most are numbers, but not {odd!r}" if odd else "")
+            )
         else:
             found.append({"name": name, "categories": sorted(set(_text(values)))})
     if not found:
@@ -118,16 +139,39 @@ def encode(frame: pd.DataFrame, columns: Sequence[dict[str, Any]]) -> Array:
                 numbers = pd.to_numeric(frame[name]).to_numpy(float)
             except (ValueError, TypeError) as error:
                 raise DataError(f"column {name!r} has numbers in training; {error}") from None
+            if np.isinf(numbers).any():
+                raise DataError(f"column {name!r} has infinite values")
             scaled = (numbers - column["mean"]) / column["scale"]
             parts.append(np.where(np.isnan(scaled), 0, scaled)[:, None])
     return np.concatenate(parts, axis=1).astype("float32")
 
 
+def _odd_one(values: pd.Series) -> str:
+    """Get the first text that is no number where most are, or nothing."""
+    is_number = pd.to_numeric(values, errors="coerce").notna().to_numpy()
+    some = values[~is_number]
+    return str(some.iloc[0]) if len(some) and is_number.mean() > 0.5 else ""
+
+
 def is_classes(values: pd.Series) -> bool:
-    """Tell whether a target is of classes: text, truth values, or few different integers."""
-    if not _is_number(values):
-        return True
+    """Tell whether a target is of classes: text, truth values, or few different integers.
+
+    Raises
+    ------
+    DataError
+        If it is text of so many different values that it hardly is one of
+        classes.
+    """
     distinct = values.nunique()
+    if not _is_number(values):
+        odd = _odd_one(values)
+        if distinct > max(2, len(values) / 2) or (odd and distinct > MOST_CATEGORIES):
+            why = f"; most are numbers, but not {odd!r}" if odd else ""
+            raise DataError(
+                f"column {values.name!r} has {distinct} different texts in {len(values)} rows"
+                f"{why}; if these are classes, say so with --task classification"
+            )
+        return True
     whole = bool((values == values.round()).all())
     return whole and distinct <= min(MOST_CLASSES, max(2, math.isqrt(len(values))))
 

@@ -40,6 +40,6 @@ def info(model: Path) -> None:
     help="Type of the networks.",
 )
 def warmup(kinds: tuple[str, ...], mode: str | None, dtype: str) -> None:
-    """Compile what common networks need, for all later processes; by default all KINDS."""
+    """Compile what common networks of these kinds need, by default of all, for later processes."""
     seconds = precompile.warmup(kinds or tuple(precompile.KINDS), dtype=dtype, mode=mode)
     click.echo(f"{len(seconds)} networks in {sum(seconds.values()):.0f} s")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from ..errors import DataError
 from ..network import Network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,6 +71,25 @@ def keywords(options: dict[str, Any]) -> dict[str, Any]:
     return {**found, "rng": seed}
 
 
+def read_text(path: Path) -> str:
+    """Read a file of text, or the standard input for ``-``.
+
+    Raises
+    ------
+    DataError
+        If it is not UTF-8.
+    """
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+    except UnicodeError as error:
+        raise DataError(f"{path}: the file is not UTF-8; save it as UTF-8 ({error})") from None
+
+
+def _written(path: Path) -> int | None:
+    """Get when a file was written, if it exists."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
 def fit(net: Network, train: Any, valid: Any, model: Path, options: dict[str, Any]) -> None:
     """Train a network and save it, also after Ctrl-C.
 
@@ -77,8 +98,12 @@ def fit(net: Network, train: Any, valid: Any, model: Path, options: dict[str, An
     KeyboardInterrupt
         After Ctrl-C, when the network is saved.
     """
+    before = _written(model)
     net.train(train, valid, save_progress=model, **keywords(options))
     reason = net.history.stop_reason
-    click.echo(f"stopped by {reason}; saved the network to {model}")
+    # An interruption may come so early that there is nothing to save.
+    saved = _written(model) != before
+    done = f"saved the network to {model}" if saved else "there is nothing to save yet"
+    click.echo(f"stopped by {reason}; {done}")
     if reason == "interrupted":
         raise KeyboardInterrupt

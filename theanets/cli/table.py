@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def train(
     if missing:
         _note(f"{missing} rows without a value of {target!r} are left out")
         frame = frame.dropna(subset=[target])
+    if len(frame) < columns.FEWEST_ROWS:
+        rows = "1 row is" if len(frame) == 1 else f"{len(frame)} rows are"
+        raise DataError(
+            f"{data}: {rows} too few to train, validate and test on; "
+            f"give {columns.FEWEST_ROWS} at least"
+        )
     values = frame[target]
     classes = columns.is_classes(values) if task == "auto" else task == "classification"
     inside, test = _split(values, test_fraction, classes, options["seed"])
@@ -126,7 +133,8 @@ def train(
         what = f"classification, {len(kind.names)} classes"
     else:
         what = "regression"
-    click.echo(f"{what}; {x.shape[1]} inputs from {len(known)} columns")
+    of = "1 column" if len(known) == 1 else f"{len(known)} columns"
+    click.echo(f"{what}; {x.shape[1]} input{'s' * (x.shape[1] != 1)} from {of}")
     click.echo(f"{len(fitting)} rows to train on, {len(valid)} to validate, {len(test)} to test")
     model = output or Path(f"{'table' if data.name == '-' else data.stem}.safetensors")
     try:
@@ -162,12 +170,15 @@ def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -
     if isinstance(kind, Classes):
         found, right = net.predict(x), kind.encode(values)
         guess = np.bincount(right).max() / len(right)
-        figures = {
-            "accuracy": metrics.accuracy_score(right, found),
-            "balanced accuracy": metrics.balanced_accuracy_score(right, found),
-            "f1 (macro)": metrics.f1_score(right, found, average="macro", zero_division=0),
-            "accuracy of always the most frequent class": guess,
-        }
+        with warnings.catch_warnings():
+            # That a class is not among these rows.
+            warnings.simplefilter("ignore", UserWarning)
+            figures = {
+                "accuracy": metrics.accuracy_score(right, found),
+                "balanced accuracy": metrics.balanced_accuracy_score(right, found),
+                "f1 (macro)": metrics.f1_score(right, found, average="macro", zero_division=0),
+                "accuracy of always the most frequent class": guess,
+            }
     else:
         predicted, numbers = kind.decode(net.predict(x)), values.to_numpy(float)
         figures = {
@@ -212,4 +223,5 @@ def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -
         raise ConfigurationError(f"{model} predicts a number; --probabilities is for classes")
     else:
         result = pd.DataFrame({table["target"]: Quantity(**table["kind"]).decode(net.predict(x))})
-    result.to_csv(output or sys.stdout, index=False)
+    # Networks compute in float32, which has no more digits.
+    result.to_csv(output or sys.stdout, index=False, float_format="%.7g")

@@ -86,6 +86,9 @@ class Dataset:
         Number of rows, if the data are arrays.
     batches : int or None
         Batches per epoch, if known.
+    buckets : bool or None
+        Whether batches are of series of similar length; None where that has
+        no meaning.
     replayable : bool
         Whether there can be any number of epochs.
 
@@ -121,7 +124,7 @@ class Dataset:
             self._lengths = data.lengths
             if axis:
                 raise ConfigurationError(f"axis={axis}: series in lists have the time first")
-        self._sorts = bool(buckets) and self._lengths is not None
+        self.buckets = bool(buckets) if shuffle and self._lengths is not None else None
         self.batch_size = _positive("batch_size", batch_size)
         self.shuffle = shuffle
         self.axis = axis
@@ -247,7 +250,7 @@ class Dataset:
     def _draw(self) -> None:
         assert self.examples is not None
         self._before = self._rng.bit_generator.state
-        if self._sorts:
+        if self.buckets:
             self._order = similar(self._lengths, self.batch_size, self._rng)
         else:
             self._order = self._rng.permutation(self.examples)

@@ -301,7 +301,7 @@ def network_html(net: Any) -> str:
     heads = ["layer", "form", "inputs", "output", "activation", "parameters", "count"]
     total = " + ".join(loss.log() for loss in _losses(net)) or "none"
     return (
-        f'<div><div style="overflow-x:auto">{draw_network(net)}</div>'
+        f'<div><div style="overflow:auto;max-height:60em">{draw_network(net)}</div>'
         f"<p><b>{clean(_title(net))}</b></p>{table(heads, rows)}<p>loss: {clean(total)}</p></div>"
     )
 

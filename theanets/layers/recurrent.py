@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ from .steps import exists
 
 #: What ``direction`` may be.
 DIRECTIONS = ("forward", "backward")
+#: The state that counts the steps of series that are continued.
+COUNT = "count"
 
 
 class Lengths(Input, names=("lengths",)):
@@ -41,6 +44,8 @@ class Lengths(Input, names=("lengths",)):
     """
 
     feeds = False
+    #: Whether it is not in the network that the user made, but in a view of it.
+    unasked: ClassVar[bool] = False
     options: ClassVar[dict[str, Any]] = {"of": None}
     of: Any
 
@@ -134,6 +139,8 @@ class Recurrent(Layer, abstract=True):
     max_inputs = 1
     #: Which of so many parts of a named initial state is the layer's own.
     part: tuple[int, int] = (0, 1)
+    #: Whether a step depends on how many came before.
+    counts: bool = False
     #: Options that name initial states, by state.
     initial: ClassVar[dict[str, str]] = {"h": "h_0"}
 
@@ -221,7 +228,8 @@ class Recurrent(Layer, abstract=True):
         return found if holder is None else [*found, holder.output_name]
 
     def _lengths_layer(self, layers: Mapping[str, Layer]) -> Lengths | None:
-        known = {name: layer for name, layer in layers.items() if isinstance(layer, Lengths)}
+        every = {name: layer for name, layer in layers.items() if isinstance(layer, Lengths)}
+        known = {name: layer for name, layer in every.items() if not layer.unasked}
         if self.lengths is None:
             return next(reversed(known.values()), None)
         name = self.lengths.name if isinstance(self.lengths, Layer) else self.lengths
@@ -330,7 +338,8 @@ class Recurrent(Layer, abstract=True):
                 # Zero times NaN would be NaN in the gradient of the weights.
                 series = pt.switch(mask, series, 0)
             lengths = lengths.astype("int64")
-        layout = self.layout()
+        continued = bool(inputs.initial) or (self.stateful and inputs.training)
+        layout = self.continued() if continued else self.layout()
         states = self._initial(inputs, series, layout)
         result = self.run(inputs, layout, self.project(series), lengths, states)
         final = dict(zip(layout.states, result.final, strict=True))
@@ -341,6 +350,19 @@ class Recurrent(Layer, abstract=True):
         if self.last:
             outputs["out"] = self.last_output(final)
         return outputs
+
+    def continued(self) -> Layout:
+        """Get what a step works on where series are continued: the number of steps, too."""
+        layout = self.layout()
+        if not self.counts:
+            return layout
+        width = next(iter(layout.states.values()))
+        return replace(layout, states={**layout.states, COUNT: width})
+
+    def _counted(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        before = getattr(s, COUNT)
+        states, outputs = self.formulas(x, s, v, dot, before)
+        return {**states, COUNT: before + 1}, outputs
 
     def _lengths(self, known: Mapping[str, Any]) -> Any:
         name = self.input_names[0]
@@ -399,9 +421,9 @@ class Recurrent(Layer, abstract=True):
     ) -> Recurrence:
         """Run all steps, by the fast core if the step is done entry by entry or reduces rows."""
         vectors, weights = self.vectors(), self.weights()
-        step: StepFunction = self.formulas
+        step: StepFunction = self._counted if COUNT in layout.states else self.formulas
         if zones(self):
-            layout, z, vectors, step = zoned(self, inputs, layout, z, vectors)
+            layout, z, vectors, step = zoned(self, inputs, layout, z, vectors, step)
         keywords: dict[str, Any] = {"reverse": self.backward, "limit": self.bptt_limit or 0}
         try:
             cell, extra = trace(layout, step, self.dtype)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
+from pytensor.graph.traversal import ancestors
 
 from ..errors import ConfigurationError
 from ..ops.recurrent_cell import Layout
@@ -21,7 +22,7 @@ class Cell:
     activation : callable
         The layer's activation.
     count : expression
-        How many steps came before, for each series.
+        How many steps came before, for each series, also where it is continued.
     """
 
     def __init__(
@@ -144,13 +145,15 @@ class CellLayer(Recurrent, names=("cell",)):
 
         blocks = [matrix() for _ in range(self.blocks)]
         states = [matrix() for _ in range(self.states)]
-        new, further = self._call(blocks, states, dot, vector, matrix())
+        count = matrix()
+        new, further = self._call(blocks, states, dot, vector, count)
         for value in {**new, **further}.values():
             if getattr(value, "ndim", None) != 2:
                 raise ConfigurationError(
                     f"layer {self.full_name!r}: its step returned {value!r}; expected expressions "
                     "of shape (batch, units)"
                 )
+        self.counts = count in set(ancestors([*new.values(), *further.values()]))
 
     def _call(
         self, blocks: Sequence[Any], states: Sequence[Any], dot: Any, vector: Any, count: Any

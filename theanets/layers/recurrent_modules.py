@@ -76,6 +76,7 @@ class Clockwork(_Modules, names=("clockwork",)):
 
     options: ClassVar[dict[str, Any]] = {"periods": None}
     periods: Any
+    counts = True
 
     def _numbers(self) -> Any:
         try:

@@ -47,6 +47,7 @@ def zoned(
     layout: Layout,
     z: Any,
     vectors: Sequence[Any],
+    formulas: StepFunction,
 ) -> tuple[Layout, Any, list[Any], StepFunction]:
     """Get a recurrence with zoneout: its layout, input, vectors and step.
 
@@ -77,7 +78,7 @@ def zoned(
         )
 
     def step(x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
-        new, outputs = layer.formulas(x, s, v, dot, count)
+        new, outputs = formulas(x, s, v, dot, count)
         mixed, source = dict(new), x if inputs.training else v
         for state, name in names.items():
             keep, old = getattr(source, name), getattr(s, state)

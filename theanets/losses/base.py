@@ -42,7 +42,10 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
     - or ``__call__(self, outputs)``, which returns a scalar expression from
       ``outputs[self.output_name]``, ``self._target`` and ``self._weights``.
       The latter is None for an unweighted loss: test it with ``is not
-      None``, since a symbolic variable has no truth value.
+      None``, since a symbolic variable has no truth value. Where series have
+      different lengths there are weights in any case, 0 at steps that do not
+      exist; unless the class says ``by_step = False``, that its targets do not
+      have the steps of its outputs.
 
     Parameters
     ----------
@@ -297,7 +300,8 @@ class Function(Loss, abstract=True):
     """A loss from a callable ``(target, output) -> expression``.
 
     The result is either a scalar, or an error for each entry of the target,
-    which is then weighted and averaged.
+    which is then weighted and averaged. It has to be the latter if the loss is
+    weighted, or of series of different lengths.
     """
 
     def __init__(self, function: Callable[[Any, Any], Any], **keywords: Any) -> None:
@@ -325,10 +329,13 @@ class Function(Loss, abstract=True):
                     f"expected a scalar, or the {self._target.ndim} of the target"
                 )
             return super().terms(outputs)
-        if self.weighted:
+        why = "is weighted" if self.weighted else "is of series of different lengths"
+        if self.weighted or self.existing(outputs) is not None:
             raise ConfigurationError(
-                f"loss {self.name!r} is weighted, so it has to return an error for each entry "
-                "of the target, not a scalar"
+                f"loss {self.name!r} {why}, so it has to return an error for each entry of the "
+                f"target, an expression of {self._target.ndim} dimensions such as (target - "
+                "output) ** 2, and not a scalar; the mean is taken of those that count. A scalar "
+                "can be that of a class, whose __call__(self, outputs) gets self._weights"
             )
         count = batch_length(output)
         return errors * count, count

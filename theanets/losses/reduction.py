@@ -161,7 +161,11 @@ class Reduced:
 
     def _own_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the sum and the count of a class with a ``__call__`` of its own."""
-        target, weights = self._target, self._weights
+        target, own = self._target, self._weights
+        existing, weights = self.existing(outputs), own
+        if existing is not None:
+            ones = existing.astype(self.output(outputs).dtype)
+            weights = ones if own is None else pt.switch(existing, own, const(0, own))
         if weights is None:
             count = batch_length(self.output(outputs))
             return scalar(self(outputs), f"loss {self.name!r}") * count, count
@@ -173,7 +177,7 @@ class Reduced:
         try:
             value = scalar(self(outputs), f"loss {self.name!r}")
         finally:
-            self._target, self._weights = target, weights
+            self._target, self._weights = target, own
         return pt.switch(empty, 0, value * count), count
 
     def weighted_errors(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:

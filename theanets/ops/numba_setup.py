@@ -48,7 +48,8 @@ def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
     if source.__code__.co_filename != source.__globals__.get("__file__"):
         # It was generated, into a file that has another name in the next process.
         source.__code__ = source.__code__.replace(co_filename="<string>")
-        source.__module__ = __name__
+        # Numba imports this module again with the code, also where there is no theanets.
+        source.__module__ = basic.__name__
     CACHED_SRC_FUNCTIONS[source] = f"{key}_fastmath{int(config.numba__fastmath)}"
     function._cache = KeyedCache(source)
     return function, key

@@ -7,10 +7,11 @@ few that take seconds to compile, or are slow, in the linkers named here.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
-import pytensor
+from pytensor import config
 from pytensor.compile.mode import Mode, optdb
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.scalar.basic import EQ, Mul
@@ -225,6 +226,22 @@ def include(mode: Mode) -> Mode:
     return mode
 
 
+#: In place of what PyTensor says, which is about loops that would multiply matrices.
+NO_BLAS = (
+    "PyTensor's C linker found no BLAS library, so NumPy multiplies matrices: as fast, but for "
+    "networks of a few units; 'apt install libopenblas-dev' and "
+    "PYTENSOR_FLAGS=blas__ldflags=-lopenblas give it one, PYTENSOR_FLAGS=blas__ldflags= hides this"
+)
+
+
 def has_c_blas() -> bool:
-    """Tell whether the C linker found a BLAS."""
-    return bool(pytensor.config.blas__ldflags)
+    """Tell whether the C linker has a BLAS; warn in one line if it was just sought in vain."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = bool(config.blas__ldflags)
+    for one in caught:
+        if "could not link to a BLAS" in str(one.message):
+            warnings.warn(NO_BLAS, stacklevel=2)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found

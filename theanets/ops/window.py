@@ -86,8 +86,8 @@ def block(rows: int, columns: int) -> int:
 class WindowOp(base.KernelOp):
     """Base class of Ops on images (batch, height, width, channels) and a window.
 
-    `theanets.ops.jax_window` tells JAX of them; networks import it when they
-    are compiled for JAX.
+    `theanets.ops.jax_window` tells JAX of them, and `theanets.ops.torch_window`
+    PyTorch; networks import these when they are compiled for them.
 
     Parameters
     ----------

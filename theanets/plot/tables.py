@@ -71,7 +71,10 @@ def confusion(
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     side = min(2.4 + 0.3 * classes, 9.0)
-    (ax,) = new_or_given("confusion", ax, (side + 0.6, side))
+    # Long names take their place beside the matrix, not from it.
+    longest = max(map(len, names)) - 1
+    size = (side + 0.6 + 0.08 * longest, side + 0.06 * longest)
+    (ax,) = new_or_given("confusion", ax, size)
     image = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
     many = classes > READABLE
     ticks = range(0, classes, -(-classes // READABLE) if many else 1)

@@ -121,7 +121,7 @@ def _numbered(path: str | os.PathLike[str], number: int) -> Path:
 
 
 def makers(
-    net: Any, algo: Any, train: Any, valid: Any, kwargs: Mapping[str, Any]
+    net: Any, algo: Any, train: Any, valid: Any, kwargs: Mapping[str, Any], network: Any = None
 ) -> Iterator[Callable[[int], Any]]:
     """Generate functions that make the runs of an algorithm, one for each stage.
 
@@ -131,6 +131,8 @@ def makers(
         The network to train.
     algo, train, valid, kwargs
         The arguments of ``train``, with one algorithm.
+    network : Structure, optional
+        The network of the user's, see `fitting.make_run`.
 
     Yields
     ------
@@ -148,12 +150,16 @@ def makers(
         return
     found = method(algo)
     if found is None:
-        yield lambda number: fitting.make_run(net, train, valid, algo, run_number=number, **kwargs)
+        yield lambda number: fitting.make_run(
+            net, train, valid, algo, run_number=number, network=network, **kwargs
+        )
         return
     known = keywords(algo, kwargs.get("subalgo"))
     check_keywords("train", set(kwargs) - known, known)
     if found == "sample":
-        yield lambda number: sampling.make_run(net, train, valid, run_number=number, **kwargs)
+        yield lambda number: sampling.make_run(
+            net, train, valid, run_number=number, network=network, **kwargs
+        )
         return
     subalgo = _subalgo(algo, kwargs.get("subalgo"))
     own = {key: value for key, value in kwargs.items() if key != "subalgo"}
@@ -167,7 +173,8 @@ def makers(
         if checkpoint is not None and len(stages) > 1:
             keys = {**keys, "checkpoint": _numbered(checkpoint, i)}
         log.info("%s: stage %d of %d, with %s", found, i, len(stages), ", ".join(stage.new))
-        yield _maker(net, stage, train, valid, subalgo, keys)
+        user = net if network is None else network
+        yield _maker(user, stage, train, valid, subalgo, keys)
 
 
 def _maker(
@@ -223,6 +230,8 @@ def adapt(kwargs: Mapping[str, Any], net: Structure, stage: Structure) -> dict[s
     own = {k: v for k, v in kwargs.items() if k not in names}
     if given:
         own.update(regularizers=kept, penalty_scale=scale)
+    if own.get("freeze"):
+        own["freeze"] = _present(_names.param_patterns(own["freeze"]), net, stage)
     watched = own.get("monitors")
     if isinstance(watched, Mapping):
         watched = list(watched.items())
@@ -242,7 +251,7 @@ def _present(pattern: Any, net: Structure, stage: Structure) -> list[str]:
     """Get those patterns that match something in the stage, or nothing in the network either."""
 
     def matches(part: str, structure: Structure) -> bool:
-        params = [param.name for param in structure.params]
+        params = [variable.name for variable in [*structure.params, *structure.state]]
         outputs = structure.graph.output_names
         every = [*outputs, *(f"{name}-{kind}" for name in outputs for kind in _CLEAN)]
         return bool(_names.match([part], params) or _names.match([_names.output_name(part)], every))

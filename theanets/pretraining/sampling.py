@@ -27,12 +27,18 @@ KEYWORDS = (
     *fitting.LIMITS,
     *fitting.DATA,
     *("callbacks", "progress", "save_progress", "save_every", "monitors", "mode", "rng"),
-    *("checkpoint", "checkpoint_every"),
+    *("checkpoint", "checkpoint_every", "freeze"),
 )
 
 
 def make_run(
-    net: Structure, train: Any, valid: Any = None, *, run_number: int = 0, **kwargs: Any
+    net: Structure,
+    train: Any,
+    valid: Any = None,
+    *,
+    run_number: int = 0,
+    network: Any = None,
+    **kwargs: Any,
 ) -> Run:
     """Make a run that sets the weights of a network to samples of the data.
 
@@ -58,6 +64,8 @@ def make_run(
         See `theanets.Network.train`, and `KEYWORDS`.
     run_number : int
         How many runs there were before; each has its own random streams.
+    network : Structure, optional
+        The network of the user's, see `fitting.make_run`.
 
     Returns
     -------
@@ -67,11 +75,16 @@ def make_run(
     Raises
     ------
     ConfigurationError
-        If a layer has weights of another kind.
+        If a layer has weights of another kind, or is to be frozen.
     DataError
         If the data do not have the form that the network needs.
     """
     _check(net)
+    if kwargs.get("freeze"):
+        raise ConfigurationError(
+            f"algo='sample' sets the weights of all layers, so freeze={kwargs['freeze']!r} is not "
+            "for it; call train() for it alone, and again with freeze="
+        )
     given = {key: value for key, value in kwargs.items() if value is not None}
     limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
     losses = net.bound_losses()
@@ -91,7 +104,8 @@ def make_run(
     evaluation.assign(losses, (), 1.0)
     every = _callbacks.build(kwargs.get("callbacks"))
     every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += upkeep.saver(net, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
+    network = net if network is None else network
+    every += upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     return _SampleRun(
         SampleEngine(net, evaluation, train_data, run_seed, mode),
         [*net.params, *net.state],
@@ -101,7 +115,7 @@ def make_run(
         valid_data=valid_data,
         whole_data=whole,
         callbacks=every,
-        network=net,
+        network=network,
     )
 
 

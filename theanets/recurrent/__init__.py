@@ -1,10 +1,9 @@
 """Recurrent models: autoencoder, regressor, classifier and predictor of series.
 
-Data are ``(examples, time, variables)``. Series may have any length, and with
-``weighted=True`` different ones in a batch: steps after the last one of positive
-weight do not exist for recurrent layers. Where data are a list of arrays of
-different lengths, they are padded, and weights and lengths that the network
-needs are added.
+Data are ``(examples, time, variables)``. Series may have any length. Where data
+are a list of arrays of different lengths, they are padded, and the lengths and
+weights that say which steps exist are added. With ``weighted=True``, steps after
+the last one of positive weight do not exist for recurrent layers.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import numpy.typing as npt
 
 from .. import feedforward
 from .. import rng as _rng
+from ..data import is_stream
 from ..data.mapped import mapped
-from ..data.series import Text, batches, buckets, is_ragged, pad
+from ..data.series import Padded, Text, batches, buckets, is_ragged, pad
 from ..errors import ConfigurationError, DataError
 from ..layers import CRF
 from ..layers.recurrent import positive
 from ..network import Network
-from . import ragged
+from . import ragged, views
 from .streams import Stream, carrier, inputs_of
 
 __all__ = [
@@ -53,47 +53,60 @@ class _Series(Network):
         data : list, tuple or dict
             Arrays in the order of `~Structure.variables`, or by name. Each may be a list
             of arrays. The weights and lengths that say which steps exist may
-            be left out. Or a callable that returns such data, batch by batch.
+            be left out. Or a callable or iterable that gives such data, batch
+            by batch.
         only : str, optional
             ``'input'`` if the data are inputs only.
 
         Returns
         -------
-        dict, or ``data`` itself if nothing in it is to be padded. Of a
-        callable, one that pads what it returns.
+        dict, or ``data`` itself if nothing in it is to be padded. Where the
+        network has no place for the lengths of the series, they are in it as
+        ``'lengths'`` all the same, or as ``'<input>_lengths'`` if it has
+        several series; all that the network does takes such data. Of a
+        callable or iterable, one that pads what it gives.
 
         Raises
         ------
         DataError
-            If lengths do not fit each other, or the network does not use them.
+            If lengths do not fit each other.
         """
-        if callable(data):
+        if is_stream(data):
             return mapped(data, self.padded)
-        arrays = ragged.by_name(self, data, only)
-        found = None if arrays is None else ragged.padded(self, arrays, only)
+        arrays = None if isinstance(data, Padded) else ragged.by_name(self, data, only)
+        if arrays is None:
+            return data
+        net = views.view(self, views.needed(self, arrays, only))
+        found = ragged.padded(net, arrays, only)
         return data if found is None else found
 
-    def itertrain(
-        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
-    ) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
-        """Train, epoch by epoch; see `Network.itertrain`."""
-        return super().itertrain(self.padded(train), self.padded(valid), algo, **kwargs)
+    def _ready(self, *data: Any) -> tuple[Any, ...]:
+        """Get the view of the network that the data need, and the data as it takes them."""
+        found = [self.padded(one) for one in data]
+        net = views.view(self, set().union(*(views.given(self, one) for one in found)))
+        return (net, *(views.fitted(self, net, one) for one in found))
 
-    def train(
-        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Train until validation no longer improves, or a limit is reached; see `Network.train`."""
-        return super().train(self.padded(train), self.padded(valid), algo, **kwargs)
+    def _inputs(self, x: Any) -> tuple[Any, Any]:
+        """Get the same of inputs."""
+        found = self.padded(x, "input")
+        return views.view(self, views.given(self, found)), found
 
-    def evaluate(self, data: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate the network on data; see `Network.evaluate`."""
-        return super().evaluate(self.padded(data), **kwargs)
+    def _existing(self, x: Any) -> Any:
+        """Get which steps of the output exist for inputs; None if all do."""
+        arrays = ragged.by_name(self, x, "input")
+        if arrays is None:
+            return None
+        return ragged.existing(views.view(self, views.needed(self, arrays, "input")), arrays)
 
     def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
         """Compute all outputs; see `Network.feed_forward`."""
         compute = super().feed_forward
         found = ragged.alone(self, x, lambda part: compute(part, **kwargs))
-        return compute(self.padded(x, "input"), **kwargs) if found is None else found
+        if found is not None:
+            return found
+        net, x = self._inputs(x)
+        outputs = super(_Series, net).feed_forward(x, **kwargs)
+        return {k: v for k, v in outputs.items() if k.partition(":")[0] in self.graph.by_name}
 
     def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
         compute = super()._compute
@@ -101,9 +114,10 @@ class _Series(Network):
             # What `decode` gets is no input.
             return compute(x, wanted, options, **given)
         parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options, **given)})
-        if parts is None:
-            return compute(self.padded(x, "input"), wanted, options, **given)
-        return parts[""]
+        if parts is not None:
+            return parts[""]
+        net, x = self._inputs(x)
+        return super(_Series, net)._compute(x, wanted, options, **given)
 
     def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Compute the output for series.
@@ -131,8 +145,15 @@ class _Series(Network):
         mode, mask = kwargs.pop("mode", None), kwargs.pop("mask", None)
         if kwargs:
             raise ConfigurationError(f"predict with a state takes no {', '.join(kwargs)}")
-        arrays, series = inputs_of(self, self.padded(x, "input"))
-        run = carrier(self, self._predicted(), mode)
+        if isinstance(x, np.ndarray) and x.ndim == 3 and not len(x):
+            # Not all that a network computes is defined for no rows at all.
+            one = np.zeros((1, *x.shape[1:]))
+            found, after = self.predict(one, return_state=True, mode=mode)
+            none = {name: {k: v[:0] for k, v in of.items()} for name, of in after.items()}
+            return (found[:0], none) if return_state else found[:0]
+        net, x = self._inputs(x)
+        arrays, series = inputs_of(net, x)
+        run = carrier(net, self._predicted(), mode)
         output, after = run(arrays, run.check(state or {}, series))
         found = self._as_prediction(output, mask)
         return (found, after) if return_state else found
@@ -165,13 +186,17 @@ class Regressor(_Series, feedforward.Regressor):
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get R squared, of the steps that exist; see `theanets.Network.score`."""
-        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
+        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
 
 
 class Autoencoder(_Series, feedforward.Autoencoder):
     """A network that reproduces series; see `theanets.Autoencoder`."""
 
     OUTPUT_NDIM = 3
+
+    def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
+        """Get R squared of the steps that exist; see `theanets.Autoencoder.score`."""
+        return super().score(x, self._existing(x) if w is None else w, **kwargs)
 
 
 class Predictor(Regressor):
@@ -207,7 +232,7 @@ class Predictor(Regressor):
 
         Parameters
         ----------
-        seed : array_like of shape (series, time, size)
+        seed : array_like of shape (series, time, size), or list of series
             What came before.
         steps : int
             How many steps to add.
@@ -219,9 +244,11 @@ class Predictor(Regressor):
         if not positive(steps):
             raise ConfigurationError(f"steps={steps!r} is not a positive integer")
         output, state = self.predict(seed, return_state=True)
+        exists = self._existing(seed)
+        last = -1 if exists is None else exists.sum(axis=1) - 1
         stream = self.stream(len(output))
         stream.state = state
-        found = [output[:, -1]]
+        found = [output[np.arange(len(output)), last]]
         while len(found) < steps:
             found.append(stream.step(found[-1]))
         return np.stack(found[:steps], axis=1)
@@ -252,13 +279,13 @@ class Classifier(_Series, feedforward.Classifier):
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get the share of labels that are predicted; see `theanets.Classifier.score`."""
-        return super().score(x, y, ragged.existing(self, x) if w is None else w, **kwargs)
+        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
 
     def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Tell an output layer that looks at whole series which steps exist."""
         if "mask" in kwargs or not isinstance(self.graph.layer("out"), CRF):
             return kwargs
-        mask = ragged.existing(self, x)
+        mask = self._existing(x)
         return kwargs if mask is None else {**kwargs, "mask": mask}
 
     def _predicted(self) -> str:
@@ -305,12 +332,18 @@ class Classifier(_Series, feedforward.Classifier):
         ------
         int, or ndarray of int of shape (streams,) if there are several
         """
+        if not (isinstance(steps, (int, np.integer)) and steps >= 0):
+            raise ConfigurationError(f"steps={steps!r} is not an integer of at least 0")
         if not temperature > 0:
             raise ConfigurationError(f"temperature={temperature!r} is not positive")
-        if top_k is not None and top_k < 1:
+        if top_k is not None and not positive(top_k):
             raise ConfigurationError(f"top_k={top_k!r} is not a positive integer")
         classes = self.layers[0].output_size
         seed = np.atleast_2d(np.asarray(labels))
+        if seed.size and seed.dtype.kind not in "iu":
+            raise DataError(
+                f"labels={labels!r} are not integers; of a text, they are what `Text.encode` gives"
+            )
         seed = np.broadcast_to(seed, (streams if len(seed) == 1 else len(seed), seed.shape[1]))
         if not seed.size or seed.min() < 0 or seed.max() >= classes or len(seed) != streams:
             raise DataError(

@@ -32,9 +32,11 @@ def by_name(net: Structure, data: Any, only: str | None = None) -> dict[str, Any
         The role of the arrays, if not all are there.
     """
     if isinstance(data, Mapping):
-        return dict(data)
+        return {name: _listed(value) for name, value in data.items()}
+    data = _listed(data)
     if not isinstance(data, (list, tuple)):
         return None
+    data = [_listed(one) for one in data]
     fields = {f.name: f for f in net.fields if only is None or f.role == only}
     names = list(fields)
     needed = [name for name in names if name not in _optional(net)]
@@ -44,6 +46,12 @@ def by_name(net: Structure, data: Any, only: str | None = None) -> dict[str, Any
         if len(data) == len(expected):
             return dict(zip(expected, data, strict=True))
     return None
+
+
+def _listed(value: Any) -> Any:
+    """Get an array of objects, such as series of different lengths, as a list."""
+    objects = isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1
+    return list(value) if objects else value
 
 
 def _is_list(value: Any, field: Field) -> bool:
@@ -86,11 +94,15 @@ def padded(net: Structure, arrays: dict[str, Any], only: str | None = None) -> P
         If lengths do not fit each other, or the network does not use them.
     """
     found = Padded(arrays)
+    if isinstance(arrays, Padded):
+        found.lengths, found.timed = arrays.lengths, arrays.timed
     lengths: dict[str, Array] = {}
     fields = {field.name: field for field in net.fields if only is None or field.role == only}
     for name, value in arrays.items():
         if is_ragged(value) or (name in fields and _is_list(value, fields[name])):
-            found[name], lengths[name] = pad(value)
+            ignored = fields[name].ignore if name in fields else None
+            found[name], lengths[name] = pad(value, 0 if ignored is None else ignored)
+    added = _add_all_steps(net, found, lengths)
     if lengths:
         _add_lengths(net, found, lengths)
         _add_weights(fields, found, lengths)
@@ -107,7 +119,21 @@ def padded(net: Structure, arrays: dict[str, Any], only: str | None = None) -> P
     if only is None:
         _check_time(net, found)
     _check_lengths(net, found)
-    return found if lengths else None
+    return found if lengths or added else None
+
+
+def _add_all_steps(net: Structure, arrays: Padded, lengths: Mapping[str, Array]) -> bool:
+    """Add the lengths of series that have all steps, where the user does not know of them."""
+    added = False
+    for layer in net.layers:
+        if not (isinstance(layer, Lengths) and layer.unasked):
+            continue
+        (name,) = layer.named()
+        shape = np.shape(arrays.get(name, 0))
+        if layer.name not in arrays and name not in lengths and len(shape) > 1:
+            arrays[str(layer.name)] = np.full(shape[0], shape[1], "int32")
+            added = True
+    return added
 
 
 def _add_lengths(net: Structure, arrays: Padded, lengths: Mapping[str, Array]) -> None:
@@ -202,8 +228,8 @@ def _check_known(
             raise DataError(
                 f"the series {name!r} have different lengths, {_short(found)}, but nothing tells "
                 "the network which steps exist: give it a layer of lengths, "
-                "dict(form='lengths', name='lengths'), or for training, with a target for each "
-                "step, weighted=True"
+                f"dict(form='lengths', name='lengths', of={name!r}), after that input, or for "
+                "training, with a target for each step, weighted=True"
             )
 
 
@@ -250,6 +276,8 @@ def alone(
     if set(names) != set(arrays):
         return None
     lengths = np.array([[len(one) for one in arrays[name]] for name in ragged]).T
+    if not lengths.all():
+        return None  # Of a series without steps, nothing can be computed by itself.
     groups, which = np.unique(lengths, axis=0, return_inverse=True)
     which = which.ravel()
     parts = []

@@ -59,7 +59,7 @@ class Carrier:
                 layers.append(layer)
         self.widths = {
             str(layer.name): {
-                state: layer.sizes()[size] for state, size in layer.layout().states.items()
+                state: layer.sizes()[size] for state, size in layer.continued().states.items()
             }
             for layer in layers
         }

@@ -14,6 +14,7 @@ except ImportError as error:
         "theanets.sklearn needs scikit-learn; install it with: pip install 'theanets[sklearn]'"
     ) from error
 
-from .estimators import NetAutoencoder, NetClassifier, NetRegressor
+from .autoencoder import NetAutoencoder
+from .estimators import NetClassifier, NetRegressor
 
 __all__ = ["NetAutoencoder", "NetClassifier", "NetRegressor"]

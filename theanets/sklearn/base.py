@@ -135,12 +135,17 @@ class NetEstimator(BaseEstimator):
         """Make the network, with an output layer as described."""
         common = {"weighted": weighted, "rng": seed, "dtype": dtype, "mode": self.mode}
         layers = self._layers(outputs)
+        model, loss = self._kind()
         if self.loss is None:
-            return self._model(layers, **common)
-        net = self._model(layers, loss=None, **common)
+            return model(layers, loss=loss, **common)
+        net = model(layers, loss=None, **common)
         for loss in self.loss if isinstance(self.loss, (list, tuple)) else [self.loss]:
             net.add_loss(copy.deepcopy(loss), weighted=weighted)
         return net
+
+    def _kind(self) -> tuple[type[Network], str]:
+        """Get the class of the network, and the loss that it has by default."""
+        return self._model, "mse"
 
     def _accept(self, net: Network) -> None:
         """Refuse a network that the estimator cannot use, before it is trained."""

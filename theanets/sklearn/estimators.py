@@ -1,27 +1,22 @@
-"""The estimators: classifier, regressor, autoencoder."""
+"""The estimators: classifier and regressor."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax
-from sklearn.base import (
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    RegressorMixin,
-    TransformerMixin,
-)
+import scipy.sparse as sp
+from scipy.special import log_expit, log_softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from ..feedforward import Autoencoder, Classifier, Regressor
+from ..feedforward import Classifier, Regressor
 from ..network import Network
-from ..prediction import middle_output
 from .base import NetEstimator
 
 Array = npt.NDArray[Any]
@@ -41,7 +36,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Of the hidden layers that are given as a size only.
     loss : str, dict, Loss, callable, or list of these, optional
         What training minimizes, the sum of several; see `Loss.build`. By
-        default the model's: ``'xe'`` for classes, ``'mse'`` for values.
+        default the model's: ``'xe'`` for classes, ``'bce'`` for sets of
+        classes, ``'mse'`` for values.
     algo, epochs, patience, min_improvement, batch_size, learning_rate
         See `theanets.Network.train`. ``epochs`` is at most so many; where
         ``patience`` is not None and they are used up, there is a
@@ -71,14 +67,16 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         Whether to show progress.
     class_weight : dict or 'balanced', optional
         Weights of the classes, by label; ``'balanced'`` makes all classes
-        weigh the same. They multiply the weights of the examples.
+        weigh the same, where examples of weight 0 do not count. They multiply
+        the weights of the examples.
 
     Attributes
     ----------
     network_ : theanets.Classifier
-        The network. It may be used, and trained, as any other.
+        The network. It may be used, and trained, as any other. For sets of
+        classes it is a `theanets.Regressor` of their probabilities.
     classes_ : ndarray of shape (classes,)
-        The labels, sorted.
+        The labels, sorted; for sets of classes the numbers of the columns.
     history_ : History
         The history of the last training, also of its last algorithm.
     n_iter_ : int
@@ -90,6 +88,11 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     -----
     Examples of weight 0 are left out, so that they have no influence whatever.
     In a batch, the loss is the weighted mean of the errors.
+
+    An example may have several classes, or none: where the labels are a matrix
+    of 0 and 1, as of scikit-learn's ``MultiLabelBinarizer``, each column is a
+    class of its own with a sigmoid for its probability, and a class is
+    predicted where that is more than 1/2.
 
     Inputs may be sparse. Compiled functions are used again by estimators of
     equal structure, as those of a grid search, if no code of the user's is in
@@ -105,7 +108,10 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     _: KW_ONLY
     class_weight: Any = None
 
-    _model: ClassVar[type[Network]] = Classifier
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on inputs and labels.
@@ -114,8 +120,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         ----------
         X : array_like or sparse matrix of shape (examples, features)
             Inputs.
-        y : array_like of shape (examples,)
-            Labels: strings, integers or whatever can be sorted.
+        y : array_like of shape (examples,) or (examples, classes)
+            Labels: strings, integers or whatever can be sorted. Or a matrix of
+            0 and 1, maybe sparse, for the classes of each example.
         sample_weight : array_like of shape (examples,), optional
             Weights of the examples, at least 0 and not all of them 0.
 
@@ -137,7 +144,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         X, y, sample_weight
             As for `fit`.
         classes : array_like, optional
-            All labels that there are; needed if nothing was fitted before.
+            All labels that there are; needed if nothing was fitted before,
+            unless ``y`` is a matrix.
 
         Returns
         -------
@@ -152,62 +160,96 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         going_on = going_on and hasattr(self, "network_")
         X, y = self._check_training(X, y, going_on, multi_output=True)
         check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
+        several = type_of_target(y) == "multilabel-indicator"
+        if going_on and several != self._several:
+            kinds = ("one label for each example", "a matrix of 0 and 1")
+            raise ValueError(f"y is {kinds[several]}; before it was {kinds[self._several]}")
+        if several:
+            y = (y.toarray() if sp.issparse(y) else y).astype(X.dtype)
+            if classes is None:
+                classes = np.arange(y.shape[1])
+        else:
+            y = column_or_1d(y, warn=True)
         found = np.unique(y) if classes is None else np.unique(np.asarray(classes))
         if partial and not going_on and classes is None:
             raise ValueError("the first call of partial_fit() needs classes=, all that there are")
+        if several and len(found) != y.shape[1]:
+            raise ValueError(f"y has {y.shape[1]} columns, but the classes are {found}")
         if not going_on:
             self.classes_ = found
+            self._several: bool = several
         elif (classes is not None or not partial) and not np.array_equal(found, self.classes_):
             raise ValueError(f"the classes are {found}; before they were {self.classes_}")
-        unseen = np.setdiff1d(y, self.classes_)
-        if len(unseen):
-            raise ValueError(f"y has labels that are not among the classes: {unseen}")
-        weights = self._weights(weights, X, y)
-        labels = np.searchsorted(self.classes_, y).astype(np.int32)
         number = len(self.classes_)
+        if several:
+            if self.class_weight is not None:
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} is for one label for each example; y is "
+                    "a matrix of 0 and 1"
+                )
+            weights, targets = self._check_weights(weights, X), y
+            outputs = {"size": number, "activation": "sigmoid"}
+        else:
+            unseen = np.setdiff1d(y, self.classes_)
+            if len(unseen):
+                raise ValueError(f"y has labels that are not among the classes: {unseen}")
+            weights = self._weights(weights, X, y)
+            targets = np.searchsorted(self.classes_, y).astype(np.int32)
+            outputs = {"size": number}
         self._train(
             X,
-            labels,
+            targets,
             weights,
-            {"size": number},
+            outputs,
             going_on=going_on,
             partial=partial,
-            classes=number,
+            classes=None if several else number,
         )
         return self
+
+    def _kind(self) -> tuple[type[Network], str]:
+        return (Regressor, "bce") if self._several else (Classifier, "auto")
 
     def _weights(self, weights: Any, X: Any, y: Array) -> Array | None:
         weights = self._check_weights(weights, X)
         if self.class_weight is None:
             return weights
-        by_class = compute_sample_weight(self.class_weight, y)
+        kept = np.ones(len(y), bool) if weights is None else weights > 0
+        known = self.classes_ if isinstance(self.class_weight, Mapping) else np.unique(y[kept])
+        of_class = compute_class_weight(self.class_weight, classes=known, y=y[kept])
+        by_class = np.zeros(len(y))
+        by_class[kept] = of_class[np.searchsorted(known, y[kept])]
         return self._check_weights(by_class if weights is None else weights * by_class, X)
 
     def predict(self, X: Any) -> Array:
-        """Get the most probable label of each example."""
+        """Get the most probable label of each example, or the set of its classes as 0 and 1."""
         X = self._check_inputs(X)
-        return self.classes_[self._compute("predict", X)]
+        found = self._compute("predict", X)
+        return (found > 0.5).astype(int) if self._several else self.classes_[found]
 
     def predict_proba(self, X: Any) -> Array:
         """Get the probability of each class, of shape (examples, classes)."""
         X = self._check_inputs(X)
-        return self._compute("predict_proba", X)
+        return self._compute("predict" if self._several else "predict_proba", X)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Get the logarithm of the probability of each class."""
-        X = self._check_inputs(X)
-        return log_softmax(self._compute("predict_logit", X), axis=1)
+        logits = self._logits(X)
+        return log_expit(logits) if self._several else log_softmax(logits, axis=1)
 
     def decision_function(self, X: Any) -> Array:
-        """Get the logits, what the softmax is taken of, of shape (examples, classes).
+        """Get the logits, what the softmax or sigmoid is taken of, of shape (examples, classes).
 
-        Of two classes, get the logarithm of the odds of the second one, of
-        shape (examples,).
+        Of two classes of which each example has one, get the logarithm of the
+        odds of the second, of shape (examples,).
         """
+        logits = self._logits(X)
+        both = len(self.classes_) == 2 and not self._several
+        return logits[:, 1] - logits[:, 0] if both else logits
+
+    def _logits(self, X: Any) -> Array:
         X = self._check_inputs(X)
-        logits = self._compute("predict_logit", X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        return self._compute("_compute", X, "out:pre", {})
 
 
 @dataclass(eq=False, repr=False)
@@ -288,106 +330,3 @@ class NetRegressor(RegressorMixin, NetEstimator):
         X = self._check_inputs(X)
         predicted = self._compute("predict", X)
         return predicted.ravel() if self._flat else predicted
-
-
-@dataclass(eq=False, repr=False)
-class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstimator):
-    """A network that reproduces its inputs, as a transformer of scikit-learn.
-
-    Takes what `NetClassifier` takes, except ``class_weight``, and turns inputs
-    into what a hidden layer makes of them, their code.
-
-    Parameters
-    ----------
-    output_activation : str, Activation or callable, optional
-        Of the output layer; ``'linear'`` by default.
-    code_layer : str or int, optional
-        Name or position of the layer that has the code, ``'hid1'`` for the
-        first hidden one; by default the smallest of them.
-
-    Attributes
-    ----------
-    network_ : theanets.Autoencoder
-        The network.
-    history_, n_iter_, n_features_in_, feature_names_in_
-        As of `NetClassifier`.
-    """
-
-    hidden_layers: Any = (32,)
-    _: KW_ONLY
-    output_activation: Any = None
-    code_layer: Any = None
-
-    _model: ClassVar[type[Network]] = Autoencoder
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        dtype = self._dtype()
-        tags.transformer_tags.preserves_dtype = (
-            ["float64", "float32"] if isinstance(dtype, tuple) else [np.dtype(dtype).name]
-        )
-        return tags
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Train on inputs.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (examples, features)
-            Inputs.
-        y : ignored
-            There for the sake of pipelines.
-        sample_weight : array_like of shape (examples,), optional
-            Weights of the examples, at least 0 and not all of them 0.
-
-        Returns
-        -------
-        NetAutoencoder
-            The estimator itself.
-        """
-        return self._fit(X, sample_weight, bool(self.warm_start), False)
-
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one epoch, see `NetClassifier.partial_fit`; takes what `fit` takes."""
-        return self._fit(X, sample_weight, True, True)
-
-    def _fit(self, X: Any, weights: Any, going_on: bool, partial: bool) -> Self:
-        going_on = going_on and hasattr(self, "network_")
-        X = self._check_training(X, "no_validation", going_on)
-        weights = self._check_weights(weights, X)
-        self._train(
-            X,
-            None,
-            weights,
-            {"size": self.n_features_in_, "activation": self.output_activation},
-            going_on=going_on,
-            partial=partial,
-        )
-        return self
-
-    def _accept(self, net: Network) -> None:
-        self._code = middle_output(net, self.code_layer)
-        self._n_features_out = net.graph.shape(self._code)[-1]
-
-    def transform(self, X: Any) -> Array:
-        """Compute the codes of inputs, of shape (examples, units)."""
-        X = self._check_inputs(X)
-        return self._compute("encode", X, self._code)
-
-    def inverse_transform(self, X: Any) -> Array:
-        """Compute inputs from codes, of shape (examples, features).
-
-        Raises
-        ------
-        ConfigurationError
-            If the output does not depend on the code alone.
-        """
-        check_is_fitted(self)
-        X = check_array(X, dtype=self.network_.dtype)
-        return self._compute("decode", X, self._code)
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Get R squared of the reproduction of inputs, the mean over features that vary."""
-        X = self._check_inputs(X)
-        weights = self._check_weights(sample_weight, X)
-        return self._compute("score", X, weights)

@@ -187,14 +187,13 @@ def compile_step(
     watched: Any = (),
     metrics: Any = None,
     watch_gradients: Any = False,
+    frozen: Sequence[Any] = (),
     mode: Any = None,
     rng: np.random.Generator | None = None,
 ) -> Step:
-    """Compile one update of the parameters by an optimizer."""
+    """Compile one update of the parameters, but those that are frozen, by an optimizer."""
     objective = objectives.build(graph, losses, regularizers, training=True, watched=watched)
-    params = graph.params
-    if not params:
-        raise ConfigurationError("the network has no parameters to train")
+    params = trained(graph, frozen)
     with pytensor.config.change_flags(floatX=graph.dtype):
         grads = objectives.gradients(objective.total, params)
         applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
@@ -206,6 +205,8 @@ def compile_step(
         for regularizer in regularizers:
             if isinstance(regularizer, Constraint):
                 regularizer.constrain(graph.layers, updates, objective.strengths.level)
+        for variable in frozen:
+            updates.pop(variable, None)
         measures = _measures(objective, losses, metrics, graph)
         function = backends.function(
             variables,
@@ -226,12 +227,28 @@ def compile_step(
     )
 
 
+def trained(graph: Graph, frozen: Sequence[Any]) -> list[Any]:
+    """Get the parameters that training changes.
+
+    Raises
+    ------
+    ConfigurationError
+        If there are none.
+    """
+    params = [param for param in graph.params if param not in frozen]
+    if not params:
+        why = ": all are frozen" if graph.params else ""
+        raise ConfigurationError(f"the network has no parameters to train{why}")
+    return params
+
+
 def compile_gradient(
     graph: Graph,
     variables: Sequence[Any],
     losses: Sequence[Loss],
     regularizers: Sequence[Regularizer],
     *,
+    frozen: Sequence[Any] = (),
     mode: Any = None,
 ) -> tuple[Evaluation, list[Any]]:
     """Compile the gradient of the objective over data that come in several batches.
@@ -258,13 +275,14 @@ def compile_gradient(
             for i, (total, _) in enumerate(objective.losses.values())
         ]
         parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
-        grads = objectives.gradients(sum(parts[1:], parts[0]).astype(dtype), graph.params)
+        cost = sum(parts[1:], parts[0]).astype(dtype)
+        grads = objectives.gradients(cost, trained(graph, frozen))
         updates = objective.outputs.updates
         function = backends.function(
             variables,
             [objective.stacked(dtype), *grads],
             # Noise stays the same, as the search along a line needs it.
-            {variable: updates[variable] for variable in graph.state if variable in updates},
+            {v: updates[v] for v in graph.state if v in updates and v not in frozen},
             mode=mode,
             dtype=dtype,
             name="gradient",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
-from ..errors import ConfigurationError, ExhaustedError
+from ..errors import ConfigurationError, ExhaustedError, interrupted
 from . import callback as _callbacks
 from . import resume
 from .compiled import Evaluation
@@ -159,8 +159,10 @@ class Run:
             while not self._over():
                 if self._one_epoch():
                     yield self.train, self.valid
-        except KeyboardInterrupt:
-            self.stop_reason = "interrupted"
+        except (KeyboardInterrupt, SystemError) as error:
+            self.stop_reason = "interrupted" if interrupted(error) else "error"
+            if self.stop_reason == "error":
+                raise
         except GeneratorExit:
             self.stop_reason = "closed"
             raise

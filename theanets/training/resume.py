@@ -118,6 +118,7 @@ def identity(
     train_data: Any,
     valid_data: Any,
     criterion: Criterion,
+    frozen: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Get what must be the same for a checkpoint to be continued, as JSON can hold it."""
     return describe(
@@ -134,8 +135,10 @@ def identity(
             "batch_size": train_data.batch_size,
             "train_batches": train_data.batches,
             "examples": train_data.examples,
+            "buckets": train_data.buckets,
             "valid_examples": valid_data.examples if valid_data is not None else None,
             "criterion": [criterion.name, criterion.direction],
+            "freeze": [variable.name for variable in frozen] or None,
         }
     )
 

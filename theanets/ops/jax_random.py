@@ -1,0 +1,109 @@
+"""Random numbers for JAX: each call of a function gets keys from our generators.
+
+PyTensor's linker for JAX copies a shared generator when it compiles, and goes on from
+there: one that is seeded anew, restored from a file or copied is not looked at again.
+Here functions have keys in the place of generators. Before each call they are drawn
+from these, which so say what comes, as they do for the other linkers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytensor
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.graph.traversal import graph_inputs
+from pytensor.link.jax.dispatch import jax_funcify
+from pytensor.tensor.random.type import RandomType, random_generator_type
+
+#: Numbers of 32 bits in a key.
+WORDS = 2
+
+
+class FromKey(Op):
+    """A generator that starts from a key."""
+
+    __props__ = ()
+
+    def make_node(self, key: Any) -> Apply:
+        """Apply it to a vector of integers."""
+        return Apply(self, [key], [random_generator_type()])
+
+    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+        """Make NumPy's generator."""
+        outputs[0][0] = np.random.default_rng(inputs[0])
+
+
+@jax_funcify.register(FromKey)
+def _from_key(op: FromKey, **kwargs: Any) -> Any:
+    # What PyTensor's linker takes for a generator, as far as it uses it.
+    return lambda key: {"jax_state": key}
+
+
+class Keys:
+    """Keys in the place of the generators that some expressions draw from.
+
+    Parameters
+    ----------
+    outputs : expression or list of expressions
+        What a function returns.
+    updates : dict
+        Its updates.
+
+    Attributes
+    ----------
+    givens : dict
+        What stands for each generator.
+    updates : dict
+        The updates of all that is no generator.
+    """
+
+    def __init__(self, outputs: Any, updates: Mapping[Any, Any]) -> None:
+        returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+        found = dict.fromkeys(
+            variable
+            for variable in graph_inputs([*returned, *updates.values()])
+            if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
+        )
+        self._keys = {
+            variable: pytensor.shared(np.zeros(WORDS, "uint32"), name=f"key {variable.name}")
+            for variable in found
+        }
+        # One that is not updated gives the same numbers with each call.
+        self._moving = found.keys() & updates.keys()
+        self.givens = {variable: FromKey()(key) for variable, key in self._keys.items()}
+        self.updates = {k: v for k, v in updates.items() if k not in found}
+
+    def drawn_for(self, function: Any) -> Any:
+        """Get a function that has new keys in each call, if it needs any."""
+        return _Drawing(function, self) if self._keys else function
+
+    def draw(self) -> None:
+        """Get new keys."""
+        for variable, key in self._keys.items():
+            generator = variable.get_value(borrow=True)
+            if variable not in self._moving:
+                generator = copy.deepcopy(generator)
+            key.set_value(generator.integers(2**32, size=WORDS, dtype="uint32"), borrow=True)
+
+
+class _Drawing:
+    """A compiled function, with keys that are drawn before each call."""
+
+    def __init__(self, function: Any, keys: Keys) -> None:
+        self._function, self._keys = function, keys
+
+    def __call__(self, *arguments: Any) -> Any:
+        self._keys.draw()
+        return self._function(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_function"], name)
+
+
+__all__ = ["FromKey", "Keys"]
