@@ -185,8 +185,8 @@ def page(results):
     lines = [
         "# What runs where",
         "",
-        "Each row is a small network that was trained for two epochs and then predicted, by",
-        "`docs/make_linker_table.py`. Parameters, predictions and loss were compared with those",
+        "For each row, `docs/make_linker_table.py` trained a small network for two epochs and",
+        "predicted with it. Parameters, predictions and loss were compared with those",
         "of `FAST_COMPILE`, where NumPy and SciPy compute everything. [](backends.md) tells about",
         "linkers.",
         "",

@@ -151,6 +151,17 @@ def test_numbers_with_a_text_among_them_are_said(run, tmp_path, rng):
     assert "12 classes" in run("train", "names.csv", "-t", "y", "--task", "classification", "-e", 1)
 
 
+def test_digits_of_predictions_far_from_zero(run, tmp_path):
+    """The digits of times, whose mean is far larger than how they differ."""
+    x = np.arange(60) % 10
+    write(tmp_path / "times.csv", ["x", "y"], zip(x, 1700000000 + x, strict=True))
+    run("train", "times.csv", "-t", "y", "-l", "0", "--task", "regression", "-e", 2)
+    rows = list(csv.DictReader(io.StringIO(run("predict", "times.safetensors", "times.csv"))))
+    assert len({row["y"] for row in rows}) == 10
+    assert columns.Quantity(0, 3).digits == columns.Quantity(2, 2).digits == 7
+    assert columns.Quantity(-2000, 2).digits == 10
+
+
 def test_infinite_values_are_found_in_any_row():
     import pandas as pd
 

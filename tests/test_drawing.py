@@ -306,6 +306,12 @@ def test_a_notebook_shows_the_layers():
     ]
 
 
+def test_a_notebook_tells_the_parameters_of_both_directions_apart():
+    net = theanets.recurrent.Regressor([3, (4, "bidirectional"), 1])
+    shown = Tables(net._repr_html_()).rows[2][5].split(", ")
+    assert shown == ["fw.xh 3 × 2", "fw.hh 2 × 2", "fw.b 2", "bw.xh 3 × 2", "bw.hh 2 × 2", "bw.b 2"]
+
+
 def test_a_notebook_shows_the_history():
     found = History()
     assert "not ended" in found._repr_html_()

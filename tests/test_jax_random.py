@@ -127,3 +127,11 @@ def test_keys_make_generators_of_numpy_too():
     _, draws = rng.normal(FromKey()(key), (3,), "float64")
     found = pytensor.function([key], draws, mode="FAST_COMPILE")(np.array([1, 2], "uint32"))
     np.testing.assert_array_equal(found, np.random.default_rng([1, 2]).normal(size=3))
+
+
+def test_each_draw_of_a_step_can_be_timed_by_itself():
+    net = network([4, dict(form="dropout", rate=0.3), 8, 2])
+    found = net.profile([X, Y], repeats=1, input_noise=0.3)
+    draws = [(p.phase, p.layer, p.kind) for p in found.parts if p.kind.endswith("RV")]
+    # They are of what comes before the first parameters.
+    assert sorted(draws) == [("forward", "in", "NormalRV"), ("forward", "in", "UniformRV")]

@@ -438,7 +438,7 @@ def test_metrics_of_ones_own():
 WRONG = [
     ("acuracy", UnknownNameError, "unknown metric 'acuracy'.*did you mean 'accuracy'"),
     ("top_x", UnknownNameError, "top_x"),
-    ("top_0", ConfigurationError, "k=0 is not a positive integer"),
+    ("top_0", ConfigurationError, "k=0 is not an integer of at least 1"),
     ("top_5", ConfigurationError, "'top_5' of 5 classes is always 1.*less than 5"),
     ({"form": "top_k", "k": 1.5}, ConfigurationError, "k=1.5"),
     ({"form": "f1", "averge": "macro"}, ConfigurationError, "'averge'.*'average'"),

@@ -10,8 +10,8 @@ import pytest
 
 from theanets import activations
 from theanets.ops import recurrent as core
-from theanets.ops.recurrent_cell import Layout, NotElementwiseError, trace
 from theanets.ops.recurrent_scan import one_step, scan
+from theanets.ops.recurrent_trace import Layout, NotElementwiseError, trace
 
 SIZES = {"n": 5, "f": 3, "m": 2}
 GATES = dict.fromkeys("ifco", "n")

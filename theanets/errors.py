@@ -10,6 +10,8 @@ import difflib
 import sys
 import warnings
 from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
 
 
 class Error(Exception):
@@ -96,6 +98,41 @@ def interrupted(error: BaseException | None) -> bool:
     while isinstance(error, SystemError):
         error = error.__cause__ or error.__context__
     return isinstance(error, KeyboardInterrupt)
+
+
+def is_integer(value: object, least: int | None = None) -> bool:
+    """Tell whether a value is an integer, of at least some number; True and False are none."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return False
+    return least is None or int(value) >= least
+
+
+def whole_number(name: str, value: Any, least: int = 1, where: str = "") -> int:
+    """Check an argument that has to be an integer of at least some number.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : Any
+        Its value.
+    least : int
+        The smallest valid number.
+    where : str
+        What the message begins with, for instance ``"layer 'hid1': "``.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ConfigurationError
+        If it is anything else.
+    """
+    if not is_integer(value, least):
+        raise ConfigurationError(f"{where}{name}={value!r} is not an integer of at least {least}")
+    return int(value)
 
 
 def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from . import names as _names
 from . import rng as _rng
 from .callbacks import progress
 from .data import Dataset
-from .errors import ConfigurationError, check_keywords
+from .errors import ConfigurationError, check_keywords, whole_number
 from .metrics import Metric
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
@@ -31,7 +31,7 @@ from .training.compiled import (
 )
 from .training.criterion import Criterion
 from .training.engines import Engine, GradientEngine, LBFGSEngine
-from .training.limits import Limits, whole_number
+from .training.limits import Limits
 
 #: Keywords of ``train`` besides those of optimizers, regularizers and `Limits`.
 DATA = (
@@ -112,10 +112,7 @@ def make_run(
     regularizers, scale = from_kwargs(net.layers, **take(regularizer_names))
     losses = net.bound_losses()
     mode = _mode(net, kwargs)
-    own_rng = kwargs.get("rng")
-    # A seed for this run governs it whatever was before; the network's governs all its runs.
-    seed, number = (net.seed, run_number) if own_rng is None else (_rng.as_seed(own_rng), 0)
-    run_seed = int(_rng.stream(seed, "run", number).integers(2**62))
+    seed, run_seed = seeds(net, run_number, kwargs)
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA)
     )
@@ -177,11 +174,7 @@ def make_run(
         moving = trained(net.graph, frozen)
         engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
-    every = _callbacks.build(kwargs.get("callbacks"))
-    every = [*progress.build(kwargs.get("progress", "auto")), *every]
-    every += upkeep.resets(net, train_data)
     network = net if network is None else network
-    every += upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     before = [variable.get_value() for variable in frozen]
     for regularizer in regularizers:
         # The parameters at the start may turn out to be the best.
@@ -197,7 +190,7 @@ def make_run(
         train_data=train_data,
         valid_data=valid_data,
         whole_data=whole_data,
-        callbacks=every,
+        callbacks=callbacks(net, network, train_data, kwargs),
         network=network,
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
@@ -206,6 +199,26 @@ def make_run(
         ),
         criterion=criterion,
     )
+
+
+def seeds(net: Structure, run_number: int, kwargs: Mapping[str, Any]) -> tuple[int, int]:
+    """Get the seed that governs a run, and the run's own."""
+    own = kwargs.get("rng")
+    # A seed for this run governs it whatever was before; the network's governs all its runs.
+    seed, number = (net.seed, run_number) if own is None else (_rng.as_seed(own), 0)
+    return seed, int(_rng.stream(seed, "run", number).integers(2**62))
+
+
+def callbacks(
+    net: Structure, network: Any, data: Dataset, kwargs: Mapping[str, Any]
+) -> list[_callbacks.Callback]:
+    """Get what is called during a run: what the user asks for, and what the network needs."""
+    return [
+        *progress.build(kwargs.get("progress", "auto")),
+        *_callbacks.build(kwargs.get("callbacks")),
+        *upkeep.resets(net, data),
+        *upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0),
+    ]
 
 
 def _frozen(net: Structure, patterns: Any) -> list[Any]:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 
 from . import backends, fitting
-from .errors import ConfigurationError
+from .errors import ConfigurationError, whole_number
 from .structure import Structure
 from .training.engines import GradientEngine
-from .training.limits import whole_number
 
 
 @dataclass(frozen=True)
@@ -149,19 +149,38 @@ def _parts(place: _Places, step: Any, batch: Sequence[Any], mode: Mode, repeats:
         for variable, container in zip(graph.inputs, step.input_storage, strict=True)
     }
     plain = Mode(linker=mode.linker.clone(), optimizer=None)
+    known = _inputs(mode)
     timed = []
     for node in graph.toposort():
-        inputs = [v.type() for v in node.inputs if not isinstance(v, Constant)]
+        variables = [known(v, values.get(v)) for v in node.inputs]
+        inputs = [v.type() for v in variables if not isinstance(v, Constant)]
         fresh = iter(inputs)
-        arguments = [v if isinstance(v, Constant) else next(fresh) for v in node.inputs]
+        arguments = [v if isinstance(v, Constant) else next(fresh) for v in variables]
         outputs = node.clone_with_new_inputs(arguments).outputs
         function = backends.function(inputs, outputs, mode=plain)
-        given = [values[v] for v in node.inputs if not isinstance(v, Constant)]
+        given = [values[v] for v in variables if not isinstance(v, Constant)]
         values.update(zip(node.outputs, function(*given), strict=True))
         seconds = _seconds(lambda f=function, g=given: f(*g), repeats)  # type: ignore[misc]
         timed.append((*place(node), type(node.op).__name__, seconds))
     call = min((seconds for *_, seconds in timed), default=0.0)
     return [Part(phase, layer, kind, s - call) for phase, layer, kind, s in timed]
+
+
+def _inputs(mode: Mode) -> Callable[[Any, Any], Any]:
+    """Get what makes the input of an operation by itself, of its variable and value."""
+    if type(mode.linker).__name__ != "JAXLinker":
+        return lambda variable, value: variable
+
+    from .ops.jax_sizes import is_number
+
+    def known(variable: Any, value: Any) -> Any:
+        # In a whole step, JAX knows all sizes when it compiles.
+        if isinstance(variable, Constant) or not is_number(variable):
+            return variable
+        kind = variable.type
+        return kind.constant_type(kind, kind.filter(np.asarray(value, kind.dtype)[()]))
+
+    return known
 
 
 def _seconds(function: Callable[[], Any], repeats: int) -> float:

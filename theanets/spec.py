@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from .errors import ConfigurationError, nearest
+from .errors import ConfigurationError, is_integer, nearest
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def as_shape(value: Any, spec: object) -> tuple[int | None, ...]:
     ConfigurationError
         If a size is not a positive integer.
     """
-    if _is_int(value):
+    if is_integer(value):
         return (_size(value, spec),)
     if isinstance(value, np.ndarray):
         value = value.tolist()
@@ -67,19 +66,15 @@ def as_shape(value: Any, spec: object) -> tuple[int | None, ...]:
 
 
 def _is_any(value: object) -> bool:
-    return _is_int(value) and value == -1
+    return is_integer(value) and value == -1
 
 
 def _size(value: Any, spec: object) -> int:
-    if not _is_int(value):
+    if not is_integer(value):
         raise ConfigurationError(f"layer {spec!r}: size {value!r} is not an integer")
     if value < 1:
         raise ConfigurationError(f"layer {spec!r}: size {value} is not positive")
     return int(value)
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def parse_layer(
@@ -114,7 +109,7 @@ def parse_layer(
     """
     if isinstance(spec, LayerSpec):
         return spec
-    if _is_int(spec):
+    if is_integer(spec):
         return LayerSpec(shape=(_size(spec, spec),))
     if isinstance(spec, type) and forms(spec):
         return LayerSpec(form=spec)
@@ -156,7 +151,7 @@ def _parse_sequence(
 ) -> LayerSpec:
     if not spec:
         raise ConfigurationError("layer () is empty; expected a size, a form or an activation")
-    if all(_is_int(value) or value is None for value in spec):
+    if all(is_integer(value) or value is None for value in spec):
         return LayerSpec(shape=as_shape(spec, spec))
     parts: dict[str, Any] = {}
 
@@ -169,7 +164,7 @@ def _parse_sequence(
 
     either = []
     for value in spec:
-        if _is_int(value) or isinstance(value, (tuple, list)):
+        if is_integer(value) or isinstance(value, (tuple, list)):
             put("shape", as_shape(value, spec))
         elif forms(value) and activations(value):
             either.append(value)

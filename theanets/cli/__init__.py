@@ -10,7 +10,7 @@ from typing import Any
 
 try:
     import click
-    import pandas
+    import pandas  # noqa: F401
     import sklearn  # noqa: F401
 except ImportError as error:
     raise SystemExit(
@@ -31,7 +31,7 @@ class Group(click.Group):
         """Run a command."""
         try:
             return super().invoke(context)
-        except (Error, OSError, UnicodeError, pandas.errors.ParserError) as error:
+        except (Error, OSError, UnicodeError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise click.ClickException(lines[0]) from error
         except (KeyboardInterrupt, SystemError) as error:

@@ -17,6 +17,8 @@ from .options import read_text
 
 Array = npt.NDArray[Any]
 
+#: Digits of a float32, which networks compute in.
+DIGITS = 7
 #: A column of text with more different values than this says too little about each.
 MOST_CATEGORIES = 100
 #: With fewer rows there is nothing to train, validate and test on.
@@ -204,6 +206,11 @@ class Quantity:
     def of(cls, values: pd.Series) -> Quantity:
         """Find the mean and the deviation."""
         return cls(float(values.mean()), float(values.std(ddof=0)) or 1.0)
+
+    @property
+    def digits(self) -> int:
+        """Get how many digits of a number say something: more where the mean is far from 0."""
+        return min(17, DIGITS + math.ceil(math.log10(max(abs(self.mean) / self.scale, 1))))
 
     def encode(self, values: pd.Series) -> Array:
         """Get standardized numbers, one in each row."""

@@ -212,6 +212,7 @@ def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -
     if table is None:
         raise FileError(f"{model}: this network is not one of 'theanets train'")
     x = columns.encode(columns.read(data), table["columns"])
+    digits = columns.DIGITS
     if isinstance(net, Classifier):
         names = Classes(**table["kind"]).names
         chances = net.predict_proba(x)
@@ -222,6 +223,7 @@ def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -
     elif probabilities:
         raise ConfigurationError(f"{model} predicts a number; --probabilities is for classes")
     else:
-        result = pd.DataFrame({table["target"]: Quantity(**table["kind"]).decode(net.predict(x))})
-    # Networks compute in float32, which has no more digits.
-    result.to_csv(output or sys.stdout, index=False, float_format="%.7g")
+        kind = Quantity(**table["kind"])
+        result = pd.DataFrame({table["target"]: kind.decode(net.predict(x))})
+        digits = kind.digits
+    result.to_csv(output or sys.stdout, index=False, float_format=f"%.{digits}g")

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError, ExhaustedError
+from ..errors import ConfigurationError, DataError, ExhaustedError, whole_number
 from ..ops.sparse import is_sparse
 from . import sparse
 from .ahead import ahead
@@ -125,14 +125,14 @@ class Dataset:
             if axis:
                 raise ConfigurationError(f"axis={axis}: series in lists have the time first")
         self.buckets = bool(buckets) if shuffle and self._lengths is not None else None
-        self.batch_size = _positive("batch_size", batch_size)
+        self.batch_size = whole_number("batch_size", batch_size)
         self.shuffle = shuffle
         self.axis = axis
         self.where = where
         off = prefetch == 0 and not isinstance(prefetch, bool)
-        self.prefetch = 0 if off else _positive("prefetch", prefetch)
+        self.prefetch = 0 if off else whole_number("prefetch", prefetch)
         self.examples: int | None = None
-        self.batches: int | None = None if batches is None else _positive("batches", batches)
+        self.batches: int | None = None if batches is None else whole_number("batches", batches)
         self.replayable = not hasattr(data, "__next__")
         self._rng = seed_rng
         self._before = seed_rng.bit_generator.state
@@ -193,7 +193,7 @@ class Dataset:
         """Get all of the same arrays in their order, in batches of another size."""
         other = copy.copy(self)
         other.shuffle, other.batches = False, None
-        other.batch_size = _positive("batch_size", batch_size)
+        other.batch_size = whole_number("batch_size", batch_size)
         other._set_sizes()
         return other
 
@@ -409,7 +409,7 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
     -------
     iterator of slice
     """
-    size = max(n, 1) if batch_size is None else _positive("batch_size", batch_size)
+    size = max(n, 1) if batch_size is None else whole_number("batch_size", batch_size)
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
@@ -426,16 +426,6 @@ def _row_bytes(field: Field, array: Any) -> float:
     if field.sparse and is_sparse(array):
         return 4 + (size + 4) * array.nnz / array.shape[0]
     return float(np.prod(array.shape[1:])) * size
-
-
-def _positive(name: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
-        raise ConfigurationError(f"{name}={value!r} must be an integer of at least 1")
-    return number
 
 
 def _plain(value: Any) -> Any:

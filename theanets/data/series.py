@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import rng as _rng
-from ..errors import ConfigurationError, DataError
+from ..errors import ConfigurationError, DataError, whole_number
 
 Array = npt.NDArray[Any]
 
@@ -104,8 +104,8 @@ def batches(
     DataError
         If arrays differ in length, or no series has so many steps.
     """
-    _positive("steps", steps)
-    _positive("batch_size", batch_size)
+    whole_number("steps", steps)
+    whole_number("batch_size", batch_size)
     given = [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
     columns = [_column(one) for one in given]
     lengths = [[len(one) for one in column] for column in columns]
@@ -152,7 +152,7 @@ def buckets(lengths: Sequence[int], batch_size: int, rng: _rng.Seed = None) -> I
     ndarray of int
         Indices of the series of a batch; each series is in one.
     """
-    _positive("batch_size", batch_size)
+    whole_number("batch_size", batch_size)
     generator = np.random.default_rng(_rng.as_seed(rng))
     order = np.lexsort((generator.random(len(lengths)), np.asarray(lengths)))
     parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
@@ -311,8 +311,8 @@ class Text:
             i of a batch continues row i of the batch before. What is left over
             at the end is left out.
         """
-        _positive("steps", steps)
-        _positive("batch_size", batch_size)
+        whole_number("steps", steps)
+        whole_number("batch_size", batch_size)
         labels = np.array(self.encode(self.text), dtype="int32")
         many = math.floor((len(labels) - 1) / batch_size) // steps
         if many < 1:
@@ -328,8 +328,3 @@ class Text:
             return [self.one_hot(inputs[:, part]), np.ascontiguousarray(targets[:, part])]
 
         return Batches(batch, many)
-
-
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ConfigurationError(f"{name}={value!r} must be an integer of at least 1")

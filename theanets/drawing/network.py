@@ -292,7 +292,9 @@ def network_html(net: Any) -> str:
     for layer in net.layers:
         inputs = ", ".join(name.removesuffix(":out") for name in layer.input_names)
         params = ", ".join(
-            f"{p.name.rpartition('.')[2]} {shape_text(p.get_value(borrow=True).shape)}"
+            # Parts of a layer, as the two of a bidirectional one, have a name that is longer.
+            f"{p.name.removeprefix(f'{layer.name}.').removeprefix(f'{layer.name}_')} "
+            f"{shape_text(p.get_value(borrow=True).shape)}"
             for p in layer.params
         )
         form, activation = type(layer).__name__.lower(), layer.activation.name

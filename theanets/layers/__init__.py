@@ -37,10 +37,11 @@ from .convolution import Conv1, Conv1Transposed, Conv2, Conv2Transposed
 from .crf import CRF
 from .embedding import Embedding, Symbols
 from .feedforward import Classifier, Feedforward, Input, Tied
+from .lengths import Lengths
 from .merge import Add, Concatenate, Product
 from .normalization import BatchNorm, Dropout, LayerNorm, Noise
 from .pooling import Pool1, Pool2, Upsample1, Upsample2
-from .recurrent import RNN, Lengths, Recurrent
+from .recurrent import RNN, Recurrent
 from .recurrent_bidirectional import Bidirectional
 from .recurrent_form import CellLayer
 from .recurrent_gated import GRU, LSTM, MUT1

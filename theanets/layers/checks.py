@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError, nearest
+from ..errors import ConfigurationError, is_integer, nearest
 from ..ops.window import Window, positions
 from .signals import Shape
 
@@ -99,11 +98,11 @@ def whole_numbers(layer: Layer, option: str, count: int, least: int = 1) -> tupl
         If it is anything else.
     """
     value = getattr(layer, option)
-    values = [value] * count if _is_whole(value) else value
+    values = [value] * count if is_integer(value) else value
     valid = (
         isinstance(values, (tuple, list))
         and len(values) == count
-        and all(_is_whole(v) and v >= least for v in values)
+        and all(is_integer(v, least) for v in values)
     )
     if not valid:
         many = f" or a tuple of {count} of these" if count > 1 else ""
@@ -175,15 +174,15 @@ def pairs(layer: Layer, option: str, count: int) -> list[tuple[int, int]] | None
     list of pairs, or None if the option is anything else
     """
     value = getattr(layer, option)
-    if _is_whole(value):
+    if is_integer(value):
         value = [value] * count
     if not isinstance(value, (tuple, list)):
         return None
     if count == 1 and len(value) == 2:
         value = [value]
-    each = [(v, v) if _is_whole(v) else v for v in value]
+    each = [(v, v) if is_integer(v) else v for v in value]
     valid = len(each) == count and all(
-        isinstance(v, (tuple, list)) and len(v) == 2 and all(_is_whole(n) and n >= 0 for n in v)
+        isinstance(v, (tuple, list)) and len(v) == 2 and all(is_integer(n, 0) for n in v)
         for v in each
     )
     return [(int(low), int(high)) for low, high in each] if valid else None
@@ -204,7 +203,3 @@ def one_of(layer: Layer, option: str, choices: Sequence[str]) -> str:
             f"{', '.join(map(repr, choices))}{nearest(str(value), choices)}"
         )
     return value.lower()
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)

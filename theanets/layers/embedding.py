@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, ClassVar
 
 from .. import init, names
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_integer
 from ..expressions import placeholder
 from .base import Layer
 from .feedforward import Input
@@ -32,7 +31,7 @@ class Symbols(Input, names=("symbols",)):
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape that data must have."""
         count = self.classes
-        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        if not is_integer(count, 1):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: classes={count!r} is not an integer of at least 1, "
                 "the number of symbols"

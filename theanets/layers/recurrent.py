@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError, unknown
-from ..expressions import placeholder
+from ..errors import ConfigurationError, unknown, whole_number
 from ..names import split_output
 from ..ops.recurrent import Recurrence, recur
-from ..ops.recurrent_cell import Layout, NotElementwiseError, StepFunction, trace
 from ..ops.recurrent_scan import scan
+from ..ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
 from .base import Layer
-from .feedforward import Input
+from .lengths import Lengths
 from .recurrent_zoneout import zoned, zones
 from .signals import Inputs, Shape
 from .steps import exists
@@ -27,48 +25,6 @@ from .steps import exists
 DIRECTIONS = ("forward", "backward")
 #: The state that counts the steps of series that are continued.
 COUNT = "count"
-
-
-class Lengths(Input, names=("lengths",)):
-    """An input with the number of steps of each series.
-
-    All layers know by it which steps of the series do not exist. Data hold
-    one integer for each series.
-
-    Parameters
-    ----------
-    of : str or list of str, optional
-        Names of the input layers that it is about; by default all that no
-        other layer of lengths is about. Several layers that do not say this
-        are only for recurrent layers with ``lengths=``.
-    """
-
-    feeds = False
-    #: Whether it is not in the network that the user made, but in a view of it.
-    unasked: ClassVar[bool] = False
-    options: ClassVar[dict[str, Any]] = {"of": None}
-    of: Any
-
-    def named(self) -> list[str]:
-        """Get the names of the inputs that the layer says it is about."""
-        if self.of is None:
-            return []
-        found = [self.of] if isinstance(self.of, (str, Layer)) else list(self.of)
-        return [str(one.name) if isinstance(one, Layer) else one for one in found]
-
-    def resolve_outputs(self) -> dict[str, Shape]:
-        """Get the shape of one example: a number."""
-        if self.shape is not None:
-            raise ConfigurationError(f"layer {self.full_name!r} holds numbers; it takes no size")
-        return {"out": ()}
-
-    def setup(self) -> None:
-        """Make the symbolic variable."""
-        self.variable = placeholder(self.name, "int32", (None,))
-
-    def to_spec(self) -> dict[str, Any]:
-        """Get the keywords that build the layer again."""
-        return {"form": "lengths", "name": self.name, "of": self.named() or None}
 
 
 class Recurrent(Layer, abstract=True):
@@ -256,12 +212,8 @@ class Recurrent(Layer, abstract=True):
                     f"layer {self.full_name!r}: {option}={value!r} is not True or False"
                 )
         zones(self)
-        limit = self.bptt_limit
-        integer = isinstance(limit, Integral) and not isinstance(limit, bool)
-        if limit is not None and not (integer and limit >= 1):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: bptt_limit={limit!r} is not a positive integer"
-            )
+        if self.bptt_limit is not None:
+            whole_number("bptt_limit", self.bptt_limit, where=f"layer {self.full_name!r}: ")
 
     @property
     def input_name(self) -> str:
@@ -464,9 +416,3 @@ class RNN(Recurrent, names=("rnn",)):
 def joined(parts: Sequence[Any]) -> Any:
     """Put matrices side by side."""
     return parts[0] if len(parts) == 1 else pt.concatenate(parts, axis=1)
-
-
-def positive(value: Any) -> bool:
-    """Tell whether a value is an integer of at least 1."""
-    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return integer and bool(value >= 1)

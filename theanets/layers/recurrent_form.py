@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from ..errors import ConfigurationError
-from ..ops.recurrent_cell import Layout
-from .recurrent import Recurrent, positive
+from ..errors import ConfigurationError, whole_number
+from ..ops.recurrent_trace import Layout
+from .recurrent import Recurrent
 
 
 class Cell:
@@ -96,11 +96,7 @@ class CellLayer(Recurrent, names=("cell",)):
                 "step(cell, x, h) of symbolic variables"
             )
         for key in ("blocks", "states"):
-            if not positive(getattr(self, key)):
-                raise ConfigurationError(
-                    f"layer {self.full_name!r}: {key}={getattr(self, key)!r} is not a positive "
-                    "integer"
-                )
+            whole_number(key, getattr(self, key), where=f"layer {self.full_name!r}: ")
         taken = ["cell", "x", "h", *(f"s{i}" for i in range(1, self.states))]
         try:
             inspect.signature(self.step).bind(*taken)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError
-from ..ops.recurrent_cell import Layout
-from .recurrent import RNN, positive
+from ..errors import ConfigurationError, is_integer, whole_number
+from ..ops.recurrent_trace import Layout
+from .recurrent import RNN
 
 
 class _Modules(RNN, abstract=True):
@@ -83,7 +83,7 @@ class Clockwork(_Modules, names=("clockwork",)):
             periods = sorted(self.periods)
         except TypeError:
             periods = []
-        if not periods or not all(map(positive, periods)):
+        if not periods or not all(is_integer(p, 1) for p in periods):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: periods={self.periods!r} is not a list of positive "
                 "integers, such as (1, 2, 4)"
@@ -130,12 +130,8 @@ class BCRNN(_Modules, names=("bcrnn",)):
     num_modules: int | None
 
     def _numbers(self) -> Any:
-        if not positive(self.num_modules):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: num_modules={self.num_modules!r} is not a positive "
-                "integer"
-            )
-        modules = int(self.num_modules or 0)
+        where = f"layer {self.full_name!r}: "
+        modules = whole_number("num_modules", self.num_modules, where=where)
         return np.arange(modules) / modules
 
     def vectors(self) -> list[Any]:

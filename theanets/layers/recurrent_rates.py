@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError, nearest
-from ..ops.recurrent_cell import Layout
-from .recurrent import Recurrent, joined, positive
+from ..errors import ConfigurationError, nearest, whole_number
+from ..ops.recurrent_trace import Layout
+from .recurrent import Recurrent, joined
 from .signals import Shape
 
 
@@ -175,10 +175,8 @@ class MRNN(Recurrent, names=("mrnn",)):
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
         super().check_options()
-        if self.factors is not None and not positive(self.factors):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: factors={self.factors!r} is not a positive integer"
-            )
+        if self.factors is not None:
+            whole_number("factors", self.factors, where=f"layer {self.full_name!r}: ")
 
     def _factors(self) -> int:
         return math.ceil(math.sqrt(self._units())) if self.factors is None else int(self.factors)
@@ -260,11 +258,8 @@ class SCRN(_Rated, names=("scrn",)):
         """Refuse options that have no meaning."""
         super().check_options()
         check_rate(self, self.rate, ("vector", "uniform", "log"))
-        if self.context_size is not None and not positive(self.context_size):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: context_size={self.context_size!r} is not a positive "
-                "integer"
-            )
+        if self.context_size is not None:
+            whole_number("context_size", self.context_size, where=f"layer {self.full_name!r}: ")
 
     def _context(self) -> int:
         if self.context_size is not None:

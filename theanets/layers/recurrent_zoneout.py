@@ -12,7 +12,7 @@ import pytensor.tensor as pt
 
 from .. import rng as _rng
 from ..errors import ConfigurationError, unknown
-from ..ops.recurrent_cell import Layout, StepFunction
+from ..ops.recurrent_trace import Layout, StepFunction
 from .signals import Inputs
 
 if TYPE_CHECKING:

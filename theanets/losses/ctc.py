@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax
 
 from .. import names
-from ..errors import ConfigurationError, DataError, unknown
+from ..errors import ConfigurationError, DataError, is_integer, unknown, whole_number
 from ..ops.ctc import Alignments
 from .classification import Scores
 from .formulas import const, safe_log
@@ -85,8 +84,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     def check_options(self) -> None:
         """Refuse options of other types."""
         super().check_options()
-        is_int = isinstance(self.blank, Integral) and not isinstance(self.blank, bool)
-        self.require(is_int and self.blank >= -1, "blank", "a label, or -1 for the last")
+        self.require(is_integer(self.blank, -1), "blank", "a label, or -1 for the last")
         self.require(
             self.frames is None or isinstance(self.frames, str), "frames", "the name of an output"
         )
@@ -258,8 +256,7 @@ def ctc_beam_decode(
     speech recognition using bi-directional recurrent DNNs".
     """
     array, frames, blank = _decoded(probabilities, lengths, blank)
-    if not isinstance(width, Integral) or width < 1:
-        raise ConfigurationError(f"width={width!r} is not a positive integer")
+    whole_number("width", width)
     if not (array >= 0).all():
         raise DataError(
             f"probabilities have {array.min()}; expected numbers of at least 0, so take the "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ConfigurationError, nearest
+from ..errors import ConfigurationError, nearest, whole_number
 from .base import Array, Metric, Part, mean, ratio
 
 
@@ -181,9 +181,7 @@ class TopK(Metric, names=("top_k",)):
 
     def check_options(self) -> None:
         """Refuse what is not a positive integer."""
-        whole = isinstance(self.k, (int, np.integer)) and not isinstance(self.k, bool)
-        if not whole or self.k < 1:
-            raise ConfigurationError(f"metric 'top_k': k={self.k!r} is not a positive integer")
+        whole_number("k", self.k, where="metric 'top_k': ")
 
     def start(self, kind: str, size: int) -> None:
         """Begin with counts of 0."""

@@ -91,7 +91,7 @@ def _early(op: Early, node: Any, **kwargs: Any) -> Callable[..., Any]:
 def _late(node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Get the function for inputs that are not all known."""
     if isinstance(node.op, Reshape):
-        return lambda x, shape: jnp.reshape(x, tuple(int(n) for n in shape))
+        return lambda x, shape: jnp.reshape(x, tuple(int(n) for n in np.asarray(shape)))
     if isinstance(node.op, Split):
         axis = node.op.axis
         return lambda x, sizes: jnp.split(x, np.cumsum(np.asarray(sizes))[:-1], axis=axis)
@@ -110,7 +110,7 @@ def _late(node: Apply, **kwargs: Any) -> Callable[..., Any]:
     )
 
 
-def _is_number(variable: Any) -> bool:
+def is_number(variable: Any) -> bool:
     """Tell whether a variable is an integer, or a vector of some."""
     if not isinstance(variable.type, TensorType | ScalarType):
         return False
@@ -124,7 +124,7 @@ def _wants(node: Apply) -> bool:
         return False
     if isinstance(node.op, (*_UNTYPED, *_METHODS)):
         return True
-    return all(map(_is_number, [*node.inputs, *node.outputs]))
+    return all(map(is_number, [*node.inputs, *node.outputs]))
 
 
 class _UseEarly(GraphRewriter):

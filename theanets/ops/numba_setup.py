@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
@@ -58,5 +57,9 @@ def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
 @contextmanager
 def compiling() -> Iterator[None]:
     """Keep functions without others around them, in what is made meanwhile."""
-    with _lock, patch.object(basic, "numba_funcify_ensure_cache", _keep):
-        yield
+    with _lock:
+        basic.numba_funcify_ensure_cache = _keep
+        try:
+            yield
+        finally:
+            basic.numba_funcify_ensure_cache = _wrapped

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
 from .recurrent import Recurrence
-from .recurrent_cell import Layout, StepFunction, named
+from .recurrent_trace import Layout, StepFunction, named
 
 
 def split(packed: Any, widths: Sequence[int]) -> list[Any]:

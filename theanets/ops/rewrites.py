@@ -140,7 +140,7 @@ def use_sizes(fgraph: Any, node: Any) -> Any:
 
 def _size(fgraph: Any, x: Any) -> Any:
     """Get the length of an axis of an input in the place of a constant; of several, as a vector."""
-    if not isinstance(x, TensorConstant) or x.data.dtype.kind not in "iu" or x.type.ndim > 1:
+    if not isinstance(x, TensorConstant) or x.type.dtype != "int64" or x.type.ndim > 1:
         return x
     found = [_length(fgraph, n) for n in x.data.ravel().tolist()]
     if not found or any(length is None for length in found):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_integer
 
 # What a value must be: the words for messages, and the test of a finite number.
 KINDS: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -60,7 +60,7 @@ def number(where: str, name: str, value: Any, kind: str) -> float:
 
 def whole(where: str, name: str, value: Any, least: int = 1) -> int:
     """Check that an argument is an integer of at least some value; see `number`."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least:
+    if is_integer(value, least):
         return int(value)
     raise ConfigurationError(
         f"{where} got {name}={value!r}; expected an integer of at least {least}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError
+from ..errors import ConfigurationError, DataError, whole_number
 from ..layers.convolution import Convolution, Transposed
 from ..network import Network
 from .axes import GREY, new_or_given, pyplot
@@ -231,9 +231,7 @@ def reconstructions(
         If outputs do not have the shape of inputs, or there are no examples.
     """
     pyplot("reconstructions")
-    if not count >= 1:
-        raise ConfigurationError(f"count={count!r} is not an integer of at least 1")
-    original = np.asarray(x)[: int(count)]
+    original = np.asarray(x)[: whole_number("count", count)]
     if original.ndim < 2 or not len(original):
         raise DataError(f"x has shape {np.shape(x)}; expected examples with one axis or more")
     made = np.asarray(net.predict(original, **kwargs))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import backends, fitting, upkeep
-from .. import callbacks as _callbacks
+from .. import backends, fitting
 from .. import rng as _rng
-from ..callbacks import progress
 from ..data import Dataset, sparse
 from ..errors import ConfigurationError
 from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedforward
@@ -88,9 +86,7 @@ def make_run(
     given = {key: value for key, value in kwargs.items() if value is not None}
     limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
     losses = net.bound_losses()
-    own_rng = kwargs.get("rng")
-    seed, number = (net.seed, run_number) if own_rng is None else (_rng.as_seed(own_rng), 0)
-    run_seed = int(_rng.stream(seed, "run", number).integers(2**62))
+    _, run_seed = fitting.seeds(net, run_number, kwargs)
     data = {key: given[key] for key in fitting.DATA if key in given}
     train_data, valid_data, whole = fitting._datasets(net, train, valid, _AllData, run_seed, data)
     mode = fitting._mode(net, kwargs)
@@ -102,10 +98,7 @@ def make_run(
         ),
     )
     evaluation.assign(losses, (), 1.0)
-    every = _callbacks.build(kwargs.get("callbacks"))
-    every = [*progress.build(kwargs.get("progress", "auto")), *every]
     network = net if network is None else network
-    every += upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0)
     return _SampleRun(
         SampleEngine(net, evaluation, train_data, run_seed, mode),
         [*net.params, *net.state],
@@ -114,7 +107,7 @@ def make_run(
         train_data=train_data,
         valid_data=valid_data,
         whole_data=whole,
-        callbacks=every,
+        callbacks=fitting.callbacks(net, network, train_data, kwargs),
         network=network,
     )
 

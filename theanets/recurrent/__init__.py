@@ -19,9 +19,8 @@ from .. import rng as _rng
 from ..data import is_stream
 from ..data.mapped import mapped
 from ..data.series import Padded, Text, batches, buckets, is_ragged, pad
-from ..errors import ConfigurationError, DataError
+from ..errors import ConfigurationError, DataError, whole_number
 from ..layers import CRF
-from ..layers.recurrent import positive
 from ..network import Network
 from . import ragged, views
 from .streams import Stream, carrier, inputs_of
@@ -241,8 +240,7 @@ class Predictor(Regressor):
         -------
         ndarray of shape (series, steps, size)
         """
-        if not positive(steps):
-            raise ConfigurationError(f"steps={steps!r} is not a positive integer")
+        steps = whole_number("steps", steps)
         output, state = self.predict(seed, return_state=True)
         exists = self._existing(seed)
         last = -1 if exists is None else exists.sum(axis=1) - 1
@@ -332,12 +330,11 @@ class Classifier(_Series, feedforward.Classifier):
         ------
         int, or ndarray of int of shape (streams,) if there are several
         """
-        if not (isinstance(steps, (int, np.integer)) and steps >= 0):
-            raise ConfigurationError(f"steps={steps!r} is not an integer of at least 0")
+        whole_number("steps", steps, 0)
         if not temperature > 0:
             raise ConfigurationError(f"temperature={temperature!r} is not positive")
-        if top_k is not None and not positive(top_k):
-            raise ConfigurationError(f"top_k={top_k!r} is not a positive integer")
+        if top_k is not None:
+            whole_number("top_k", top_k)
         classes = self.layers[0].output_size
         seed = np.atleast_2d(np.asarray(labels))
         if seed.size and seed.dtype.kind not in "iu":

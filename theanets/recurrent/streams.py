@@ -12,9 +12,8 @@ import pytensor.tensor as pt
 
 from .. import backends
 from ..data import Field, gather, prepare, sparse
-from ..errors import ConfigurationError, DataError, unknown
+from ..errors import ConfigurationError, DataError, unknown, whole_number
 from ..layers import Bidirectional, Input, Lengths, Recurrent
-from ..layers.recurrent import positive
 from ..names import output_name
 from ..structure import Structure
 
@@ -171,8 +170,7 @@ class Stream:
                 f"a stream takes steps for one input, but the network has {found[0]!r} and "
                 f"{', '.join(map(repr, others))}"
             )
-        if not positive(series):
-            raise ConfigurationError(f"series={series!r} is not a positive integer")
+        whole_number("series", series)
         self._carrier = carrier(net, wanted)
         self._width = net.layers[0].output_size
         self.series = series

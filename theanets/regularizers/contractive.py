@@ -13,9 +13,8 @@ from pytensor.tensor.elemwise import Elemwise
 
 from .. import names as _names
 from .. import rng as _rng
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, whole_number
 from ..layers import Feedforward, Input, Layer
-from ..layers.recurrent import positive
 from .base import Regularizer
 from .penalties import hidden_outputs, matching_outputs
 
@@ -67,11 +66,7 @@ class Contractive(Regularizer, names=("contractive",)):
     def check(self) -> None:
         """Refuse options that make no sense."""
         super().check()
-        if not positive(self.samples):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: samples={self.samples!r} is not an integer of at "
-                "least 1"
-            )
+        whole_number("samples", self.samples, where=f"regularizer {self.name!r}: ")
         if self.wrt is not None:
             self.wrt = _names.split_patterns(self.wrt)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, whole_number
 
 
 @dataclass
@@ -60,20 +60,9 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value != int(value):
                 raise ConfigurationError(f"{name}={value!r} is not an integer")
-        whole_number("validate_every", self.validate_every)
-
-
-def whole_number(name: str, value: Any) -> int:
-    """Check an argument that has to be an integer of at least 1.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is not.
-    """
-    if not (_is_number(value) and 1 <= value < math.inf and value == int(value)):
-        raise ConfigurationError(f"{name}={value!r} is not an integer of at least 1")
-    return int(value)
+        every: Any = self.validate_every
+        whole = isinstance(every, (float, np.floating)) and every.is_integer()
+        self.validate_every = whole_number("validate_every", int(every) if whole else every)
 
 
 def _is_number(value: Any) -> bool:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
-from ..errors import ConfigurationError, ExhaustedError, interrupted
+from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
 from . import callback as _callbacks
 from . import resume
 from .compiled import Evaluation
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
 from .history import History
-from .limits import Limits, whole_number
+from .limits import Limits
 
 log = logging.getLogger("theanets")
 
