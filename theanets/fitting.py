@@ -13,7 +13,6 @@ from . import backends, optimizers, upkeep
 from . import callbacks as _callbacks
 from . import names as _names
 from . import rng as _rng
-from .callbacks import progress
 from .data import Dataset
 from .errors import ConfigurationError, check_keywords, whole_number
 from .metrics import Metric
@@ -213,6 +212,8 @@ def callbacks(
     net: Structure, network: Any, data: Dataset, kwargs: Mapping[str, Any]
 ) -> list[_callbacks.Callback]:
     """Get what is called during a run: what the user asks for, and what the network needs."""
+    from .callbacks import progress  # and rich, which takes a while to import
+
     return [
         *progress.build(kwargs.get("progress", "auto")),
         *_callbacks.build(kwargs.get("callbacks")),
