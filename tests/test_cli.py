@@ -272,7 +272,10 @@ def test_all_options_of_texts(run, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_an_interruption_saves_and_can_be_resumed(tmp_path):
     (tmp_path / "cat.txt").write_text(TEXT)
-    command = [sys.executable, "-c", "from theanets.cli import main; main()", "char-rnn"]
+    # What runs in the background may have been told to ignore it.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += "from theanets.cli import main; main()"
+    command = [sys.executable, "-c", script, "char-rnn"]
     command += ["-d", "cat.txt", "-l", "8", "-t", "12", "--mode", "FAST_COMPILE", "--sample", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

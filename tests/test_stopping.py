@@ -397,7 +397,10 @@ def test_the_end_is_logged(net, caplog):
 def test_real_interruption():
     """Ctrl-C in another process, at some moment of its training."""
     script = """
+        import signal
         import numpy as np, pytensor, theanets
+        # What runs in the background may have been told to ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         pytensor.config.mode = "FAST_COMPILE"
         rng = np.random.default_rng(0)
         data = rng.normal(size=(999, 4)), rng.normal(size=(999, 1))
