@@ -37,8 +37,8 @@ if sys.argv[1] == "warm":
     theanets.warmup("feedforward", progress=False)
     raise SystemExit
 with event.install_recorder("numba:compile") as recorder:
-    net = theanets.Classifier([20, 30, 3])
-    x, y = np.ones((50, 20)), np.arange(50) % 3
+    net = theanets.Classifier([20, 30, 7])  # other sizes, another number of classes
+    x, y = np.ones((50, 20)), np.arange(50) % 7
     net.train([x, y], [x, y], epochs=2, progress=False)
     net.predict(x)
 print(len(recorder.buffer))

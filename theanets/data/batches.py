@@ -31,7 +31,7 @@ from .coerce import (
 )
 from .series import Padded, similar
 
-__all__ = ["Dataset", "Field", "chunks", "coerce", "gather", "prepare"]
+__all__ = ["Dataset", "Field", "chunks", "gather", "is_stream", "prepare"]
 
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
 
