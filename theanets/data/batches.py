@@ -21,7 +21,6 @@ from . import sparse
 from .ahead import ahead
 from .coerce import (
     Field,
-    coerce,
     gather,
     is_lazy,
     load,
