@@ -90,6 +90,7 @@ def function(
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     linker = type(found.linker).__name__
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
+    finish: Callable[[Any], None] | None = None
     updates, keys = dict(updates or {}), None
     if linker == "JAXLinker":
         from .ops.jax_setup import SIZES, Keys, compiling
@@ -98,6 +99,7 @@ def function(
         keys = Keys(outputs, updates)
     elif linker == "NumbaLinker":
         from .ops.numba_setup import compiling
+        from .ops.numba_setup import sparing as finish
     elif linker == "PytorchLinker":
         from .ops import torch_setup  # noqa: F401
 
@@ -124,6 +126,8 @@ def function(
             on_unused_input="ignore",
             name=name,
         )
+    if finish is not None:
+        finish(compiled)
     compiled.trust_input = True
     return compiled if keys is None else keys.drawn_for(compiled)
 

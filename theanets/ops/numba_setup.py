@@ -1,25 +1,34 @@
-"""How what Numba compiles is kept on the disk: without a function around each function.
+"""How Numba compiles, and how what it compiled is kept on the disk: without what nobody uses.
 
 PyTensor's linker puts a function of its own around each piece of code that it
 hands to Numba, and keeps that one. So Numba compiles twice as many functions,
 and optimizes the whole of a graph twice. Here, a piece that Numba can compile
 as it is, is kept itself, under the same key.
+
+Numba in turn makes a second form, to be called from C, of each function of
+NumPy that a piece needs, and measures how long each of the tens of thousands
+of calls of LLVM takes, once for each function that is being compiled then.
+That is a fifth of a first training's time; see `sparing`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from numba.core import event
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.lowering import Lower
 from pytensor import config
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 
 _wrapped = basic.numba_funcify_ensure_cache
+_create_cfunc_wrapper = Lower.create_cfunc_wrapper
+_install_timer = event.install_timer
 _lock = threading.RLock()
 
 
@@ -63,3 +72,36 @@ def compiling() -> Iterator[None]:
             yield
         finally:
             basic.numba_funcify_ensure_cache = _wrapped
+
+
+def _create_used_cfunc_wrapper(self: Any) -> None:
+    # What cannot be called from Python is called by compiled code alone, which has no use for it.
+    if not self.flags.no_cpython_wrapper:
+        _create_cfunc_wrapper(self)
+
+
+def _install_other_timer(kind: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+    return nullcontext() if kind == "numba:llvm_lock" else _install_timer(kind, *args, **kwargs)
+
+
+def sparing(function: Any) -> None:
+    """Let Numba leave out what nobody uses when it compiles a function, at its first call.
+
+    Parameters
+    ----------
+    function : pytensor.compile.Function
+        Has been made by PyTensor's linker for Numba.
+    """
+    dispatcher = function.vm.jit_fn
+
+    def compile(signature: Any) -> Any:
+        with _lock:
+            Lower.create_cfunc_wrapper = _create_used_cfunc_wrapper
+            event.install_timer = _install_other_timer
+            try:
+                return Dispatcher.compile(dispatcher, signature)
+            finally:
+                Lower.create_cfunc_wrapper = _create_cfunc_wrapper
+                event.install_timer = _install_timer
+
+    dispatcher.compile = compile
