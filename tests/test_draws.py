@@ -7,7 +7,6 @@ import pytest
 
 from theanets import backends
 from theanets import rng as streams
-from theanets.ops.kernels import Row
 
 pytestmark = pytest.mark.linker
 
@@ -56,28 +55,3 @@ def test_other_distributions_stay():
     for draws, inputs in cases:
         compiled = backends.function(inputs, draws, mode="NUMBA", dtype="float64")
         assert "Draws" not in ops(compiled)
-
-
-def test_a_vector_as_a_row():
-    for ndim in (2, 3):
-        x = pt.tensor(dtype="float32", shape=(None,) * ndim)
-        vector = pt.vector(dtype="float32")
-        results = []
-        values = np.random.default_rng(0).normal(size=(3, 4, 5)[3 - ndim :]).astype("float32")
-        biases = np.arange(10, dtype="float32")[::2]  # not side by side
-        for mode in ("NUMBA", "FAST_COMPILE"):
-            function = backends.function([x, vector], x + vector, mode=mode)
-            assert ("Row" in ops(function)) == (mode == "NUMBA")
-            results.append(function(values, biases))
-            np.testing.assert_array_equal(results[-1], values + biases)
-        shared = pytensor.shared(biases[:3].copy())
-        doubled = backends.function([], Row(ndim)(shared) * 2, {shared: shared + 1}, mode="NUMBA")
-        wanted = biases[:3].reshape((1,) * (ndim - 1) + (3,))
-        np.testing.assert_array_equal(doubled(), 2 * wanted)
-        np.testing.assert_array_equal(doubled(), 2 * wanted + 2)
-
-
-def test_what_is_no_row_stays():
-    vector, matrix = pt.vector(dtype="float32"), pt.matrix(dtype="float32")
-    expressions = [vector[:, None] * 2, matrix.T * 2, matrix[None] * 2]
-    assert "Row" not in ops(backends.function([vector, matrix], expressions, mode="NUMBA"))

@@ -8,6 +8,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.graph.basic import Constant
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+from pytensor.raise_op import CheckAndRaise
 from scipy import special
 
 import theanets
@@ -259,3 +260,13 @@ def test_other_sizes_have_the_same_code(name):
 
     # Sizes that are the same in one network and not in the other would be told apart.
     assert keys(4, 8, 5) == keys(17, 130, 11)
+
+
+def test_lengths_that_do_not_fit():
+    x, y = pt.matrix("x"), pt.matrix("y")
+    sums, rows = (x + y).sum(), (x + y).shape[0]
+    function = backends.function([x, y], [sums, rows], mode="NUMBA", dtype="float64")
+    assert not any(isinstance(n.op, CheckAndRaise) for n in function.maker.fgraph.toposort())
+    assert [int(a) for a in function(np.ones((3, 2)), np.ones((3, 2)))] == [12, 3]
+    with pytest.raises(ValueError, match=r"[Ss]hape"):
+        function(np.ones((3, 2)), np.ones((4, 2)))  # the sum itself asks that

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pytensor.graph.basic import Apply, Constant
 from pytensor.tensor import as_tensor, matrix, tensor
+from pytensor.tensor.elemwise import DimShuffle
 
 from .base import KernelOp
 
@@ -182,42 +183,45 @@ class Fill(KernelOp):
         return numba_kernels.fill(len(self.shape))
 
 
-class Row(KernelOp):
-    """A vector as an array of one row, with axes of length 1 before its own.
+class Axes(KernelOp):
+    """Axes in another order, with some of length 1 added, or left out.
 
-    As ``DimShuffle`` gives it, but the compiler knows that its entries lie side
-    by side, and adds it to each row of a matrix with vector instructions.
+    What ``DimShuffle`` gives. To Numba it is one function in the place of four,
+    and says whether entries still lie side by side, for vector instructions.
 
     Parameters
     ----------
+    order : tuple of int and 'x'
+        The axes to keep; where there is an ``'x'``, an axis of length 1 is added.
     ndim : int
-        Number of axes of the result.
+        Number of axes of the array. Those that are not kept have to be of length 1.
     """
 
-    __props__ = ("ndim",)
+    __props__ = ("order", "ndim")
     view_map = {0: [0]}  # noqa: RUF012
 
-    def __init__(self, ndim: int) -> None:
+    def __init__(self, order: tuple[int | str, ...], ndim: int) -> None:
+        self.order = order
         self.ndim = ndim
+        self.same = DimShuffle(input_ndim=ndim, new_order=order)
 
     def make_node(self, x: Any) -> Apply:
-        """Take a vector."""
-        shape = (1,) * (self.ndim - 1) + x.type.shape
-        return Apply(self, [x], [tensor(dtype=x.dtype, shape=shape)])
+        """Take an array."""
+        return Apply(self, [x], [self.same(x).type()])
 
     def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
-        """Add the axes to an array."""
-        outputs[0][0] = inputs[0].reshape((1,) * (self.ndim - 1) + inputs[0].shape)
+        """Get a view of an array."""
+        self.same.perform(node, inputs, outputs)
 
     def output_shapes(self, *shapes: Any) -> list[Any]:
-        """Get (1, ..., n)."""
-        return [(1,) * (self.ndim - 1) + tuple(shapes[0])]
+        """Get the lengths of the axes that are kept, and 1 for those added."""
+        return [tuple(1 if axis == "x" else shapes[0][axis] for axis in self.order)]
 
     def kernel(self) -> tuple[Any, str | None]:
         """Get the compiled function, and its key for the cache on the disk."""
         from . import numba_kernels
 
-        return numba_kernels.row(self.ndim)
+        return numba_kernels.axes(self.order, self.ndim)
 
 
 class Positions(KernelOp):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
 from numba.core.types import ExternalFunction
-from numba.extending import overload
+from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from .base import source_key
@@ -222,15 +224,64 @@ def _fill_3(value: Any, n: Any, m: Any, k: Any) -> Any:
     return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)
 
 
-def row(ndim: int) -> tuple[Any, str | None]:
-    """Get the kernel of a vector as one row, and its key for the cache on the disk."""
-    leading = (1,) * (ndim - 1)
+def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
+    """Get the kernel of an array with other axes, and its key for the cache on the disk.
 
-    @numba_njit(fastmath=False)
-    def row_kernel(x: Any) -> Any:
-        return np.ascontiguousarray(x).reshape((*leading, x.size))
+    Parameters
+    ----------
+    order : tuple of int and 'x'
+        The axes to keep; where there is an ``'x'``, an axis of length 1 is added.
+    ndim : int
+        Number of axes of the array. Those that are not kept have to be of length 1.
+    """
+    kept = [axis for axis in order if axis != "x"]
+    dropped = tuple(axis for axis in range(ndim) if axis not in kept)
+    swapped = {"C": "F", "F": "C", "A": "A"}
 
-    return row_kernel, source_key(__name__, f"row-{ndim}")
+    def layout(before: str) -> str:
+        # An axis of length 1 can lie anywhere.
+        if kept == sorted(kept):
+            return "C" if before == "F" and len(order) < 2 else before
+        return swapped[before] if kept == sorted(kept, reverse=True) else "A"
+
+    @intrinsic
+    def view(context: Any, x: Any) -> Any:
+        result = x.copy(ndim=len(order), layout=layout(x.layout))
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            old = context.make_array(x)(context, builder, values[0])
+            new = context.make_array(result)(context, builder)
+            shape = cgutils.unpack_tuple(builder, old.shape)
+            strides = cgutils.unpack_tuple(builder, old.strides)
+            one = context.get_constant(types.intp, 1)
+            populate_array(
+                new,
+                data=old.data,
+                shape=[one if axis == "x" else shape[axis] for axis in order],
+                strides=[old.itemsize if axis == "x" else strides[axis] for axis in order],
+                itemsize=old.itemsize,
+                meminfo=old.meminfo,
+                parent=old.parent,
+            )
+            return impl_ret_borrowed(context, builder, result, new._getvalue())
+
+        return result(x), generate
+
+    def kernel(x: Any) -> Any:
+        for axis in dropped:
+            if x.shape[axis] != 1:
+                raise ValueError("an axis of a length other than 1 is left out")
+        return view(x)
+
+    def of_all(x: Any) -> Any:
+        return view(x)
+
+    def of_scalar(x: Any) -> Any:
+        return view(np.asarray(x))  # Numba hands arrays without axes on as numbers at times
+
+    made = numba_njit(kernel if dropped else of_all if ndim else of_scalar, fastmath=False)
+    names = "".join(map(str, order))
+    return made, source_key(__name__, f"axes-{ndim}-{names}")
 
 
 def positions(dtype: str) -> tuple[Any, str | None]:

@@ -14,6 +14,7 @@ import numpy as np
 from pytensor import config
 from pytensor.compile.mode import Mode, optdb
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
+from pytensor.raise_op import Assert
 from pytensor.scalar.basic import EQ, Mul
 from pytensor.tensor import as_tensor
 from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, Split
@@ -25,9 +26,12 @@ from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.variable import TensorConstant
 
 from . import draws
-from .kernels import Fill, MatMul, Positions, Row, RowArgmax, RowSoftmax, Sums
+from .kernels import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
+
+#: How what PyTensor says of lengths that do not fit begins.
+BROADCAST = "Could not broadcast dimensions."
 
 #: What the rewrites below are called in PyTensor's database: those for Numba, and one for C too.
 NUMBA = "theanets_numba"
@@ -98,12 +102,9 @@ def use_fill(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([DimShuffle])
-def use_row(fgraph: Any, node: Any) -> Any:
-    """Replace axes put before that of a vector."""
-    (x,), order = node.inputs, node.op.new_order
-    if x.ndim != 1 or x.dtype not in FLOATS or len(order) < 2 or order[-1] != 0:
-        return False
-    return [Row(len(order))(x)]
+def use_axes(fgraph: Any, node: Any) -> Any:
+    """Replace other orders of axes."""
+    return [Axes(tuple(node.op.new_order), node.op.input_ndim)(*node.inputs)]
 
 
 @node_rewriter(None)
@@ -182,6 +183,15 @@ def _is_count(x: Any) -> bool:
     return is_product and all(_is_count(factor) for factor in node.inputs)
 
 
+@node_rewriter([Assert])
+def drop_broadcast_checks(fgraph: Any, node: Any) -> Any:
+    """Drop the question whether lengths fit, where a length is asked for.
+
+    It is about arrays that are added or multiplied, which asks that too.
+    """
+    return [node.inputs[0]] if node.op.msg.startswith(BROADCAST) else False
+
+
 @node_rewriter([NormalRV, UniformRV])
 def use_draws(fgraph: Any, node: Any) -> Any:
     """Replace standard normal numbers, and those uniform in [0, 1)."""
@@ -199,7 +209,8 @@ def _register(position: float, *rewrites: Any, name: str = NUMBA, **how: Any) ->
         optdb.register(own, in2out(rewrite, name=own, **how), name, position=position)
 
 
-optdb["canonicalize"].register("theanets_use_signs", use_signs, NUMBA)
+for _rewrite in (use_signs, drop_broadcast_checks):
+    optdb["canonicalize"].register(f"theanets_{_rewrite.fn.__name__}", _rewrite, NUMBA)
 # After expressions are simplified, before the C linker's own products.
 _register(1.69, use_matmul, name=PRODUCTS)
 _register(1.691, use_row_argmax, use_row_softmax)
@@ -208,7 +219,7 @@ _register(99, use_draws, ignore_newtrees=True)
 # After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
 _register(101, use_sums)
 _register(102, use_fill)
-_register(103, use_row, use_positions)
+_register(103, use_axes, use_positions)
 # Once there are no others to come.
 _register(104, use_sizes)
 
