@@ -4,6 +4,7 @@
     python benchmarks/jobs.py accuracy torch 0
     python benchmarks/jobs.py first classifier    # three epochs of training
     python benchmarks/jobs.py memory torch 784-512-256-10
+    python benchmarks/jobs.py epochs 784-512-256-10 128    # with the threads that the system says
 
 The last line says how it ended, and the peak of memory. `run` starts a job and
 adds the CPU time and the time on the clock.
@@ -22,9 +23,10 @@ from timing import THREADS, peak_memory
 MOST = 300
 
 
-def run(*arguments, cache=None, python=sys.executable):
+def run(*arguments, cache=None, python=sys.executable, threads=1):
     """Run a job, and get what it said, its CPU time, and the time that passed."""
-    environment = {**os.environ, **THREADS}
+    environment = {**os.environ, **(THREADS if threads == 1 else dict.fromkeys(THREADS, ""))}
+    environment |= {name: str(threads) for name in THREADS if name.endswith("_THREADS")}
     if cache is not None:
         flags = environment.get("PYTENSOR_FLAGS")
         place = f"base_compiledir={cache}"
@@ -132,13 +134,34 @@ def memory(kind, sizes):
     return {}
 
 
+def epochs(sizes, batch, repeats=15):
+    """Train a classifier of 8192 rows, and time its epochs by the clock."""
+    import numpy as np
+
+    import theanets
+
+    sizes = [int(size) for size in sizes.split("-")]
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8192, sizes[0])).astype("float32")
+    y = rng.integers(0, sizes[-1], len(x))
+    net = theanets.Classifier(sizes, rng=0)
+    run = net.itertrain([x, y], batch_size=int(batch), patience=None, progress=False)
+    next(run)
+    times = []
+    for _ in range(int(repeats)):
+        start = time.perf_counter()
+        next(run)
+        times.append(time.perf_counter() - start)
+    return {"seconds": times}
+
+
 def main():
     name, *arguments = sys.argv[1:]
     if name == "accuracy":
         kind, seed, *wanted = arguments
         found = accuracy(kind, int(seed), *map(float, wanted))
     else:
-        found = {"first": first, "memory": memory}[name](*arguments)
+        found = {"first": first, "memory": memory, "epochs": epochs}[name](*arguments)
     print(json.dumps({**found, "memory": peak_memory()}))
 
 

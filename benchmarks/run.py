@@ -21,7 +21,7 @@ from pathlib import Path
 from timing import THREADS
 
 NAMES = ("epochs", "predict", "autoencoder", "accuracy", "starts", "recurrence", "convolutions")
-NAMES += ("memory", "scaling")
+NAMES += ("memory", "threads", "scaling")
 
 
 def measure(names, quick):

@@ -5,6 +5,7 @@ the time of it in seconds. They are timed in turns, in one process.
 """
 
 import math
+import os
 import statistics
 import tempfile
 
@@ -171,6 +172,18 @@ def memory(quick=False):
         }
 
 
+def threads(quick=False):
+    """Epochs of 8192 rows by the clock, with one thread and with one for each core"""
+    shapes = [("10-20-3", 32), ("64-100-10", 32), ("64-100-10", 1024), ("784-512-256-10", 128)]
+    shapes += [("784-512-256-10", 1024)]
+    for sizes, batch in shapes[:1] if quick else shapes:
+        times = {}
+        for count in (1, os.cpu_count() or 1):
+            found = jobs.run("epochs", sizes, batch, 1 if quick else 15, threads=count)
+            times["1 thread" if count == 1 else f"{count} threads"] = summary(found["seconds"])
+        yield {"work": f"{sizes}, batches of {batch}", "times": times}
+
+
 def our_step(net, *batch):
     """Make a function that does a compiled step."""
     run = fitting.make_run(net, list(batch), None, "adam", batch_size=len(batch[0]), progress=False)
@@ -238,6 +251,6 @@ SECTIONS = {
     section.__name__: section
     for section in (
         *(epochs, predict, autoencoder, accuracy, starts),
-        *(recurrence, convolutions, memory, scaling),
+        *(recurrence, convolutions, memory, threads, scaling),
     )
 }

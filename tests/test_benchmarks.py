@@ -45,5 +45,5 @@ def test_all_sections(tmp_path):
 
 
 def test_jobs():
-    text = run("--quick", "--only", "accuracy", "starts", "memory")
-    assert "accuracy 0.3" in text and "cache filled" in text
+    text = run("--quick", "--only", "accuracy", "starts", "memory", "threads")
+    assert "accuracy 0.3" in text and "cache filled" in text and "1 thread" in text
