@@ -12,7 +12,7 @@ from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedfo
 from ..structure import Structure
 from ..training import Run
 from ..training.compiled import Evaluation, compile_evaluation
-from ..training.engines import Epoch, Watch
+from ..training.engines import Epoch, UnresumableEngine, Watch
 from ..training.limits import Limits
 from .samples import draw, set_weights, units
 
@@ -125,7 +125,7 @@ class _SampleRun(Run):
         return bool(self.updates) and super()._validate()
 
 
-class SampleEngine:
+class SampleEngine(UnresumableEngine):
     """Sets the weights of a network, in one epoch.
 
     Parameters
@@ -141,9 +141,6 @@ class SampleEngine:
     mode : str or Mode
         How to compile.
     """
-
-    resumable = False
-    rate = 1.0
 
     def __init__(
         self, net: Structure, evaluation: Evaluation, data: Dataset, seed: int, mode: Any
@@ -168,27 +165,6 @@ class SampleEngine:
         if watch is not None:
             watch(update + 1)
         return self.partial
-
-    def observe(self, loss: float) -> None:
-        """Be told of the loss of a validation, which changes nothing."""
-
-    def close(self) -> None:
-        """Release what is held: nothing."""
-
-    def arrays(self) -> dict[str, Any]:
-        """Get nothing."""
-        return {}
-
-    def generators(self) -> dict[str, Any]:
-        """Get nothing."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Get nothing."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Do nothing: there is nothing to continue."""
 
 
 def _check(net: Structure) -> None:

@@ -213,7 +213,35 @@ def _by_update(schedule: Schedule) -> bool:
     return schedule.unit == "update" or type(schedule).factor is not Schedule.factor
 
 
-class LBFGSEngine:
+class UnresumableEngine:
+    """Base class of engines that cannot resume a run; nothing of theirs is kept."""
+
+    resumable = False
+    rate = 1.0
+
+    def observe(self, loss: float) -> None:
+        """Be told of the loss of a validation, which changes nothing."""
+
+    def close(self) -> None:
+        """Release what is held: nothing."""
+
+    def arrays(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def generators(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Get nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Do nothing: a run with such an engine has no checkpoint."""
+
+
+class LBFGSEngine(UnresumableEngine):
     """One iteration of L-BFGS on all data for each epoch.
 
     Parameters
@@ -229,9 +257,6 @@ class LBFGSEngine:
     regularizers : list of Regularizer
         Must be neither noise nor constraints.
     """
-
-    resumable = False
-    rate = 1.0
 
     def __init__(
         self,
@@ -323,25 +348,6 @@ class LBFGSEngine:
             count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
         self._counted = True
 
-    def observe(self, loss: float) -> None:
-        """Be told of the loss of a validation, which changes nothing."""
-
     def close(self) -> None:
         """End SciPy's thread."""
         self._iterations.close()
-
-    def arrays(self) -> dict[str, Any]:
-        """Get nothing: SciPy keeps its state to itself."""
-        return {}
-
-    def generators(self) -> dict[str, Any]:
-        """Get nothing."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Get nothing."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Refuse: SciPy cannot continue."""
-        raise ConfigurationError("l-bfgs cannot continue from a checkpoint")
