@@ -31,23 +31,27 @@ class Evaluation:
     ----------
     function : callable
         Maps the arrays of a batch to a vector of sums and counts.
+    objective : Objective
+        What the sums and counts are of.
+    measures : Measures
+        Metrics, which are not part of the vector.
     names : list of str
         Names of losses, penalties and metrics, in order.
     num_losses, num_penalties : int
         How many of the names are losses, and then penalties.
-    measures : Measures
-        Metrics, which are not part of the vector.
     used : bool
         Whether the function was called before, so that it is compiled.
     """
 
     function: Callable[..., Any]
-    names: list[str]
-    num_losses: int
-    num_penalties: int
     objective: objectives.Objective
     measures: Measures = field(default_factory=Measures)
     used: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.names = list(self.objective.terms)
+        self.num_losses = len(self.objective.losses)
+        self.num_penalties = len(self.objective.penalties)
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
@@ -155,14 +159,7 @@ def compile_evaluation(
         dtype=graph.dtype,
         name="evaluate",
     )
-    return Evaluation(
-        function,
-        list(objective.terms),
-        len(objective.losses),
-        len(objective.penalties),
-        objective,
-        measures,
-    )
+    return Evaluation(function, objective, measures)
 
 
 def _measures(
@@ -216,15 +213,7 @@ def compile_step(
             dtype=graph.dtype,
             name="step",
         )
-    return Step(
-        function,
-        list(objective.terms),
-        len(objective.losses),
-        len(objective.penalties),
-        objective,
-        measures,
-        applied,
-    )
+    return Step(function, objective, measures, applied)
 
 
 def trained(graph: Graph, frozen: Sequence[Any]) -> list[Any]:
@@ -287,11 +276,4 @@ def compile_gradient(
             dtype=dtype,
             name="gradient",
         )
-    evaluation = Evaluation(
-        function,
-        list(objective.terms),
-        len(objective.losses),
-        len(objective.penalties),
-        objective,
-    )
-    return evaluation, counts
+    return Evaluation(function, objective), counts
