@@ -17,7 +17,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ..feedforward import Classifier, Regressor
 from ..network import Network
+from ..prediction import compute
 from .base import NetEstimator
+from .reuse import working
 
 Array = npt.NDArray[Any]
 
@@ -249,7 +251,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     def _logits(self, X: Any) -> Array:
         X = self._check_inputs(X)
-        return self._compute("_compute", X, "out:pre", {})
+        with working(self.network_, keep=False) as net:
+            return compute(net, X, ["out:pre"])["out:pre"]
 
 
 @dataclass(eq=False, repr=False)
