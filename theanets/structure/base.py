@@ -6,21 +6,21 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import pytensor
 
-from .. import activations, spec
 from .. import rng as _rng
+from .. import spec
 from ..backends import resolve_mode
 from ..data import Field
-from ..errors import ConfigurationError, unknown
+from ..errors import ConfigurationError
 from ..expressions import placeholder
-from ..graph import Graph, Outputs
-from ..layers import Input, Layer, is_form
+from ..graph import Outputs
+from ..layers import Input
 from ..losses import Loss
 from ..objective import build as build_objective
 from ..regularizers import from_kwargs
 from . import targets
+from .layered import Layered
 from .replacement import replaced
 from .summary import summarize
 from .targets import Targets
@@ -29,7 +29,7 @@ from .targets import Targets
 CACHE_SIZE = 16
 
 
-class Structure:
+class Structure(Layered):
     """Layers with a list of weighted losses; what `Network` is built on.
 
     Parameters
@@ -64,8 +64,6 @@ class Structure:
         If a specification has no meaning, or layers do not fit each other.
     """
 
-    DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "linear"
-    INPUT_NDIM: ClassVar[int] = 2
     OUTPUT_NDIM: ClassVar[int] = 2
     #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
     TARGET: ClassVar[str | None] = None
@@ -79,182 +77,18 @@ class Structure:
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
-        if isinstance(dtype, (type, np.dtype)):
-            dtype = np.dtype(dtype).name
-        if dtype == "floatX":
-            dtype = pytensor.config.floatX
-        if dtype not in ("float32", "float64"):
-            raise ConfigurationError(f"dtype={dtype!r} is not 'float32', 'float64' or 'floatX'")
+        super().__init__(rng, dtype)
         resolve_mode(mode)
         self.mode = mode
         self.weighted = bool(weighted)
-        self.seed = _rng.as_seed(rng)
-        self.graph = Graph(dtype, self.seed)
         self.losses: list[Loss] = []
         self._targets = Targets(
-            lambda loss, name: self._make_target(loss, name), self.graph.shape, dtype
+            lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
-        specs = self._as_specs(layers)
-        for i, layer in enumerate(specs):
-            self.add_layer(layer, _output=0 < i == len(specs) - 1)
+        self._add_layers(layers)
         if loss is not None:
             self.set_loss(loss)
-
-    @staticmethod
-    def _as_specs(layers: Any) -> list[Any]:
-        wrong = (str, bytes, Mapping, Layer, type)
-        if isinstance(layers, wrong) or not isinstance(layers, Iterable):
-            raise ConfigurationError(
-                f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
-            )
-        return list(layers)
-
-    # ---- layers ------------------------------------------------------------------
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in order."""
-        return self.graph.layers
-
-    @property
-    def dtype(self) -> str:
-        """Type of parameters and computations."""
-        return self.graph.dtype
-
-    @property
-    def params(self) -> list[Any]:
-        """The trained parameters, as shared variables named ``'layer.param'``."""
-        return self.graph.params
-
-    @property
-    def state(self) -> list[Any]:
-        """What training changes but not by gradients, as running means of `batch_norm`."""
-        return self.graph.state
-
-    @property
-    def num_params(self) -> int:
-        """How many numbers the parameters hold."""
-        return sum(layer.num_params for layer in self.layers)
-
-    @property
-    def inputs(self) -> list[Any]:
-        """The symbolic inputs, in the order of the input layers."""
-        return self.graph.inputs
-
-    def add_layer(self, layer: Any = None, *, _output: bool = False, **keywords: Any) -> Layer:
-        """Append a layer.
-
-        Parameters
-        ----------
-        layer : int, str, tuple, dict, Layer or Layer class
-            Its specification; see `theanets.Network`.
-        **keywords
-            Keywords of the layer, which win over the specification: ``form``,
-            ``size``, ``name``, ``activation``, ``inputs``, ...
-
-        Returns
-        -------
-        Layer
-            Also in `layers`. Without a name it is called ``in`` if it is the
-            first, else ``hid1``, ``hid2``, ...; one called ``out`` gets the
-            model's default activation.
-
-        Raises
-        ------
-        ConfigurationError
-            If the specification has no meaning, the name is taken, or the
-            layer does not fit its inputs.
-        """
-        first = not self.layers
-        if isinstance(layer, Layer):
-            if keywords:
-                raise ConfigurationError(
-                    f"layer {layer!r} is an instance already; give "
-                    f"{', '.join(keywords)} when it is made"
-                )
-            made = layer
-            if made.name is None:
-                made.name = self._free_name(first, _output, isinstance(made, Input))
-            if made.name == "out" and not made.bound and made.activation_spec is None:
-                made.activation_spec = self._output_activation(type(made))
-        else:
-            made = self._make_layer(layer, first, _output, keywords)
-        if first and not isinstance(made, Input):
-            raise ConfigurationError(
-                f"the first layer is {made!r}; it must be an input: a size, a shape or "
-                "dict(form='input', ...)"
-            )
-        if isinstance(made, Input) and made.ndim is None and made.shape and not made.bound:
-            made.ndim = max(self.INPUT_NDIM, len(made.shape) + 1)
-        self.graph.add(made)
-        return made
-
-    def _output_activation(self, form: type[Layer]) -> str | None:
-        return self.DEFAULT_OUTPUT_ACTIVATION if form.default_activation == "relu" else None
-
-    def _make_layer(
-        self, layer: Any, first: bool, output: bool, keywords: Mapping[str, Any]
-    ) -> Layer:
-        valid = [*Layer.registry.names(), *activations.Activation.registry.names()]
-        parsed = spec.parse_layer(
-            dict(keywords) if layer is None else layer,
-            is_form,
-            activations.is_activation,
-            lambda: valid,
-        )
-        options = dict(parsed.options)
-        form, shape = parsed.form, parsed.shape
-        if layer is not None and keywords:
-            extra = spec.parse_layer(dict(keywords), is_form, activations.is_activation, list)
-            options.update(extra.options)
-            form, shape = extra.form or form, extra.shape or shape
-        if form is None:
-            form = "input" if first else "feedforward"
-        kind = Layer.registry[form] if isinstance(form, str) else form
-        if not (isinstance(kind, type) and issubclass(kind, Layer)):
-            raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
-        name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
-        if name == "out" and options.get("activation") is None:
-            options["activation"] = self._output_activation(kind)
-        return kind(name, shape=shape, **options)
-
-    def _free_name(self, first: bool, output: bool, form_is_input: bool) -> str:
-        if first:
-            return "in"
-        if output and not form_is_input:
-            return "out"
-        stem = "in" if form_is_input else "hid"
-        number = sum(isinstance(layer, Input) == form_is_input for layer in self.layers) + 1
-        while f"{stem}{number}" in {layer.name for layer in self.layers}:
-            number += 1
-        return f"{stem}{number}"
-
-    def find(self, which: str | int | Layer, param: str | int | None = None) -> Any:
-        """Find a layer's parameter.
-
-        Parameters
-        ----------
-        which : str, int or Layer
-            Name or position of the layer, or ``'layer.param'`` at once.
-        param : str or int
-            Name or position of the parameter.
-
-        Returns
-        -------
-        shared variable
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no such layer or parameter; also a KeyError.
-        """
-        if param is None:
-            every = {p.name: p for p in self.params}
-            if not isinstance(which, str) or which not in every:
-                raise unknown("parameter", which, every)
-            return every[which]
-        return self.graph.layer(which).find(param)
 
     # ---- losses ------------------------------------------------------------------
 
