@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from .base import Loss
 from .binary import BinaryCrossEntropy, BinaryCrossEntropyWithLogits, BinaryFocal
-from .classification import (
-    Classification,
-    CrossEntropy,
-    Focal,
-    Hinge,
-    SquaredHinge,
-    SquareLoss,
-    Squentropy,
-)
+from .classification import Classification, CrossEntropy, Focal, SquareLoss, Squentropy
 from .ctc import ConnectionistTemporalClassification, ctc_beam_decode, ctc_greedy_decode
 from .distribution import KullbackLeiblerDivergence, MaximumMeanDiscrepancy
 from .likelihood import GaussianLogLikelihood, Laplace, MixtureDensity, StudentT
-from .margin import LSoftmax
+from .margin import Hinge, LSoftmax, SquaredHinge
 from .regression import (
     Cosine,
     Gamma,

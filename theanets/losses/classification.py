@@ -13,7 +13,7 @@ from pytensor.tensor.special import log_softmax
 
 from ..errors import ConfigurationError
 from .base import Limits, Loss
-from .formulas import const, log_sum_exp, one_hot, pick, safe_log
+from .formulas import const, identity, log_sum_exp, one_hot, pick, safe_log
 
 
 class Scores(Loss, abstract=True):
@@ -36,9 +36,9 @@ class Scores(Loss, abstract=True):
         """Get the logits, or the output where there are none."""
         logits = getattr(outputs, "logits", {}).get(self.output_name)
         if logits is not None:
-            return logits, _same
+            return logits, identity
         output = self.output(outputs)
-        return output, _same if self.logits else self.link
+        return output, identity if self.logits else self.link
 
     def link(self, output: Any) -> Any:
         """Turn the output of a layer without logits into scores of the classes."""
@@ -215,113 +215,6 @@ class Focal(Classification):
         return found if factors is None else factors[target] * found
 
 
-class Hinge(Classification, names=("hinge",)):
-    r"""Hinge, for a margin between the score of the label and the others.
-
-    With margin m and scores z of the classes, by ``kind``:
-
-    - ``'crammer-singer'``: :math:`\max(0, m + \max_{k \ne t} z_k - z_t)`;
-    - ``'weston-watkins'``: :math:`\sum_{k \ne t} \max(0, m + z_k - z_t)`;
-    - ``'binary'``: :math:`\max(0, m - t z)` with t = ±1, for each output.
-
-    The mean over examples (and steps), for ``'binary'`` over all entries.
-    Targets are integer labels in [0, classes); for ``'binary'`` numbers of the
-    output's shape, 1 for yes and -1 or 0 for no. Outputs of a softmax layer
-    (for ``'binary'`` of a sigmoid layer) are taken as logits, other outputs as
-    they are. Use it for a large margin where probabilities are not needed.
-
-    Parameters
-    ----------
-    margin : float
-        The margin m, 1 by default; 0 is the perceptron's loss.
-    kind : {'crammer-singer', 'weston-watkins', 'binary'}
-        Which formula.
-    ignore_index : int, optional
-        A label that does not count.
-    logits : bool
-        Means nothing here: bare arrays are scores.
-
-    References
-    ----------
-    Crammer & Singer 2001, "On the algorithmic implementation of multiclass
-    kernel-based vector machines"; Weston & Watkins 1999, "Support vector
-    machines for multi-class pattern recognition".
-    """
-
-    options: ClassVar[dict[str, Any]] = {"margin": 1.0, "kind": "crammer-singer"}
-    margin: float
-    kind: str
-    kinds: ClassVar[tuple[str, ...]] = ("crammer-singer", "weston-watkins", "binary")
-
-    def check_options(self) -> None:
-        """Refuse an unknown kind."""
-        self.require(self.kind in self.kinds, "kind", f"one of {', '.join(map(repr, self.kinds))}")
-        self.require(0 <= self.margin < math.inf, "margin", "a number of at least 0")
-        self.labels = self.kind != "binary"
-
-    def limits(self) -> Limits:
-        """Get the limits of binary targets."""
-        return {"target": (-1, 1)} if self.kind == "binary" else {"target": (0, None)}
-
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
-        """Get the logits, or the output where there are none."""
-        if self.kind == "binary":
-            log_odds = getattr(outputs, "log_odds", {})
-            return log_odds.get(self.output_name, self.output(outputs)), _same
-        return super().scores(outputs)
-
-    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
-        """Get the output and the limit of binary targets."""
-        return (self.scores(outputs)[0], 0) if self.kind == "binary" else None
-
-    def errors(self, target: Any, output: Any) -> Any:
-        """Get the hinge of each label."""
-        margin = const(self.margin, output)
-        if self.kind == "binary":
-            return self._binary(target, output, margin)
-        target = as_labels(target, output)
-        at_label = one_hot(target, output.shape[-1], "bool")
-        if self.kind == "weston-watkins":
-            gaps = margin + output - pt.shape_padright(pick(output, target))
-            return pt.switch(at_label, const(0, output), self.bend(gaps)).sum(axis=-1)
-        others = pt.switch(at_label, const(-np.inf, output), output)
-        # The first of several that are greatest: the gradient of max would be that of each.
-        greatest = pick(others, pt.argmax(others, axis=-1))
-        return self.bend(margin + greatest - pick(output, target))
-
-    def _binary(self, target: Any, output: Any, margin: Any) -> Any:
-        labels = target.ndim < output.ndim
-        if labels:
-            target = one_hot(target, output.shape[-1], output.dtype)
-        found = self.bend(margin - pt.switch(target > 0, output, -output))
-        return found.mean(axis=-1) if labels else found
-
-    def bend(self, gap: Any) -> Any:
-        """Get what a gap between the margin and a score costs."""
-        # A NaN has to pass.
-        return pt.switch(gap <= 0, const(0, gap), gap)
-
-
-class SquaredHinge(Hinge, names=("squared_hinge",)):
-    r"""Squared hinge: the terms of ``hinge``, squared.
-
-    - ``'crammer-singer'``: :math:`\max(0, m + \max_{k \ne t} z_k - z_t)^2`;
-    - ``'weston-watkins'``: :math:`\sum_{k \ne t} \max(0, m + z_k - z_t)^2`;
-    - ``'binary'``: :math:`\max(0, m - t z)^2`.
-
-    All else is as for ``hinge``. It has a gradient that goes to 0 at the
-    margin, and punishes large violations more.
-
-    References
-    ----------
-    Tang 2013, "Deep learning using linear support vector machines".
-    """
-
-    def bend(self, gap: Any) -> Any:
-        """Get what a gap between the margin and a score costs."""
-        return pt.sqr(super().bend(gap))
-
-
 class SquareLoss(Classification, names=("square",)):
     r"""Squared error of the scores, :math:`\frac1K (k (z_t - M)^2 + \sum_{i \ne t} z_i^2)`.
 
@@ -420,7 +313,3 @@ def class_factors(loss: Loss, key: str, output: Any) -> Any:
             "classes"
         )
     return factors
-
-
-def _same(output: Any) -> Any:
-    return output

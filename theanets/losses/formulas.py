@@ -21,6 +21,11 @@ def const(value: Any, like: Any) -> Any:
     return pt.as_tensor(np.asarray(value, dtype=like.dtype))
 
 
+def identity(output: Any) -> Any:
+    """Get the same expression: what links an output to itself."""
+    return output
+
+
 def safe_log(x: Any, floor: float | None = None, log: Any = None) -> Any:
     """Get ``log(x)``, and below ``floor`` its tangent there.
 

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..expressions import scalar
-from .formulas import const
+from .formulas import const, identity
 
 
 class Compared(NamedTuple):
@@ -90,7 +90,7 @@ class Reduced:
             once masked, into the second argument of `errors`. By default the
             output as it is.
         """
-        return self.output(outputs), _identity
+        return self.output(outputs), identity
 
     def valid(self, target: Any) -> Any:
         """Get which entries count at all, as a boolean expression; None for all of them."""
@@ -296,7 +296,3 @@ class Reduced:
 def batch_length(output: Any) -> Any:
     """Get the number of examples, as a number of the output's type."""
     return output.shape[0].astype(output.dtype)
-
-
-def _identity(output: Any) -> Any:
-    return output
