@@ -6,8 +6,7 @@ import pytest
 import theanets
 from theanets import DataError
 from theanets import rng as _rng
-from theanets.data import Dataset
-from theanets.data.coerce import Field
+from theanets.data import Dataset, Field
 from theanets.pretraining.samples import choose, draw, set_weights
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .batches import Dataset, chunks, gather, is_stream, prepare
-from .coerce import Field
+from .batches import Dataset, chunks, prepare
+from .coerce import gather
+from .fields import Field
+from .streams import is_stream
 
 __all__ = ["Dataset", "Field", "chunks", "gather", "is_stream", "prepare"]

@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -19,20 +19,11 @@ from ..errors import ConfigurationError, DataError, ExhaustedError, whole_number
 from ..ops.sparse import is_sparse
 from . import sparse
 from .ahead import ahead
-from .coerce import (
-    Field,
-    gather,
-    is_lazy,
-    load,
-    locate,
-    settle,
-    take,
-)
+from .coerce import is_lazy, load, locate, take
+from .fields import Field
+from .finite import settle
 from .series import Padded, similar
-
-__all__ = ["Dataset", "Field", "chunks", "gather", "is_stream", "prepare"]
-
-Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
+from .streams import Batch, accept, calls, is_stream
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
 CHUNK_BYTES = 2**21
@@ -295,11 +286,11 @@ class Dataset:
 
     def _streamed(self) -> Generator[Batch, None, None]:
         drawn = 0
-        source = self._calls() if callable(self._data) else self._data
+        source = calls(self._data) if callable(self._data) else self._data
         for item in islice(source, self.batches):
             drawn += 1
             self._drawn += 1
-            yield self._accept(item)
+            yield accept(self.fields, item, f"{self.where}, batch {self._drawn}", self.axis)
         if drawn:
             return
         if self.replayable and not (callable(self._data) and self._drawn):
@@ -310,34 +301,6 @@ class Dataset:
             "give arrays, a callable or an iterable that can start anew, or ask for fewer "
             "epochs"
         )
-
-    def _calls(self) -> Iterator[Any]:
-        while True:
-            try:
-                batch = self._data()
-            except StopIteration:  # as of `lambda: next(iterator)`
-                return
-            yield batch
-
-    def _accept(self, batch: Any) -> Batch:
-        where = f"{self.where}, batch {self._drawn}"
-        if hasattr(batch, "__next__"):
-            raise DataError(
-                f"{where} is a {type(batch).__name__}, not a batch; to draw batches from a "
-                "generator, pass it itself, not a function that makes it"
-            )
-        arrays = load(self.fields, batch, where, axis=self.axis, lazy=False)
-        arrays = [
-            array.toarray() if is_sparse(array) and not field.sparse else array
-            for field, array in zip(self.fields, arrays, strict=True)
-        ]
-        shapes = {field.name: array.shape for field, array in zip(self.fields, arrays, strict=True)}
-        for i, field in enumerate(self.fields):
-            if field.weighs in shapes:
-                spread = np.broadcast_to(arrays[i], shapes[field.weighs])
-                arrays[i] = np.ascontiguousarray(spread)
-        count = arrays[0].shape[0]
-        return tuple(sparse.flat(self.fields, arrays)), count
 
     def state(self) -> dict[str, Any]:
         """Get the position at the end of an epoch, as what JSON can hold.
@@ -410,13 +373,6 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
     """
     size = max(n, 1) if batch_size is None else whole_number("batch_size", batch_size)
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def is_stream(data: Any) -> bool:
-    """Tell callables and iterables of batches from arrays and collections of them."""
-    if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data):
-        return False
-    return not hasattr(data, "__array__") and (callable(data) or hasattr(data, "__iter__"))
 
 
 def _row_bytes(field: Field, array: Any) -> float:

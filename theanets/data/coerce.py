@@ -7,73 +7,19 @@ reaches one has passed through here, or is a row of an array that has.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, nearest
 from ..ops.sparse import is_sparse
+from .fields import Field
+from .finite import settle
 from .sparse import as_csr
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
-
-
-@dataclass(frozen=True)
-class Field:
-    """One array that a network needs.
-
-    Attributes
-    ----------
-    name : str
-        Name of the variable: ``'in'``, ``'target'``, ``'weights'``.
-    role : str
-        ``'input'``, ``'target'`` or ``'weights'``.
-    dtype : str
-        ``'float32'``, ``'float64'`` or ``'int32'``.
-    shape : tuple of (int or None)
-        Lengths of the axes after the batch axis; None is any length.
-    classes : int, optional
-        Integers must lie in ``[0, classes)``.
-    ignore : int, optional
-        The one integer that is valid besides those.
-    weighted_by : str, optional
-        Name of the weights field; where it is 0, NaN and inf are allowed.
-    weighs : str, optional
-        For weights: the name of the field whose entries they weigh. They may
-        then lack trailing axes of that field, or have length 1 there.
-    impute : bool
-        For an input that is also a weighted target: entries that are not
-        finite and have weight 0 (or whose weights are not given) become 0.
-    sparse : bool
-        For a matrix: whether the network takes it as a sparse one.
-    """
-
-    name: str
-    role: str
-    dtype: str
-    shape: tuple[int | None, ...]
-    classes: int | None = None
-    ignore: int | None = None
-    weighted_by: str | None = None
-    weighs: str | None = None
-    impute: bool = False
-    sparse: bool = False
-
-    def __str__(self) -> str:
-        lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]
-        text = f"{self.name!r} ({', '.join(lengths)}{',' * (len(lengths) == 1)}) {self.dtype}"
-        return text if self.classes is None else f"{text} in {self.valid}"
-
-    @property
-    def valid(self) -> str:
-        """The range of the integers that are valid, in words."""
-        if self.classes is None:
-            return "the range of int32"
-        return f"[0, {self.classes})" + ("" if self.ignore is None else f" or {self.ignore}")
 
 
 def coerce(field: Field, value: Any, where: str) -> Any:
@@ -177,65 +123,6 @@ def load(
 def locate(fields: Sequence[Field], where: str) -> list[str]:
     """Describe the position of each field in the data, for error messages."""
     return [f"{where}, array {i} of {len(fields)} ({f.name!r})" for i, f in enumerate(fields, 1)]
-
-
-def settle(
-    fields: Sequence[Field],
-    arrays: Sequence[Any],
-    places: Sequence[str],
-    rows: Any = None,
-    only: Iterable[int] | None = None,
-) -> list[Any]:
-    """Refuse NaN and inf, except where weights of 0 make them irrelevant.
-
-    ``rows`` tells which rows of the data the arrays hold, ``only`` which of
-    the arrays to look at. Inputs with replaced entries are copies.
-    """
-    settled = list(arrays)
-    named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
-    for i in range(len(fields)) if only is None else only:
-        field, array = fields[i], arrays[i]
-        if _all_finite(array):
-            continue
-        index, flat = _not_finite(array)
-        wrong = np.ones(len(flat), bool)
-        if field.weighted_by in named:
-            wrong = _entries(named[field.weighted_by], index) != 0
-        elif field.weighted_by is not None:
-            wrong[:] = False
-        elif field.role == "input":
-            wrong = _row_counts(fields, arrays, index[0])
-        if wrong.any():
-            first = int(np.argmax(wrong))
-            entry = tuple(int(axis[first]) for axis in index)
-            value = (array.data if is_sparse(array) else array.reshape(-1))[flat[first]]
-            raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
-        if field.impute or (field.role == "input" and field.weighted_by is None):
-            settled[i] = array.copy()
-            (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
-    return settled
-
-
-def _not_finite_message(
-    field: Field, place: str, wrong: Any, entry: tuple[int, ...], value: Any, rows: Any
-) -> str:
-    if rows is not None:
-        row = (rows.start or 0) + entry[0] if isinstance(rows, slice) else int(rows[entry[0]])
-        entry = (row, *entry[1:])
-    count = int(wrong.sum())
-    message = (
-        f"{place} has {count} {'entry' if count == 1 else 'entries'} that "
-        f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {list(entry)}"
-    )
-    if np.isinf(value) and field.dtype == "float32":
-        message += " (beyond 3.4e38, float32 has only inf)"
-    if field.role == "weights":
-        return f"{message}; weights must be finite (0 masks an entry)"
-    if field.weighted_by is not None:
-        return f"{message}; that is allowed only where {field.weighted_by!r} is 0"
-    if field.role == "input":
-        return f"{message}; that is allowed only in examples whose weights are all 0"
-    return f"{message}; remove these, or mask them by a weighted loss and weights of 0"
 
 
 def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
@@ -411,48 +298,3 @@ def _check_range(field: Field, array: Any, where: str) -> None:
     wrong = f"the largest is {largest}" if largest > high else f"the smallest is {smallest}"
     hint = "" if field.classes is None else "; a classifier has one output unit per class"
     raise DataError(f"{where} has integers out of range: {wrong}, valid is {field.valid}{hint}")
-
-
-def _all_finite(array: Any) -> bool:
-    if array.dtype.kind != "f":
-        return True
-    values = array.data if is_sparse(array) else array
-    with np.errstate(all="ignore"):
-        # A sum needs no second array; only its overflow calls for the exact test.
-        return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
-
-
-def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
-    """Find the entries that are not finite: their indices, and positions in the flat values."""
-    if not is_sparse(array):
-        flat = np.flatnonzero(~np.isfinite(array))
-        return np.unravel_index(flat, array.shape), flat
-    flat = np.flatnonzero(~np.isfinite(array.data))
-    return (np.searchsorted(array.indptr, flat, side="right") - 1, array.indices[flat]), flat
-
-
-def _entries(weights: Any, index: tuple[Any, ...]) -> Any:
-    """Get the weights of entries of what is weighed, as if they were broadcast to it."""
-    lengths = weights.shape[1:]
-    inner = (
-        i if length > 1 else np.zeros_like(i) for i, length in zip(index[1:], lengths, strict=True)
-    )
-    entries = weights[(index[0], *inner)]
-    return entries.toarray().reshape(-1) if is_sparse(entries) else np.asarray(entries).ravel()
-
-
-def _row_counts(fields: Sequence[Field], arrays: Sequence[Any], rows: Any) -> Any:
-    """Find out which examples have an influence: a nonzero weight, or an unweighted target."""
-    counts = np.zeros(len(rows), bool)
-    weights = [
-        array for field, array in zip(fields, arrays, strict=True) if field.role == "weights"
-    ]
-    targets = [field for field in fields if field.role == "target" or field.impute]
-    if not weights or any(field.weighted_by is None for field in targets):
-        return ~counts
-    different, where = np.unique(rows, return_inverse=True)
-    for array in weights:
-        part = array[different]
-        part = part.toarray() if is_sparse(part) else part
-        counts |= (part != 0).reshape(len(different), -1).any(axis=1)[where]
-    return counts

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data.coerce import Field, load
+from ..data import Field
+from ..data.coerce import load
 from ..data.series import is_ragged, pad
 from ..errors import DataError
 from ..ops.sparse import is_sparse

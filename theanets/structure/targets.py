@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from ..data.coerce import Field
+from ..data import Field
 from ..errors import ConfigurationError
 from ..expressions import placeholder
 from ..losses import Loss

@@ -1,0 +1,59 @@
+"""Fields: what the arrays must be that a network needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array that a network needs.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable: ``'in'``, ``'target'``, ``'weights'``.
+    role : str
+        ``'input'``, ``'target'`` or ``'weights'``.
+    dtype : str
+        ``'float32'``, ``'float64'`` or ``'int32'``.
+    shape : tuple of (int or None)
+        Lengths of the axes after the batch axis; None is any length.
+    classes : int, optional
+        Integers must lie in ``[0, classes)``.
+    ignore : int, optional
+        The one integer that is valid besides those.
+    weighted_by : str, optional
+        Name of the weights field; where it is 0, NaN and inf are allowed.
+    weighs : str, optional
+        For weights: the name of the field whose entries they weigh. They may
+        then lack trailing axes of that field, or have length 1 there.
+    impute : bool
+        For an input that is also a weighted target: entries that are not
+        finite and have weight 0 (or whose weights are not given) become 0.
+    sparse : bool
+        For a matrix: whether the network takes it as a sparse one.
+    """
+
+    name: str
+    role: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    classes: int | None = None
+    ignore: int | None = None
+    weighted_by: str | None = None
+    weighs: str | None = None
+    impute: bool = False
+    sparse: bool = False
+
+    def __str__(self) -> str:
+        lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]
+        text = f"{self.name!r} ({', '.join(lengths)}{',' * (len(lengths) == 1)}) {self.dtype}"
+        return text if self.classes is None else f"{text} in {self.valid}"
+
+    @property
+    def valid(self) -> str:
+        """The range of the integers that are valid, in words."""
+        if self.classes is None:
+            return "the range of int32"
+        return f"[0, {self.classes})" + ("" if self.ignore is None else f" or {self.ignore}")

@@ -1,0 +1,117 @@
+"""Data that are not finite: refused, unless weights of 0 make them irrelevant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..ops.sparse import is_sparse
+from .fields import Field
+
+
+def settle(
+    fields: Sequence[Field],
+    arrays: Sequence[Any],
+    places: Sequence[str],
+    rows: Any = None,
+    only: Iterable[int] | None = None,
+) -> list[Any]:
+    """Refuse NaN and inf, except where weights of 0 make them irrelevant.
+
+    ``rows`` tells which rows of the data the arrays hold, ``only`` which of
+    the arrays to look at. Inputs with replaced entries are copies.
+    """
+    settled = list(arrays)
+    named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
+    for i in range(len(fields)) if only is None else only:
+        field, array = fields[i], arrays[i]
+        if _all_finite(array):
+            continue
+        index, flat = _not_finite(array)
+        wrong = np.ones(len(flat), bool)
+        if field.weighted_by in named:
+            wrong = _entries(named[field.weighted_by], index) != 0
+        elif field.weighted_by is not None:
+            wrong[:] = False
+        elif field.role == "input":
+            wrong = _row_counts(fields, arrays, index[0])
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            entry = tuple(int(axis[first]) for axis in index)
+            value = (array.data if is_sparse(array) else array.reshape(-1))[flat[first]]
+            raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
+        if field.impute or (field.role == "input" and field.weighted_by is None):
+            settled[i] = array.copy()
+            (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
+    return settled
+
+
+def _not_finite_message(
+    field: Field, place: str, wrong: Any, entry: tuple[int, ...], value: Any, rows: Any
+) -> str:
+    if rows is not None:
+        row = (rows.start or 0) + entry[0] if isinstance(rows, slice) else int(rows[entry[0]])
+        entry = (row, *entry[1:])
+    count = int(wrong.sum())
+    message = (
+        f"{place} has {count} {'entry' if count == 1 else 'entries'} that "
+        f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {list(entry)}"
+    )
+    if np.isinf(value) and field.dtype == "float32":
+        message += " (beyond 3.4e38, float32 has only inf)"
+    if field.role == "weights":
+        return f"{message}; weights must be finite (0 masks an entry)"
+    if field.weighted_by is not None:
+        return f"{message}; that is allowed only where {field.weighted_by!r} is 0"
+    if field.role == "input":
+        return f"{message}; that is allowed only in examples whose weights are all 0"
+    return f"{message}; remove these, or mask them by a weighted loss and weights of 0"
+
+
+def _all_finite(array: Any) -> bool:
+    if array.dtype.kind != "f":
+        return True
+    values = array.data if is_sparse(array) else array
+    with np.errstate(all="ignore"):
+        # A sum needs no second array; only its overflow calls for the exact test.
+        return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
+
+
+def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
+    """Find the entries that are not finite: their indices, and positions in the flat values."""
+    if not is_sparse(array):
+        flat = np.flatnonzero(~np.isfinite(array))
+        return np.unravel_index(flat, array.shape), flat
+    flat = np.flatnonzero(~np.isfinite(array.data))
+    return (np.searchsorted(array.indptr, flat, side="right") - 1, array.indices[flat]), flat
+
+
+def _entries(weights: Any, index: tuple[Any, ...]) -> Any:
+    """Get the weights of entries of what is weighed, as if they were broadcast to it."""
+    lengths = weights.shape[1:]
+    inner = (
+        i if length > 1 else np.zeros_like(i) for i, length in zip(index[1:], lengths, strict=True)
+    )
+    entries = weights[(index[0], *inner)]
+    return entries.toarray().reshape(-1) if is_sparse(entries) else np.asarray(entries).ravel()
+
+
+def _row_counts(fields: Sequence[Field], arrays: Sequence[Any], rows: Any) -> Any:
+    """Find out which examples have an influence: a nonzero weight, or an unweighted target."""
+    counts = np.zeros(len(rows), bool)
+    weights = [
+        array for field, array in zip(fields, arrays, strict=True) if field.role == "weights"
+    ]
+    targets = [field for field in fields if field.role == "target" or field.impute]
+    if not weights or any(field.weighted_by is None for field in targets):
+        return ~counts
+    different, where = np.unique(rows, return_inverse=True)
+    for array in weights:
+        part = array[different]
+        part = part.toarray() if is_sparse(part) else part
+        counts |= (part != 0).reshape(len(different), -1).any(axis=1)[where]
+    return counts
