@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, is_integer, whole_number
 from ..ops.recurrent_trace import Layout
-from .recurrent import RNN
+from .recurrent_plain import RNN
 
 
 class _Modules(RNN, abstract=True):

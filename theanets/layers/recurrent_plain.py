@@ -1,0 +1,36 @@
+"""The plain recurrent layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.recurrent_trace import Layout
+from .recurrent import Recurrent
+
+
+class RNN(Recurrent, names=("rnn",)):
+    r"""A plain recurrent layer.
+
+    .. math:: h_t = g(x_t W_{xh} + h_{t-1} W_{hh} + b)
+
+    Parameters ``xh`` (inputs, units), ``hh`` (units, units), ``b`` (units).
+    Outputs ``out`` and ``pre``, what g is taken of.
+    """
+
+    def setup(self) -> None:
+        """Make ``xh``, ``hh`` and ``b``."""
+        self.add_weights("xh", nout=self.output_size)
+        self.add_weights("hh", self.output_size, self.output_size)
+        self.add_bias("b")
+
+    def input_weights(self) -> Any:
+        return self.find("xh")
+
+    def layout(self) -> Layout:
+        return Layout(("n",), {"h": "n"}, {"h": "n"}, {"b": "n"}, {"hh": ("n", ("n",))})
+
+    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+        (through,) = dot("hh", s.h)
+        pre = x.h + through + v.b
+        out = self.activation(pre)
+        return {"h": out}, {"out": out, "pre": pre}
