@@ -142,7 +142,6 @@ class Classifier(Network):
     """
 
     DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "softmax"
-    OUTPUT_NDIM: ClassVar[int] = 1
     TARGET = "labels"
 
     def __init__(

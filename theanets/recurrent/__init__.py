@@ -181,8 +181,6 @@ class Regressor(_Series, feedforward.Regressor):
     Takes what `theanets.Regressor` takes.
     """
 
-    OUTPUT_NDIM = 3
-
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get R squared, of the steps that exist; see `theanets.Network.score`."""
         return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
@@ -190,8 +188,6 @@ class Regressor(_Series, feedforward.Regressor):
 
 class Autoencoder(_Series, feedforward.Autoencoder):
     """A network that reproduces series; see `theanets.Autoencoder`."""
-
-    OUTPUT_NDIM = 3
 
     def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
         """Get R squared of the steps that exist; see `theanets.Autoencoder.score`."""
@@ -257,8 +253,6 @@ class Classifier(_Series, feedforward.Classifier):
 
     Takes what `theanets.Classifier` takes.
     """
-
-    OUTPUT_NDIM = 2
 
     def predict(  # type: ignore[override]
         self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any

@@ -64,7 +64,6 @@ class Structure(Layered):
         If a specification has no meaning, or layers do not fit each other.
     """
 
-    OUTPUT_NDIM: ClassVar[int] = 2
     #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
     TARGET: ClassVar[str | None] = None
 
