@@ -1,13 +1,17 @@
 """What Numba leaves out when it compiles, and that all is as before afterwards."""
 
+import threading
+
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from numba import cfunc
 from numba.core import errors, event
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.lowering import Lower
 
-from theanets import backends
+from theanets import Classifier, backends
 from theanets.ops import numba_setup
 
 pytestmark = pytest.mark.linker
@@ -24,16 +28,18 @@ def fresh(*arguments):
 def test_what_nobody_uses_is_left_out(monkeypatch):
     wrapped, timed = [], []
 
+    create_cfunc_wrapper, install_timer = UNTOUCHED
+
     def create(self):
         wrapped.append(self.fndesc.qualname)
-        UNTOUCHED[0](self)
+        create_cfunc_wrapper(self)
 
     def install(kind, callback):
         timed.append(kind)
-        return UNTOUCHED[1](kind, callback)
+        return install_timer(kind, callback)
 
-    monkeypatch.setattr(numba_setup, "_create_cfunc_wrapper", create)
-    monkeypatch.setattr(numba_setup, "_install_timer", install)
+    monkeypatch.setattr(Lower, "create_cfunc_wrapper", create)
+    monkeypatch.setattr(event, "install_timer", install)
     x = pt.matrix("x")
     function = fresh([x], [x.T * 3 + pt.zeros_like(x).T])
     value = np.arange(6.0).reshape(2, 3)
@@ -50,3 +56,27 @@ def test_all_is_as_before_after_what_cannot_be_compiled():
         function("no matrix")
     assert (Lower.create_cfunc_wrapper, event.install_timer) == UNTOUCHED
     np.testing.assert_array_equal(function(np.zeros((1, 2)))[0], [[1, 1]])
+
+
+def test_another_thread_finds_numba_as_it_was():
+    x = pt.matrix("x")
+    function = fresh([x], [x * 2 + 1])
+    results = []
+    thread = threading.Thread(target=lambda: results.append(function(np.ones((1, 2)))[0]))
+    with global_compiler_lock:  # as while something is compiled
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        double = cfunc("float64(float64)")(lambda value: 2 * value)
+    thread.join()
+    assert double.ctypes(4.0) == 8  # without its wrapper for C, this would end the process
+    np.testing.assert_array_equal(results, [[[3, 3]]])
+
+
+def test_networks_share_the_pieces_they_are_made_of():
+    data = np.ones((6, 4), "float32"), np.arange(6) % 3
+    found = []
+    for size in (5, 6):
+        Classifier([4, size, 3], mode="NUMBA").train(data, data, epochs=1, progress=False)
+        found.append(dict(numba_setup._pieces))
+    assert found[0] == found[1] != {}

@@ -280,7 +280,7 @@ def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
         return view(np.asarray(x))  # Numba hands arrays without axes on as numbers at times
 
     made = numba_njit(kernel if dropped else of_all if ndim else of_scalar, fastmath=False)
-    names = "".join(map(str, order))
+    names = ",".join(map(str, order))
     return made, source_key(__name__, f"axes-{ndim}-{names}")
 
 

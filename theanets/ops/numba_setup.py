@@ -14,12 +14,13 @@ That is a fifth of a first training's time; see `sparing`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from numba.core import event
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.lowering import Lower
 from pytensor import config
@@ -27,9 +28,9 @@ from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 
 _wrapped = basic.numba_funcify_ensure_cache
-_create_cfunc_wrapper = Lower.create_cfunc_wrapper
-_install_timer = event.install_timer
 _lock = threading.RLock()
+#: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
+_pieces: dict[tuple[Any, ...], Any] = {}
 
 
 class KeyedCache(FunctionCache):
@@ -50,38 +51,69 @@ def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
     function, key = basic.numba_funcify_and_cache_key(op, node=node, **kwargs)
     if key is None:
         return function, None
-    if not isinstance(function, Dispatcher):
-        return _wrapped(op, node=node, **kwargs)
+    fast_key = f"{key}_fastmath{int(config.numba__fastmath)}"
+    if node is None:  # a graph: there is one function of it, which goes when that goes
+        return _kept(function, fast_key), key
+    # A key leaves to Numba what it tells functions on the disk apart by: what they take.
+    piece = (
+        fast_key,
+        *((getattr(x.type, "dtype", x.type), getattr(x.type, "ndim", 0)) for x in node.inputs),
+    )
+    if piece not in _pieces:
+        known = isinstance(function, Dispatcher)
+        _pieces[piece] = (
+            _kept(function, fast_key) if known else _wrapped(op, node=node, **kwargs)[0]
+        )
+    return _pieces[piece], key
+
+
+def _kept(function: Dispatcher, key: str) -> Dispatcher:
+    """Have a function itself kept on the disk."""
     source = function.py_func
     if source.__code__.co_filename != source.__globals__.get("__file__"):
         # It was generated, into a file that has another name in the next process.
         source.__code__ = source.__code__.replace(co_filename="<string>")
         # Numba imports this module again with the code, also where there is no theanets.
         source.__module__ = basic.__name__
-    CACHED_SRC_FUNCTIONS[source] = f"{key}_fastmath{int(config.numba__fastmath)}"
+    CACHED_SRC_FUNCTIONS[source] = key
     function._cache = KeyedCache(source)
-    return function, key
+    return function
 
 
 @contextmanager
 def compiling() -> Iterator[None]:
     """Keep functions without others around them, in what is made meanwhile."""
-    with _lock:
-        basic.numba_funcify_ensure_cache = _keep
-        try:
-            yield
-        finally:
-            basic.numba_funcify_ensure_cache = _wrapped
+    with _lock, _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep):
+        yield
 
 
-def _create_used_cfunc_wrapper(self: Any) -> None:
-    # What cannot be called from Python is called by compiled code alone, which has no use for it.
-    if not self.flags.no_cpython_wrapper:
-        _create_cfunc_wrapper(self)
+@contextmanager
+def _replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
+    """Put what is made of a function in its place; nothing where there is none."""
+    old = getattr(owner, name, None)
+    try:
+        if old is not None:
+            setattr(owner, name, make(old))
+        yield
+    finally:
+        if old is not None:
+            setattr(owner, name, old)
 
 
-def _install_other_timer(kind: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
-    return nullcontext() if kind == "numba:llvm_lock" else _install_timer(kind, *args, **kwargs)
+def _where_used(create_cfunc_wrapper: Callable[[Any], None]) -> Callable[[Any], None]:
+    def create(self: Any) -> None:
+        # What cannot be called from Python is called by compiled code alone: no use for it.
+        if not self.flags.no_cpython_wrapper:
+            create_cfunc_wrapper(self)
+
+    return create
+
+
+def _but_of_llvm(install_timer: Callable[..., Any]) -> Callable[..., Any]:
+    def install(kind: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+        return nullcontext() if kind == "numba:llvm_lock" else install_timer(kind, *args, **kwargs)
+
+    return install
 
 
 def sparing(function: Any) -> None:
@@ -95,13 +127,12 @@ def sparing(function: Any) -> None:
     dispatcher = function.vm.jit_fn
 
     def compile(signature: Any) -> Any:
-        with _lock:
-            Lower.create_cfunc_wrapper = _create_used_cfunc_wrapper
-            event.install_timer = _install_other_timer
-            try:
-                return Dispatcher.compile(dispatcher, signature)
-            finally:
-                Lower.create_cfunc_wrapper = _create_cfunc_wrapper
-                event.install_timer = _install_timer
+        # Whoever compiles in another thread holds this lock, and finds Numba as it was.
+        with (
+            global_compiler_lock,
+            _replaced(Lower, "create_cfunc_wrapper", _where_used),
+            _replaced(event, "install_timer", _but_of_llvm),
+        ):
+            return Dispatcher.compile(dispatcher, signature)
 
     dispatcher.compile = compile

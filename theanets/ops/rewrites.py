@@ -185,9 +185,10 @@ def _is_count(x: Any) -> bool:
 
 @node_rewriter([Assert])
 def drop_broadcast_checks(fgraph: Any, node: Any) -> Any:
-    """Drop the question whether lengths fit, where a length is asked for.
+    """Drop the question whether lengths fit, where the length of a sum or product is asked for.
 
-    It is about arrays that are added or multiplied, which asks that too.
+    When the sum itself is computed, that asks too; losses and monitors divide what they sum by
+    how much it is. Only where nothing but a shape is used does nobody ask.
     """
     return [node.inputs[0]] if node.op.msg.startswith(BROADCAST) else False
 
