@@ -48,8 +48,8 @@ def our_step(batch, width, mode=None):
     return lambda: step(x, y)
 
 
-def torch_step(batch, width):
-    """Get PyTorch's eager step, or None without PyTorch."""
+def torch_step(batch, width, compiled=False):
+    """Get PyTorch's step, eager or by torch.compile, or None without PyTorch."""
     torch = have("torch")
     if torch is None:
         return None
@@ -61,6 +61,7 @@ def torch_step(batch, width):
         *[nn.Flatten(), nn.Linear(32 * last * last, 10)],
     )
     optimizer, loss = torch.optim.Adam(net.parameters()), nn.CrossEntropyLoss()
+    net = torch.compile(net) if compiled else net
     images, labels = torch.randn(batch, 1, width, width), torch.randint(0, 10, (batch,))
 
     def step():

@@ -59,7 +59,7 @@ def torch_classifier(sizes, x, y, batch, compiled=False):
     return torch_epoch(found, net.parameters(), [torch.tensor(x), torch.tensor(y).long()], batch)
 
 
-def torch_autoencoder(sizes, x, batch, noise, dropout):
+def torch_autoencoder(sizes, x, batch, noise, dropout, compiled=False):
     """Make an epoch of an autoencoder whose decoder has the encoder's weights."""
     torch = have("torch")
     if torch is None:
@@ -78,7 +78,7 @@ def torch_autoencoder(sizes, x, batch, noise, dropout):
             z = drop(torch.relu(linear(z, layer.weight.T, bias)))
         return nn.functional.mse_loss(linear(z, encoder[0].weight.T, biases[-1]), clean)
 
-    return torch_epoch(loss, params, [torch.tensor(x)], batch)
+    return torch_epoch(torch.compile(loss) if compiled else loss, params, [torch.tensor(x)], batch)
 
 
 def torch_predict(sizes, x, batch):

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from timing import THREADS
 
-NAMES = ("epochs", "predict", "autoencoder", "accuracy", "starts", "recurrence", "convolutions")
-NAMES += ("memory", "threads", "scaling")
+NAMES = ("epochs", "steps", "predict", "autoencoder", "accuracy", "starts", "recurrence")
+NAMES += ("convolutions", "sparse_inputs", "memory", "threads", "scaling")
 
 
 def measure(names, quick):

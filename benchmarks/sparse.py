@@ -26,8 +26,18 @@ SHAPES += [(100_000, 1000)]
 DENSE_UP_TO = 10_000
 
 
-def network_times(features, x, y, sparse):
-    """Get the times of the outputs, of these and the gradients, and of a step."""
+def bags(features, count):
+    """Get a batch of bags of words, and its labels."""
+    rng = np.random.default_rng(0)
+    columns = np.concatenate([rng.choice(features, count, replace=False) for _ in range(BATCH)])
+    values = rng.random(len(columns), dtype=np.float32)
+    rows = np.arange(0, len(columns) + 1, count)
+    x = sp.csr_array((values, columns, rows), shape=(BATCH, features))
+    return x, rng.integers(CLASSES, size=BATCH)
+
+
+def calls(features, x, y, sparse):
+    """Make functions that compute the outputs, these and the gradients, and a step."""
     net = theanets.Classifier([dict(size=features, sparse=sparse), UNITS, CLASSES])
     rng = np.random.default_rng(0)
     data = Dataset(net.fields, [x, y], batch_size=BATCH, seed_rng=rng, shuffle=False)
@@ -39,25 +49,21 @@ def network_times(features, x, y, sparse):
     gradient.assign(net.losses, (), 1.0)
     run = fitting.make_run(net, [x, y], None, "sgd", batch_size=BATCH, progress=False)
     functions = evaluation.function, gradient.function, run.engine.step.function
-    return [seconds(lambda f=function: f(*batch), repeats=15) for function in functions]
+    names = "outputs", "gradients", "sgd step"
+    return {n: lambda f=f: f(*batch) for n, f in zip(names, functions)}
 
 
 def main():
-    rng = np.random.default_rng(0)
     print(
         f"{'features':>8} {'nonzero':>8} {'outputs':>9} {'gradients':>9} {'sgd step':>9}   ratios"
     )
     for features, count in SHAPES:
-        columns = np.concatenate([rng.choice(features, count, replace=False) for _ in range(BATCH)])
-        values = rng.random(len(columns), dtype=np.float32)
-        x = sp.csr_array(
-            (values, columns, np.arange(0, len(columns) + 1, count)), shape=(BATCH, features)
-        )
-        y = rng.integers(CLASSES, size=BATCH)
-        ours = network_times(features, x, y, True)
+        x, y = bags(features, count)
+        ours = [seconds(f, repeats=15) for f in calls(features, x, y, True).values()]
         ratios = ""
         if features <= DENSE_UP_TO:
-            dense = network_times(features, x.toarray(), y, False)
+            dense = calls(features, x.toarray(), y, False).values()
+            dense = [seconds(function, repeats=15) for function in dense]
             ratios = " ".join(f"{d / s:6.1f}" for d, s in zip(dense, ours, strict=True))
         print(
             f"{features:8d} {count:8d} " + " ".join(f"{t * 1e3:6.2f} ms" for t in ours),

@@ -20,14 +20,12 @@ BATCHES = 64
 
 
 def ours(sizes, x, y, batch):
-    """Get the time of the bare compiled step, and of one step in an epoch."""
+    """Make functions that take a bare compiled step, and the steps of an epoch."""
     net = theanets.Classifier(sizes)
     run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
     step = run.engine.step.function
     one = x[:batch].copy(), y[:batch].astype("int32")
-    bare = seconds(lambda: step(*one))
-    epoch = seconds(lambda: run.engine.epoch(0, 0, math.inf, None), least=0.1, repeats=15)
-    return bare, epoch / BATCHES
+    return lambda: step(*one), lambda: run.engine.epoch(0, 0, math.inf, None)
 
 
 def torch_step(sizes, x, y, batch):
@@ -55,6 +53,7 @@ def main():
         x = rng.normal(size=(batch * BATCHES, sizes[0])).astype("float32")
         y = rng.integers(0, sizes[-1], len(x))
         bare, epoch = ours(sizes, x, y, batch)
+        bare, epoch = seconds(bare), seconds(epoch, least=0.1, repeats=15) / BATCHES
         peer = torch_step(sizes, x, y, batch)
         print(
             f"{'-'.join(map(str, sizes)):>20} {batch:5d} {bare * 1e6:7.1f} us "

@@ -14,6 +14,8 @@ import jobs
 import numpy as np
 import peers
 import recurrent
+import sparse
+import step
 from timing import number, repeated, samples, summary
 
 import theanets
@@ -50,6 +52,7 @@ def epochs(quick=False):
     """Training of classifiers for an epoch, shuffled, by adam on cross-entropy"""
     shapes = [([10, 20, 3], 32, 2048), ([64, 100, 10], 8, 2048), ([64, 100, 10], 32, 4096)]
     shapes += [([64, 100, 10], 1024, 16384), ([784, 512, 256, 10], 128, 4096)]
+    shapes += [([784, 512, 256, 10], 1024, 4096)]
     if quick:
         shapes = [([10, 20, 3], 32, 64)]
     for sizes, batch, rows in shapes:
@@ -69,6 +72,29 @@ def epochs(quick=False):
 def turns(quick):
     """Get the number of rounds, and how long a turn takes."""
     return (1, 0) if quick else (9, 0.05)
+
+
+def steps(quick=False):
+    """An epoch of 64 batches, and 64 bare steps on one batch"""
+    for sizes, batch in step.SIZES[:1] if quick else step.SIZES:
+        x, y = classification(sizes, batch * step.BATCHES)
+        bare, epoch = step.ours(sizes, x, y, batch)
+        many = {
+            "ours": epoch,
+            "bare steps": lambda bare=bare: [bare() for _ in range(step.BATCHES)],
+        }
+        yield row(f"{titled(sizes)}, batches of {batch}", many, *turns(quick))
+
+
+def sparse_inputs(quick=False):
+    """A batch of 128 bags of words, by a classifier with 100 units and 10 classes"""
+    for features, count in [(100, 3)] if quick else sparse.SHAPES:
+        x, y = sparse.bags(features, count)
+        functions = sparse.calls(features, x, y, True)
+        if features <= sparse.DENSE_UP_TO:
+            dense = sparse.calls(features, x.toarray(), y, False)
+            functions |= {f"dense {name}": function for name, function in dense.items()}
+        yield row(f"{features} features, {count} not zero", functions, *turns(quick))
 
 
 def predict(quick=False):
@@ -96,6 +122,9 @@ def autoencoder(quick=False):
         contenders = {
             "ours": our_epochs(net, [x], batch_size=64, **options),
             "torch": peers.torch_autoencoder(sizes, x, 64, noise, dropout),
+            "torch.compile": None
+            if quick
+            else peers.torch_autoencoder(sizes, x, 64, noise, dropout, compiled=True),
         }
         work = f"{titled([*sizes, *sizes[-2::-1]])}, {rows} rows in batches of 64"
         work += "" if noise else ", without noise and dropout"
@@ -108,6 +137,7 @@ def convolutions(quick=False):
         contenders = {
             "ours": convolution.our_step(batch, width),
             "torch": convolution.torch_step(batch, width),
+            "torch.compile": None if quick else convolution.torch_step(batch, width, compiled=True),
         }
         yield row(f"batch {batch}, {width} x {width}", contenders, *turns(quick))
 
@@ -124,6 +154,7 @@ def recurrence(quick=False):
             contenders = {
                 "ours": recurrent.ours(name, shape, *data)[0],
                 "torch": recurrent.by_torch(name, shape, *data),
+                "scan": None if quick else recurrent.by_scan(name, shape, *data),
             }
             work = f"{name} {nin}-{n}-{nout}, {steps} steps, batch {batch}"
             yield row(work, contenders, *turns(quick))
@@ -250,7 +281,7 @@ def scaling(quick=False):
 SECTIONS = {
     section.__name__: section
     for section in (
-        *(epochs, predict, autoencoder, accuracy, starts),
-        *(recurrence, convolutions, memory, threads, scaling),
+        *(epochs, steps, predict, autoencoder, accuracy, starts),
+        *(recurrence, convolutions, sparse_inputs, memory, threads, scaling),
     )
 }

@@ -23,7 +23,8 @@ def run(*arguments):
 
 
 def test_all_sections(tmp_path):
-    sections = ["epochs", "predict", "autoencoder", "recurrence", "convolutions", "scaling"]
+    sections = ["epochs", "steps", "predict", "autoencoder", "recurrence", "convolutions"]
+    sections += ["sparse_inputs", "scaling"]
     target, curves = tmp_path / "rows.json", tmp_path / "images" / "curves.svg"
     options = ["--plot", str(curves)]
     try:
