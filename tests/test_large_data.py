@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import theanets
 from theanets.data import Dataset, Field
@@ -118,6 +119,54 @@ def test_batches_are_ready_before_they_are_asked_for():
     next(epoch)
     assert made[3].wait(10)
     epoch.close()
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4])
+def test_readers_may_use_one_buffer_again(prefetch):
+    sparse_field = Field("words", "input", "float32", (4,), sparse=True)
+    labels = Field("target", "target", "int32", (), classes=6)
+    weights = Field("weights", "weights", "float32", (), weighs="target")
+    fields = [X, sparse_field, labels, weights]
+    x, y, w = np.empty((2, 4), "float32"), np.empty(2, "int32"), np.empty(2, "float32")
+    words = sp.csr_array(np.eye(2, 4, dtype="float32"))
+
+    class Table:
+        def __array__(self, dtype=None, copy=None):
+            return w
+
+    def generate():
+        for i in range(6):
+            x[:] = y[:] = w[:] = words.data[:] = i
+            words.indices[:] = i % 4
+            yield x, words, y, Table()
+        # Out of range, and after the batches were checked.
+        y[:] = 1000
+
+    ds = Dataset(fields, generate(), seed_rng=np.random.default_rng(0), prefetch=prefetch)
+    found = []
+    for arrays, _ in ds.epoch():
+        time.sleep(0.02)
+        found.append([array.max() for array in arrays])
+    assert found == [[i, i, i % 4, 2, i, i] for i in range(6)]
+
+
+@pytest.mark.parametrize("prefetch", [0, 3])
+def test_training_from_one_buffer(prefetch):
+    x, y = regression()
+    kept = np.empty((8, 4), "float32"), np.empty((8, 2), "float32")
+
+    def generate(reused):
+        for first in range(0, 40, 8):
+            batch = x[first : first + 8], y[first : first + 8]
+            if reused:
+                kept[0][:], kept[1][:] = batch
+            yield kept if reused else batch
+
+    nets = [network(), network()]
+    for net, reused in zip(nets, (False, True), strict=True):
+        net.train(generate(reused), [x, y], epochs=1, train_batches=5, prefetch=prefetch)
+    for one, other in zip(nets[0].params, nets[1].params, strict=True):
+        np.testing.assert_array_equal(one.get_value(), other.get_value())
 
 
 def regression(n=40):

@@ -65,8 +65,9 @@ class Dataset:
         shuffled lists of series, see `theanets.data.series.similar`. In any case
         batches are no longer than their longest series.
     prefetch : int, optional
-        How many batches a thread prepares ahead. The batches are the same.
-        The data are then read in that thread, a new one for each epoch; and
+        How many batches a thread prepares ahead. The batches are the same,
+        copied if they came in from a callable or an iterable. The data are
+        then read in that thread, a new one for each epoch; and
         where an epoch is left early, so many more may have been drawn from
         an iterator.
 
@@ -290,7 +291,9 @@ class Dataset:
         for item in islice(source, self.batches):
             drawn += 1
             self._drawn += 1
-            yield accept(self.fields, item, f"{self.where}, batch {self._drawn}", self.axis)
+            where = f"{self.where}, batch {self._drawn}"
+            # Unless a thread draws ahead, a batch is used before the next one comes in.
+            yield accept(self.fields, item, where, self.axis, own=self.prefetch > 0)
         if drawn:
             return
         if self.replayable and not (callable(self._data) and self._drawn):

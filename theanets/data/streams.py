@@ -34,8 +34,14 @@ def calls(function: Callable[[], Any]) -> Iterator[Any]:
         yield batch
 
 
-def accept(fields: Sequence[Field], batch: Any, where: str, axis: int = 0) -> Batch:
-    """Check a batch, and get it as a compiled function takes it."""
+def accept(
+    fields: Sequence[Field], batch: Any, where: str, axis: int = 0, own: bool = False
+) -> Batch:
+    """Check a batch, and get it as a compiled function takes it.
+
+    With ``own``, it shares no memory with what came in: the next batch may come in the same
+    buffer before this one is used.
+    """
     if hasattr(batch, "__next__"):
         raise DataError(
             f"{where} is a {type(batch).__name__}, not a batch; to draw batches from a "
@@ -51,4 +57,6 @@ def accept(fields: Sequence[Field], batch: Any, where: str, axis: int = 0) -> Ba
         if field.weighs in shapes:
             spread = np.broadcast_to(arrays[i], shapes[field.weighs])
             arrays[i] = np.ascontiguousarray(spread)
-    return tuple(sparse.flat(fields, arrays)), arrays[0].shape[0]
+    found = sparse.flat(fields, arrays)
+    # What shares memory cannot be told of all that has an __array__().
+    return tuple(array.copy() for array in found) if own else tuple(found), arrays[0].shape[0]
