@@ -41,6 +41,15 @@ with event.install_recorder("numba:compile") as recorder:
     x, y = np.ones((50, 20)), np.arange(50) % 7
     net.train([x, y], [x, y], epochs=2, progress=False)
     net.predict(x)
+    # Data that are read-only or in another order are of the same type to Numba.
+    frozen = x.astype("float32")
+    frozen.flags.writeable = False
+    np.save(sys.argv[2], frozen)
+    for given in frozen, np.load(sys.argv[2], mmap_mode="r"), np.asfortranarray(frozen):
+        net.train([given, y], [given, y], epochs=2, progress=False)
+        net.train(iter([(given, y)] * 4), [given, y], epochs=1, progress=False)
+        net.evaluate([given, y])
+        net.predict(given)
 print(len(recorder.buffer))
 """
 
@@ -52,7 +61,7 @@ def test_nothing_is_left_to_compile(tmp_path):
     environment = {**os.environ, "PYTENSOR_FLAGS": flags}
     for what in ("warm", "use"):
         run = subprocess.run(
-            [sys.executable, "-c", SCRIPT, what],
+            [sys.executable, "-c", SCRIPT, what, str(tmp_path / "x.npy")],
             env=environment, capture_output=True, text=True, check=True, timeout=500,
         )  # fmt: skip
     assert run.stdout.strip() == "0"

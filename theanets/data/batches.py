@@ -176,7 +176,8 @@ class Dataset:
             _row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
         )
         self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
-        plain = not any(is_sparse(array) for array in arrays)
+        # Of those that are read-only, batches are copies.
+        plain = not any(is_sparse(array) or not array.flags.writeable for array in arrays)
         if plain and not (self.shuffle or self._late or self._spread):
             self._chunk = rows
 
@@ -208,9 +209,9 @@ class Dataset:
         Yields
         ------
         (tuple of ndarray, int)
-            C-contiguous arrays in the order of the fields, three vectors for
-            one that is sparse (see `theanets.ops.sparse`), and the number of
-            examples in them. Without shuffling they may be views of the
+            C-contiguous, writeable arrays in the order of the fields, three
+            vectors for one that is sparse (see `theanets.ops.sparse`), and the
+            number of examples in them. Without shuffling they may be views of the
             caller's arrays.
         """
         if self.examples is None:

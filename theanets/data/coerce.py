@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError, nearest
 from ..ops.sparse import is_sparse
-from .fields import Field
+from .fields import Field, behaved
 from .finite import settle
 from .sparse import as_csr
 
@@ -68,8 +68,8 @@ def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
     Returns
     -------
     ndarray or csr_array
-        C-contiguous, of the field's dtype; a view where possible. Sparse
-        matrices are made dense, except for a sparse field, which may get
+        C-contiguous, aligned, writeable, of the field's dtype; a view where
+        possible. Sparse matrices are made dense, except for a sparse field, which may get
         either.
     """
     part = take(field, array, rows, where)
@@ -81,8 +81,8 @@ def take(field: Field, array: Any, rows: Any, where: str) -> Any:
     if is_sparse(array):
         return array[rows] if field.sparse else array[rows].toarray()
     if is_lazy(field, array):
-        return _cast(field, np.asarray(array[rows]), where)
-    return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
+        return behaved(_cast(field, np.asarray(array[rows]), where))
+    return behaved(array[rows]) if isinstance(rows, slice) else array.take(rows, axis=0)
 
 
 def is_lazy(field: Field, array: Any) -> bool:

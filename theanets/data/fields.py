@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,11 @@ class Field:
         if self.classes is None:
             return "the range of int32"
         return f"[0, {self.classes})" + ("" if self.ignore is None else f" or {self.ignore}")
+
+
+def behaved(array: Any) -> Any:
+    """Get an array C-contiguous, aligned and writeable: itself where it is, else a copy.
+
+    An array that is not is of another type to Numba, which compiles functions anew for it.
+    """
+    return array if array.flags.carray else array.copy()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..ops.sparse import is_sparse
+from .fields import behaved
 
 Array = npt.NDArray[Any]
 
@@ -106,7 +107,7 @@ def cut(matrix: Any, size: int) -> list[Vectors]:
     Returns
     -------
     list of (data, indices, indptr)
-        Contiguous vectors, with indices of int32.
+        Contiguous, writeable vectors, with indices of int32.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def cut(matrix: Any, size: int) -> list[Vectors]:
                 f"{MOST}: use a smaller batch_size"
             )
         indptr = (matrix.indptr[first : last + 1] - a).astype(np.int32, copy=False)
-        found.append((matrix.data[a:b], indices[a:b], indptr))
+        found.append((behaved(matrix.data[a:b]), behaved(indices[a:b]), indptr))
     return found
 
 

@@ -11,7 +11,7 @@ from ..errors import DataError
 from ..ops.sparse import is_sparse
 from . import sparse
 from .coerce import load
-from .fields import Field
+from .fields import Field, behaved
 
 #: Arrays for a compiled function, and the number of examples in them.
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
@@ -59,4 +59,5 @@ def accept(
             arrays[i] = np.ascontiguousarray(spread)
     found = sparse.flat(fields, arrays)
     # What shares memory cannot be told of all that has an __array__().
-    return tuple(array.copy() for array in found) if own else tuple(found), arrays[0].shape[0]
+    ready = tuple(array.copy() if own else behaved(array) for array in found)
+    return ready, arrays[0].shape[0]

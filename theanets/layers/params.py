@@ -117,7 +117,7 @@ class Parameters:
     def _shared(self, name: str, value: Any) -> Any:
         if name in self._params or name in self._state:
             raise ConfigurationError(f"layer {self.full_name!r} has two parameters {name!r}")
-        value = np.array(value, dtype=self.dtype)
+        value = np.array(value, dtype=self.dtype, order="C")
         return pytensor.shared(value, name=f"{self.name}.{name}", shape=value.shape)
 
     def add_weights(

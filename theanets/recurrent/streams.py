@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 
 from .. import backends
 from ..data import Field, gather, prepare, sparse
+from ..data.fields import behaved
 from ..errors import ConfigurationError, DataError, unknown, whole_number
 from ..layers import Bidirectional, Input, Lengths, Recurrent
 from ..names import output_name
@@ -109,7 +110,7 @@ class Carrier:
             for key, value in parts.items():
                 if key not in found[name]:
                     raise unknown(f"state of layer {name!r}", key, found[name])
-                array = np.ascontiguousarray(value, dtype=self.dtype)
+                array = behaved(np.ascontiguousarray(value, dtype=self.dtype))
                 if array.shape != found[name][key].shape:
                     raise DataError(
                         f"state {key!r} of layer {name!r} has shape {array.shape}; expected "
@@ -196,7 +197,7 @@ class Stream:
         -------
         ndarray of shape (series, outputs), or (outputs)
         """
-        row = np.ascontiguousarray(x, dtype=self._carrier.dtype)
+        row = behaved(np.ascontiguousarray(x, dtype=self._carrier.dtype))
         alone = self.series == 1 and row.shape == (self._width,)
         row = row[None] if alone else row
         if row.shape != (self.series, self._width):
