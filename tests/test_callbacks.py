@@ -1,11 +1,14 @@
 """Callbacks: when they run, and what they see."""
 
+import time
+
 import numpy as np
 import pytest
 
 import theanets
 from theanets.errors import ConfigurationError
 from theanets.training.engines import GradientEngine
+from theanets.training.watch import FLUSH, Watch
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,69 @@ def test_updates_are_watched_only_if_need_be(net, callback, watched, monkeypatch
     monkeypatch.setattr(GradientEngine, "epoch", spy)
     net.train(data(), epochs=2, callbacks=callback, **TRAIN)
     assert seen == [watched] * 2
+
+
+class Seldom(Diary):
+    each_batch = False
+
+
+@pytest.mark.parametrize("seconds", [1e-5, 9e-3, 1.0])
+def test_looks_come_at_intervals(seconds, monkeypatch):
+    """They are neither rare where updates are slow nor frequent where these are fast."""
+    clock = [0.0]
+    monkeypatch.setattr("theanets.training.watch.time.perf_counter", lambda: clock[0])
+    looks = []
+    watch = Watch(lambda updates: looks.append(updates) or False, always=False)
+    updates = 0
+    watch.start(updates)
+    while updates < 2000:
+        updates += watch.size
+        clock[0] += watch.size * seconds
+        assert not watch(updates)
+    assert looks[:2] == ([1, 2] if seconds == 1 else [1, 3])
+    assert watch.size == {1e-5: FLUSH, 9e-3: 5, 1.0: 1}[seconds]
+    # Slower all at once: from the next look on, they come often again.
+    updates, clock[0] = updates + watch.size, clock[0] + watch.size
+    watch(updates)
+    assert watch.size == 1
+
+
+def test_some_callbacks_see_all_batches_and_some_need_not(net):
+    often, seldom = Diary(), Seldom()
+    big = data(400)
+    net.train(big, epochs=2, callbacks=[often, seldom], **TRAIN)
+    assert often.lines == seldom.lines  # whoever needs each batch makes the loop look
+    assert sum(line[0] == "batch" for line in often.lines) == 200
+    alone = Seldom()
+    net.train(big, epochs=2, callbacks=alone, **TRAIN)
+    assert 2 <= sum(line[0] == "batch" for line in alone.lines) < 200
+    assert [line for line in alone.lines if line[0] != "batch"] == [
+        line for line in often.lines if line[0] != "batch"
+    ]
+
+
+def test_the_time_is_up_in_the_middle_of_an_epoch():
+    net = theanets.Regressor([2, 3, 1])
+    start = time.perf_counter()
+    net.train(data, data(), train_batches=10**7, max_seconds=0.3, epochs=9, **TRAIN)
+    assert 0.3 < time.perf_counter() - start < 2
+    assert net.history.stop_reason == "time"
+    assert len(net.history) == 1
+
+
+def test_the_rate_of_each_update(net):
+    class Rates(theanets.Callback):
+        def batch(self, run):
+            rates.append((run.learning_rate, float(rate.get_value())))
+
+        def start(self, run):
+            nonlocal rate
+            rate = run.engine.step.optimizer.hyper["learning_rate"]
+
+    rate, rates = None, []
+    options = {**TRAIN, "learning_rate_schedule": lambda update, epoch: 1 / (1 + update)}
+    net.train(data(), epochs=2, callbacks=Rates(), **options)
+    np.testing.assert_allclose(rates, [[0.01 / (1 + i)] * 2 for i in range(6)], rtol=1e-6)
 
 
 def test_several_in_their_order(net):

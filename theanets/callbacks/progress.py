@@ -150,6 +150,7 @@ class LiveProgress(Progress):
 
     #: Seconds between two changes of the line of batches.
     every = 0.125
+    each_batch = False
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)

@@ -125,7 +125,8 @@ class Step:
     def set_rate(self, value: float) -> None:
         """Set the learning rate for the updates that follow."""
         rate = self.hyper["learning_rate"]
-        rate.set_value(np.asarray(value, rate.dtype), borrow=True)
+        # Schedules come here before each update, and set_value checks what is known to be right.
+        rate.container.storage[0] = np.asarray(value, rate.dtype)
 
 
 class FirstOrder(Optimizer, abstract=True):

@@ -18,7 +18,16 @@ class Callback:
     and ``run.valid`` (the last monitors), ``run.history``, ``run.seconds``,
     and ``run.stop('why')``, after which training ends as soon as the current
     batch or epoch is done.
+
+    Attributes
+    ----------
+    each_batch : bool
+        Whether `batch` has to run after each update. Where it is False for
+        all callbacks, it runs about twenty times a second, which costs less
+        for small networks.
     """
+
+    each_batch = True
 
     def prepare(self, run: Run) -> None:
         """Run once, before the first validation, which compiles what it needs."""
@@ -27,7 +36,7 @@ class Callback:
         """Run once, before the first update."""
 
     def batch(self, run: Run) -> None:
-        """Run after each update."""
+        """Run after each update, or once in a while, see ``each_batch``."""
 
     def epoch(self, run: Run) -> None:
         """Run after each epoch, and its validation if it has one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice, starmap
 from operator import itemgetter
@@ -18,12 +18,7 @@ from ..errors import ConfigurationError
 from ..optimizers.schedules import Constant, Schedule
 from ..regularizers import Constraint, Noise, Regularizer
 from .compiled import Evaluation, Step
-
-#: Results of so many updates are kept before they are added up and checked.
-FLUSH = 256
-
-#: Called after each update, and told how many there were; True ends the epoch.
-Watch = Callable[[int], bool]
+from .watch import FLUSH, Watch
 
 
 class Engine(Protocol):
@@ -43,8 +38,8 @@ class Engine(Protocol):
             How many there were before.
         limit : float
             The number of updates at which to stop.
-        watch : callable, optional
-            See `Watch`.
+        watch : Watch, optional
+            Who looks up from the updates.
         """
 
     def observe(self, loss: float) -> None:
@@ -141,7 +136,7 @@ class GradientEngine:
             while update < limit:
                 # Nothing but the function and the gathering of rows costs time in here. An
                 # exception leaves in the list what came before it.
-                size = int(min(FLUSH, limit - update)) if watch is None else 1
+                size = int(min(FLUSH if watch is None else watch.size, limit - update))
                 results.extend(starmap(function, islice(arguments, size)))
                 if not results:
                     break
@@ -162,8 +157,9 @@ class GradientEngine:
 
     def _scheduled(self, arguments: Iterator[Any], update: int, epoch: int) -> Iterator[Any]:
         """Set the learning rate of each update just before it."""
+        factor = self.optimizer.schedule.factor
         for number, batch in enumerate(arguments, start=update):
-            self._set_rate(self.optimizer.schedule.factor(number, epoch))
+            self._set_rate(factor(number, epoch))
             yield batch
 
     def _finite(self, totals: npt.NDArray[np.float64]) -> bool:

@@ -20,6 +20,7 @@ from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
 from .history import History
 from .limits import Limits
+from .watch import Watch
 
 log = logging.getLogger("theanets")
 
@@ -104,6 +105,7 @@ class Run:
         self._whole_data = whole_data
         self._callbacks = list(callbacks)
         self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
+        self._watch = Watch(self._look, any(c.each_batch for c in self._by_batch))
         self._started_callbacks: list[_callbacks.Callback] = []
         self._best = self._last_success = math.inf
         self._failures = 0
@@ -196,6 +198,7 @@ class Run:
         watch = self._watch if self._by_batch or limits.max_seconds is not None else None
         limit = math.inf if limits.max_updates is None else limits.max_updates
         self._in_epoch, self._before = True, self.updates
+        self._watch.start(self.updates)
         try:
             done = self.engine.epoch(self.epoch, self.updates, limit, watch)
         except ExhaustedError:
@@ -222,7 +225,7 @@ class Run:
             resume.save(self, self._checkpoint)
         return True
 
-    def _watch(self, updates: int) -> bool:
+    def _look(self, updates: int) -> bool:
         self.updates = updates
         for callback in self._by_batch:
             callback.batch(self)
