@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import theanets
-from theanets.data import Dataset, Field, gather, prepare, sparse
+from theanets.data import Dataset, Field
 from theanets.errors import ConfigurationError, DataError
 
 X = Field("in", "input", "float32", (4,))
@@ -60,68 +60,6 @@ def test_memory_maps_are_not_copied(algo, kind, tmp_path, monkeypatch):
         tracemalloc.stop()
     # The inputs have 32 MB, as float32 16; a batch that is only evaluated has 4 and 2.
     assert peak < 1e7, peak
-
-
-# Compiled functions are not compiled anew: to Numba, a read-only array is of another type.
-
-
-def read_only(array, _):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def mapped_read_only(array, path):
-    np.save(path, array)
-    return np.load(path, mmap_mode="r")
-
-
-def unaligned(array, _):
-    found = np.empty(array.nbytes + 1, "uint8")[1:].view(array.dtype).reshape(array.shape)
-    found[:] = array
-    return found
-
-
-def sparse_read_only(array, _):
-    found = sp.csr_array(array)
-    for part in (found.data, found.indices, found.indptr):
-        part.flags.writeable = False
-    return found
-
-
-DENSE = [read_only, mapped_read_only, unaligned, lambda array, _: np.asfortranarray(array)]
-
-
-@pytest.mark.parametrize("prefetch", [0, 1])
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("kind", [False, True])
-@pytest.mark.parametrize("make", [*DENSE, sparse_read_only])
-def test_arrays_are_behaved(make, kind, shuffle, prefetch, tmp_path):
-    x = Field("in", "input", "float32", (4,), sparse=kind)
-    y = Field("target", "target", "float32", (2,), weighted_by="weights")
-    labels = Field("labels", "target", "int32", (), classes=20)
-    weights = Field("weights", "weights", "float32", (2,), weighs="target")
-    dense = make if make in DENSE else read_only
-    data = [
-        make(numbered(20), tmp_path / "x.npy"),
-        dense(np.ones((20, 2), "float32"), tmp_path / "y.npy"),
-        dense(np.arange(20, dtype="int32"), tmp_path / "labels.npy"),
-        dense(np.ones((20, 2), "float32"), tmp_path / "weights.npy"),
-    ]
-    fields = [x, y, labels, weights]
-    for given in (data, iter([data]), iter([[*data[:3], dense(np.ones(20), tmp_path / "w.npy")]])):
-        rng = np.random.default_rng(0)
-        options = dict(batch_size=8, shuffle=shuffle, prefetch=prefetch)
-        for arrays, _ in Dataset(fields, given, seed_rng=rng, **options).epoch():
-            assert all(type(array) is np.ndarray and array.flags.carray for array in arrays)
-    for field, array in zip(fields, prepare(fields, data[:1], "x"), strict=False):
-        rows = gather(field, array, slice(0, 8), "x")
-        assert all(part.flags.carray for part in sparse.flat([field], [rows]))
-
-
-def test_parameters_are_contiguous():
-    param = network().layers[1].add_param("v", np.asfortranarray(np.ones((4, 3))))
-    assert param.get_value(borrow=True).flags.carray
 
 
 # Prepared ahead.

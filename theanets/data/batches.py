@@ -23,7 +23,7 @@ from .coerce import is_lazy, load, locate, take
 from .fields import Field
 from .finite import settle
 from .series import Padded, similar
-from .streams import Batch, accept, calls, is_stream
+from .streams import Batch, Intake, calls, is_stream
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
 CHUNK_BYTES = 2**21
@@ -288,13 +288,13 @@ class Dataset:
 
     def _streamed(self) -> Generator[Batch, None, None]:
         drawn = 0
+        # Unless a thread draws ahead, a batch is used before the next one comes in.
+        intake = Intake(self.fields, self.axis, own=self.prefetch > 0)
         source = calls(self._data) if callable(self._data) else self._data
         for item in islice(source, self.batches):
             drawn += 1
             self._drawn += 1
-            where = f"{self.where}, batch {self._drawn}"
-            # Unless a thread draws ahead, a batch is used before the next one comes in.
-            yield accept(self.fields, item, where, self.axis, own=self.prefetch > 0)
+            yield intake(item, self.where, self._drawn)
         if drawn:
             return
         if self.replayable and not (callable(self._data) and self._drawn):

@@ -228,11 +228,11 @@ def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
     elif len(shape) == rank + 1 and shape[-1] == 1 and (labels or field.role == "weights"):
         shape = shape[:-1]
     if field.weighs is not None and 1 <= len(shape) <= rank:
-        fits = _agree(shape[1:], field.shape, ones=True)
+        fits = agree(shape[1:], field.shape, ones=True)
         hint = "; weights may lack trailing axes, or have length 1 there"
     else:
-        fits = len(shape) == rank and _agree(shape[1:], field.shape)
-        if len(shape) == rank - 1 and _agree(shape, field.shape):
+        fits = len(shape) == rank and agree(shape[1:], field.shape)
+        if len(shape) == rank - 1 and agree(shape, field.shape):
             hint = "; a single example needs a batch axis: x[None]"
             if field.role == "target" and field.shape[:1] == (None,):
                 hint += ", one target for each series a recurrent layer with last=True"
@@ -251,8 +251,8 @@ def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
-    # The lengths of an array may have too many or too few axes.
+def agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
+    """Tell whether the lengths of axes are those of a field; there may be too many or too few."""
     return all(
         b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
     )
@@ -284,9 +284,14 @@ def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
         return matrix.astype(field.dtype, copy=False)
 
 
-def _check_range(field: Field, array: Any, where: str) -> None:
+def integers(field: Field) -> tuple[int, int]:
+    """Get the least and the greatest integer that is valid, but for the one to be ignored."""
     limits = np.iinfo("int32")
-    low, high = (0, field.classes - 1) if field.classes else (int(limits.min), int(limits.max))
+    return (0, field.classes - 1) if field.classes else (int(limits.min), int(limits.max))
+
+
+def _check_range(field: Field, array: Any, where: str) -> None:
+    low, high = integers(field)
     smallest, largest = int(array.min()), int(array.max())
     if field.ignore is not None and not low <= smallest <= largest <= high:
         counted = array[array != field.ignore]

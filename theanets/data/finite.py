@@ -29,7 +29,7 @@ def settle(
     named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
     for i in range(len(fields)) if only is None else only:
         field, array = fields[i], arrays[i]
-        if _all_finite(array):
+        if all_finite(array.data if is_sparse(array) else array):
             continue
         index, flat = _not_finite(array)
         wrong = np.ones(len(flat), bool)
@@ -72,13 +72,13 @@ def _not_finite_message(
     return f"{message}; remove these, or mask them by a weighted loss and weights of 0"
 
 
-def _all_finite(array: Any) -> bool:
+def all_finite(array: Any) -> bool:
+    """Tell whether an array has neither NaN nor inf."""
     if array.dtype.kind != "f":
         return True
-    values = array.data if is_sparse(array) else array
-    with np.errstate(all="ignore"):
-        # A sum needs no second array; only its overflow calls for the exact test.
-        return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
+    # The fastest sum of all, without a second array or warnings, as other products have them.
+    # Only its overflow calls for the exact test.
+    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:

@@ -10,8 +10,9 @@ import numpy as np
 from ..errors import DataError
 from ..ops.sparse import is_sparse
 from . import sparse
-from .coerce import load
+from .coerce import agree, integers, load
 from .fields import Field, behaved
+from .finite import all_finite
 
 #: Arrays for a compiled function, and the number of examples in them.
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
@@ -34,30 +35,118 @@ def calls(function: Callable[[], Any]) -> Iterator[Any]:
         yield batch
 
 
-def accept(
-    fields: Sequence[Field], batch: Any, where: str, axis: int = 0, own: bool = False
-) -> Batch:
-    """Check a batch, and get it as a compiled function takes it.
+class Intake:
+    """Checks batches that come in, and gets them as a compiled function takes them.
 
-    With ``own``, it shares no memory with what came in: the next batch may come in the same
-    buffer before this one is used.
+    Parameters
+    ----------
+    fields : sequence of Field
+        The arrays of a batch.
+    axis : int, optional
+        Which axis of the arrays is the batch.
+    own : bool, optional
+        Whether batches share no memory with what comes in: the next one may
+        come in the same buffer before this one is used.
     """
-    if hasattr(batch, "__next__"):
-        raise DataError(
-            f"{where} is a {type(batch).__name__}, not a batch; to draw batches from a "
-            "generator, pass it itself, not a function that makes it"
-        )
-    arrays = load(fields, batch, where, axis=axis, lazy=False)
-    arrays = [
-        array.toarray() if is_sparse(array) and not field.sparse else array
-        for field, array in zip(fields, arrays, strict=True)
-    ]
-    shapes = {field.name: array.shape for field, array in zip(fields, arrays, strict=True)}
-    for i, field in enumerate(fields):
-        if field.weighs in shapes:
-            spread = np.broadcast_to(arrays[i], shapes[field.weighs])
-            arrays[i] = np.ascontiguousarray(spread)
-    found = sparse.flat(fields, arrays)
-    # What shares memory cannot be told of all that has an __array__().
-    ready = tuple(array.copy() if own else behaved(array) for array in found)
-    return ready, arrays[0].shape[0]
+
+    def __init__(self, fields: Sequence[Field], axis: int = 0, own: bool = False) -> None:
+        self.fields, self.axis, self.own = tuple(fields), axis, own
+        self._names = [field.name for field in self.fields]
+        quick = axis == 0 and not any(field.sparse for field in self.fields)
+        self._quick = [_quick(field, own) for field in self.fields] if quick else []
+        self._weighs = [
+            (i, self._names.index(field.weighs))
+            for i, field in enumerate(self.fields)
+            if field.weighs in self._names
+        ]
+
+    def __call__(self, batch: Any, where: str, number: int) -> Batch:
+        """Check a batch, the one of this number of the data that ``where`` describes.
+
+        Raises
+        ------
+        DataError
+            If it is not what the fields need.
+        """
+        found = self._plain(batch)
+        return self._any(batch, f"{where}, batch {number}") if found is None else found
+
+    def _plain(self, batch: Any) -> Batch | None:
+        """Get a batch that is made of arrays as the fields say; None is one to be looked at."""
+        values = batch if isinstance(batch, (list, tuple, dict)) else [batch]
+        if not self._quick or len(values) != len(self._quick):
+            return None
+        if isinstance(values, dict):
+            values = [values.get(name) for name in self._names]
+        arrays = []
+        for value, quick in zip(values, self._quick, strict=True):
+            array = quick(value)
+            if array is None:
+                return None
+            arrays.append(array)
+        rows = len(arrays[0])
+        for array in arrays:
+            if len(array) != rows:
+                return None
+        for i, j in self._weighs:
+            weights, shape = arrays[i], arrays[j].shape
+            if weights.shape != shape:
+                if not agree(weights.shape[1:], shape[1:], ones=True):
+                    return None
+                arrays[i] = np.empty(shape, weights.dtype)
+                arrays[i][:] = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
+        return tuple(arrays), rows
+
+    def _any(self, batch: Any, where: str) -> Batch:
+        if hasattr(batch, "__next__"):
+            raise DataError(
+                f"{where} is a {type(batch).__name__}, not a batch; to draw batches from a "
+                "generator, pass it itself, not a function that makes it"
+            )
+        arrays = load(self.fields, batch, where, axis=self.axis, lazy=False)
+        arrays = [
+            array.toarray() if is_sparse(array) and not field.sparse else array
+            for field, array in zip(self.fields, arrays, strict=True)
+        ]
+        for i, j in self._weighs:
+            arrays[i] = np.ascontiguousarray(np.broadcast_to(arrays[i], arrays[j].shape))
+        found = sparse.flat(self.fields, arrays)
+        # What shares memory cannot be told of all that has an __array__().
+        ready = tuple(array.copy() if self.own else behaved(array) for array in found)
+        return ready, arrays[0].shape[0]
+
+
+def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
+    """Get a function that checks an array as `load` does, in a fraction of the time.
+
+    It returns None for all but an array in memory, or in a file, that has the shape and the
+    kind of dtype that the field needs, and whose values are finite and in range.
+    """
+    dtype, shape, rank = np.dtype(field.dtype), field.shape, 1 + len(field.shape)
+    # Weights may lack axes at the end.
+    weights = field.weighs is not None
+    ranks = range(1 if weights else rank, rank + 1)
+    floats = dtype.kind == "f"
+    kinds = "biuf" if floats else "biu"
+    low, high = integers(field)
+
+    def quick(value: Any) -> Any:
+        if type(value) is not np.ndarray:
+            if type(value) is not np.memmap:
+                return None
+            value = np.asarray(value)
+        lengths, given = value.shape, value.dtype
+        if len(lengths) not in ranks or not value.size or given.kind not in kinds:
+            return None
+        if lengths[1:] != shape and not agree(lengths[1:], shape, weights):
+            return None
+        if not floats and not (low <= int(value.min()) and int(value.max()) <= high):
+            return None
+        if given != dtype:
+            with np.errstate(all="ignore"):
+                value = value.astype(dtype, order="C")
+        elif own or not value.flags.carray:
+            value = value.copy()
+        return value if not floats or all_finite(value) else None
+
+    return quick
