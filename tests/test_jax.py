@@ -1,5 +1,6 @@
 """JAX computes the same as NumPy: our operations one by one, and networks of them."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -154,25 +155,46 @@ def test_a_network_with_ctc():
 DEVICES = """
 import jax, numpy as np, theanets
 from theanets.callbacks import Callback
+from theanets.ops import jax_function
 
 first, second = jax.devices()
-internal = dict(borrow=True, return_internal_type=True)
 
 class Watch(Callback):
     def batch(self, run):
-        for variable in net.params:
-            value = variable.get_value(**internal)
+        step = run.engine.step
+        for variable in [*net.params, *step.optimizer.state.values()]:
+            value = variable.container.storage[0]
             assert isinstance(value, jax.Array) and value.devices() == {second}, variable
             seen.append(variable.name)
+        assert all(isinstance(v.get_value(), np.ndarray) for v in step.optimizer.hyper.values())
+        if run.updates % 3 != 1:  # in the first of an epoch, what is set for it was not there yet
+            hyper, weights = step.optimizer.hyper, step.objective.strengths._shared
+            hypers.append(on_device([hyper["learning_rate"], weights["loss 0"]]))
 
-seen = []
+def on_device(variables):
+    arrays = [jax_function._held[variable.container][1] for variable in variables]
+    assert all(isinstance(a, jax.Array) and a.devices() == {second} for a in arrays)
+    return arrays
+
+seen, hypers = [], []
 with jax.default_device(second):
     layers = [3, dict(form="dropout", rate=0.1), (4, "gru"), 2]
     net = theanets.recurrent.Classifier(layers, rng=1, mode="JAX")
-    data = [np.zeros((7, 5, 3)), np.zeros((7, 5), int)]
-    net.train(data, valid=data, epochs=2, batch_size=4, callbacks=Watch(), progress=False)
-    assert net.predict(data[0]).shape == (7, 5)
-assert len(seen) == 4 * len(net.params)  # two batches in each epoch, the last a smaller one
+    data = [np.zeros((11, 5, 3)), np.zeros((11, 5), int)]
+    options = dict(valid=data, batch_size=4, callbacks=Watch(), progress=False, weight_l2=1e-3)
+    net.train(data, epochs=2, learning_rate_schedule=dict(form="step", every=1), **options)
+    steps = 6  # the last of each epoch is smaller
+    # What is set for each epoch is there for the rest of it.
+    same = [[a is b for a, b in zip(hypers[i], hypers[j])] for i, j in ((0, 1), (1, 2), (2, 3))]
+    assert same == [[True, True], [False, True], [True, True]], same
+    for _ in range(2):
+        assert net.predict(data[0]).shape == (11, 5)
+    before = on_device(net.params)
+    net.predict(data[0])
+    net.evaluate(data)
+    assert all(a is b for a, b in zip(before, on_device(net.params)))
+    assert all(type(p.get_value()) is np.ndarray for p in net.params)
+assert len(seen) >= steps * len(net.params)
 """
 
 
@@ -180,3 +202,43 @@ def test_parameters_stay_on_the_device_between_steps():
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", DEVICES], env=environment, check=True)
+
+
+def test_what_is_set_is_what_comes_next():
+    x = np.eye(4)[:3]
+    net = theanets.Regressor([4, 2], rng=1, mode="JAX")
+    weights = net.find("out", "w")
+    ones = np.ones((4, 2), weights.dtype)
+    for value in (1, 2, 3):
+        weights.set_value(value * ones)
+        np.testing.assert_array_equal(net.predict(x), np.full((3, 2), value))
+    # The same array, which has changed.
+    for value in (4, 5):
+        ones[:] = value
+        weights.set_value(ones, borrow=True)
+        np.testing.assert_array_equal(net.predict(x), np.full((3, 2), value))
+    assert type(weights.get_value()) is np.ndarray and weights.get_value().flags.writeable
+
+
+@pytest.mark.parametrize("other", ["FAST_COMPILE", "NUMBA"])
+def test_linkers_take_turns(other):
+    # Numba's functions update arrays in place.
+    data = [X[:, 0], LABELS[:, 0]]
+    net = theanets.Classifier([3, 4, 4], rng=1, mode="JAX")
+    seen = []
+
+    class Both(theanets.callbacks.Callback):
+        def batch(self, run):
+            by_jax, by_other = net.predict_proba(data[0]), net.predict_proba(data[0], mode=other)
+            np.testing.assert_allclose(by_jax, by_other, atol=1e-5)
+            seen.append(by_jax)
+
+    for mode in (other, "JAX", other):
+        if mode == other or other == "FAST_COMPILE":
+            net.train(data, epochs=2, batch_size=4, callbacks=Both(), mode=mode, progress=False)
+        else:
+            net.train(data, epochs=2, batch_size=4, mode=mode, progress=False)
+        np.testing.assert_allclose(
+            net.predict_proba(data[0]), net.predict_proba(data[0], mode=other), atol=1e-5
+        )
+    assert all((a != b).any() for a, b in itertools.pairwise(seen))

@@ -111,14 +111,6 @@ def test_a_generator_that_is_not_updated_stays_where_it_is():
     assert not np.array_equal(draw(zeros), np.asarray(drawing(False)[1](zeros)))
 
 
-def test_functions_without_draws_are_pytensors_own():
-    import pytensor.tensor as pt
-    from pytensor.compile.executor import Function
-
-    x = pt.vector("x", dtype="float32")
-    assert isinstance(backends.function([x], [2 * x], mode="JAX"), Function)
-
-
 def test_keys_make_generators_of_numpy_too():
     import pytensor
     import pytensor.tensor as pt

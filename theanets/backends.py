@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from weakref import WeakSet
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
@@ -15,6 +16,10 @@ from .ops import rewrites, sparse
 #: Linkers that our products of sparse matrices are not for: the number of entries differs
 #: from batch to batch, and they would compile anew for each.
 NO_SPARSE = ("JAXLinker", "PytorchLinker", "MLXLinker")
+
+#: Containers of shared variables whose arrays a function may change in place, where JAX, which
+#: has copies on its device, would not see it.
+_IN_PLACE: WeakSet[Any] = WeakSet()
 
 
 def resolve_mode(mode: str | Mode | None) -> Mode | None:
@@ -93,7 +98,7 @@ def function(
     finish: Callable[[Any], None] | None = None
     updates, keys = dict(updates or {}), None
     if linker == "JAXLinker":
-        from .ops.jax_setup import SIZES, Keys, compiling
+        from .ops.jax_setup import SIZES, Held, Keys, compiling
 
         found = found.including(SIZES)
         keys = Keys(outputs, updates)
@@ -102,6 +107,8 @@ def function(
         from .ops.numba_setup import sparing as finish
     elif linker == "PytorchLinker":
         from .ops import torch_setup  # noqa: F401
+    if keys is None:
+        _IN_PLACE.update(variable.container for variable in updates)
 
     arguments: list[Any] = []
     for variable in inputs:
@@ -129,7 +136,7 @@ def function(
     if finish is not None:
         finish(compiled)
     compiled.trust_input = True
-    return compiled if keys is None else keys.drawn_for(compiled)
+    return compiled if keys is None else Held(compiled, keys, _IN_PLACE)
 
 
 class Compilations:

@@ -79,9 +79,9 @@ class Keys:
         self.givens = {variable: FromKey()(key) for variable, key in self._keys.items()}
         self.updates = {k: v for k, v in updates.items() if k not in found}
 
-    def drawn_for(self, function: Any) -> Any:
-        """Get a function that has new keys in each call, if it needs any."""
-        return _Drawing(function, self) if self._keys else function
+    def containers(self) -> set[Any]:
+        """Get the containers of the keys."""
+        return {key.container for key in self._keys.values()}
 
     def draw(self) -> None:
         """Get new keys."""
@@ -90,20 +90,6 @@ class Keys:
             if variable not in self._moving:
                 generator = copy.deepcopy(generator)
             key.set_value(generator.integers(2**32, size=WORDS, dtype="uint32"), borrow=True)
-
-
-class _Drawing:
-    """A compiled function, with keys that are drawn before each call."""
-
-    def __init__(self, function: Any, keys: Keys) -> None:
-        self._function, self._keys = function, keys
-
-    def __call__(self, *arguments: Any) -> Any:
-        self._keys.draw()
-        return self._function(*arguments)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_function"], name)
 
 
 __all__ = ["FromKey", "Keys"]

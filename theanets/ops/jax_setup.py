@@ -13,12 +13,13 @@ from contextlib import contextmanager
 import jax
 
 from . import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
+from .jax_function import Held
 from .jax_random import Keys
 from .jax_sizes import SIZES
 
 jax.config.update("jax_enable_x64", True)
 
-__all__ = ["SIZES", "Keys", "compiling"]
+__all__ = ["SIZES", "Held", "Keys", "compiling"]
 
 
 @contextmanager
