@@ -152,6 +152,56 @@ def test_a_network_with_ctc():
     same(make, [X, labels])
 
 
+RAGGED = {
+    "plain": (theanets.recurrent.Classifier, [3, (4, "rnn"), 2], {}),
+    "penalties": (
+        theanets.recurrent.Classifier,
+        [3, dict(form="bidirectional", size=4, worker="gru"), "batch_norm", (4, "rnn"), 2],
+        dict(hidden_l1=0.1, recurrent_norm=0.1),
+    ),
+    "last": (
+        theanets.recurrent.Regressor,
+        [3, dict(form="lengths", name="n"), dict(form="lstm", size=4, inputs="in", last=True), 2],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RAGGED)
+def test_series_of_different_lengths_need_few_compilations(name, rng):
+    model, layers, options = RAGGED[name]
+    lengths = rng.integers(3, 60, 200)
+    lengths[:2] = 1, 60
+    xs = [rng.normal(size=(n, 3)) for n in lengths]
+    last = model is theanets.recurrent.Regressor
+    ys = rng.normal(size=(200, 2)) if last else [rng.integers(2, size=n) for n in lengths]
+    compiled = []
+
+    class Watch(theanets.callbacks.Callback):
+        def end(self, run):
+            step = run.engine.step.function
+            compiled.append(step.vm.jit_fn._cache_size())
+
+    nets = []
+    for mode in ("JAX", "FAST_COMPILE"):
+        net = model(layers, rng=3, mode=mode)
+        callbacks = [Watch()] if mode == "JAX" else []
+        net.train([xs, ys], algo="sgd", epochs=1, batch_size=8, callbacks=callbacks, **options)
+        nets.append(net)
+    # 16, 32 and 60 steps, and one more for the first call, whose parameters are NumPy's; it
+    # would be about 20.
+    assert compiled[0] <= 4
+    for ours, theirs in zip(*(net.params for net in nets)):
+        np.testing.assert_allclose(ours.get_value(), theirs.get_value(), rtol=2e-4, atol=2e-5)
+    losses = [net.evaluate([xs, ys], **options)["loss"] for net in nets]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    # All that was monitored too, the penalties among it.
+    rows = [net.history.rows[-1] for net in nets]
+    for key in rows[1]:
+        if key != "seconds":
+            assert rows[0][key] == pytest.approx(rows[1][key], rel=1e-3, abs=1e-6), key
+
+
 DEVICES = """
 import jax, numpy as np, theanets
 from theanets.callbacks import Callback

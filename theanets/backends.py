@@ -59,6 +59,11 @@ def mode_key(mode: str | Mode | None) -> Hashable:
     return mode.upper() if isinstance(mode, str) else mode
 
 
+def compiles_by_shape(mode: str | Mode | None) -> bool:
+    """Tell whether a function is compiled anew for each new shape of its arguments."""
+    return type(pytensor.compile.mode.get_mode(resolve_mode(mode)).linker).__name__ == "JAXLinker"
+
+
 def function(
     inputs: Sequence[Any],
     outputs: Any,

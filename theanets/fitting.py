@@ -288,6 +288,7 @@ def _datasets(
     buckets, prefetch = given.get("buckets", True), given.get("prefetch", 0)
     if not isinstance(buckets, (bool, np.bool_)):
         raise ConfigurationError(f"buckets={buckets!r} is not True or False")
+    rounded = backends.compiles_by_shape(_mode(net, given))
     for key in ("train_batches", "iteration_size", "valid_batches"):
         if key in given:
             whole_number(key, given[key])
@@ -301,6 +302,7 @@ def _datasets(
         axis=axis,
         where="train data",
         buckets=bool(buckets),
+        rounded=rounded,
         prefetch=prefetch,
     )
     # Results do not depend on the size of batches, the time does.
@@ -331,6 +333,7 @@ def _datasets(
         shuffle=False,
         axis=axis,
         where=where,
+        rounded=rounded,
         prefetch=prefetch,
     )
     return train_data, valid_data, whole
@@ -355,6 +358,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
         shuffle=False,
         axis=kwargs.get("axis", 0),
         where="data",
+        rounded=backends.compiles_by_shape(mode),
         prefetch=kwargs.get("prefetch", 0),
     )
     evaluation: Evaluation = net.cached(

@@ -31,6 +31,9 @@ CHUNK_BYTES = 2**21
 #: Batches in an epoch of a callable that does not say how many it has.
 CALLABLE_BATCHES = 100
 
+#: The least steps of a batch of series where the steps are rounded up.
+ROUNDED_STEPS = 16
+
 
 class Dataset:
     """Batches of data for the variables of a network.
@@ -64,6 +67,9 @@ class Dataset:
         Whether batches are of series of similar length, where data are
         shuffled lists of series, see `theanets.data.series.similar`. In any case
         batches are no longer than their longest series.
+    rounded : bool
+        Whether they may be longer than that, so that there are few different
+        lengths: powers of two, and the longest of all series.
     prefetch : int, optional
         How many batches a thread prepares ahead. The batches are the same,
         copied if they came in from a callable or an iterable. The data are
@@ -102,6 +108,7 @@ class Dataset:
         axis: int = 0,
         where: str = "train data",
         buckets: bool = True,
+        rounded: bool = False,
         prefetch: int = 0,
     ) -> None:
         self.fields = tuple(fields)
@@ -117,7 +124,7 @@ class Dataset:
                 raise ConfigurationError(f"axis={axis}: series in lists have the time first")
         self.buckets = bool(buckets) if shuffle and self._lengths is not None else None
         self.batch_size = whole_number("batch_size", batch_size)
-        self.shuffle = shuffle
+        self.shuffle, self.rounded = shuffle, rounded
         self.axis = axis
         self.where = where
         off = prefetch == 0 and not isinstance(prefetch, bool)
@@ -281,6 +288,8 @@ class Dataset:
         for i, (arrays, count) in enumerate(batches):
             first = i * self.batch_size
             steps = max(1, int(lengths[first : first + count].max()))
+            if self.rounded:
+                steps = max(ROUNDED_STEPS, 1 << (steps - 1).bit_length())
             cut = list(arrays)
             for j in self._timed:
                 cut[j] = np.ascontiguousarray(arrays[j][:, :steps])
