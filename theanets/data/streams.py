@@ -142,7 +142,10 @@ def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
             return None
         if not floats and not (low <= int(value.min()) and int(value.max()) <= high):
             return None
-        if given != dtype:
+        if given != dtype and given.kind != "f":
+            value = value.astype(dtype, order="C")
+        elif given != dtype:
+            # Too large a number becomes inf.
             with np.errstate(all="ignore"):
                 value = value.astype(dtype, order="C")
         elif own or not value.flags.carray:
