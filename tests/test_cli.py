@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_diabetes, load_iris
 
 import theanets
+from theanets import precompile
 from theanets.cli import columns, main, table
 
 
@@ -232,6 +234,25 @@ def test_errors_are_one_line(run, iris, tmp_path):
     write(tmp_path / "words.csv", [*"abcd", "Farbe ö"], [["x", 1, 2, 3, "red"]])
     assert "'a'" in error("predict", "iris.safetensors", "words.csv")
     assert "mode" in error("warmup", "feedforward", "--mode", "FAST_COMPILE")
+
+
+def test_warmup(run, monkeypatch):
+    """Of the kinds that are asked for, with nothing compiled here."""
+    monkeypatch.setattr(precompile, "_compiles", lambda linker: True)
+    lines = run("warmup", "feedforward", "--mode", "FAST_COMPILE").splitlines()
+    assert len(lines) == 10
+    assert re.fullmatch(r"classifier, 0 hidden layers +\d+\.\d s", lines[0])
+    assert re.fullmatch(r"9 networks in \d+ s", lines[-1])
+    asked = []
+    monkeypatch.setattr(
+        precompile, "warmup", lambda *args, **kwargs: asked.append((args, kwargs)) or {}
+    )
+    assert run("warmup") == "0 networks in 0 s\n"
+    run("warmup", "recurrent", "convolution", "--mode", "CVM", "--dtype", "float64")
+    assert asked == [
+        ((("feedforward", "recurrent", "convolution"),), {"dtype": "float32", "mode": None}),
+        ((("recurrent", "convolution"),), {"dtype": "float64", "mode": "CVM"}),
+    ]
 
 
 TEXT = "the cat sat on the mat. " * 200

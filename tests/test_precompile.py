@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytensor
 import pytest
 
 import theanets
@@ -15,10 +16,15 @@ def test_bad_arguments():
         theanets.warmup("recurent", mode="NUMBA")
     with pytest.raises(theanets.ConfigurationError, match=r"mode='FAST_COMPILE'.*'NUMBA' or 'CVM'"):
         theanets.warmup("feedforward", mode="FAST_COMPILE")
+    with (
+        pytensor.config.change_flags(numba__cache=False),
+        pytest.raises(theanets.ConfigurationError, match=r"numba__cache is False.*mode='CVM'"),
+    ):
+        theanets.warmup("feedforward", mode="NUMBA")
 
 
 def test_all_networks_can_be_used(monkeypatch, capsys):
-    monkeypatch.setattr(precompile, "_keeps", lambda linker: True)
+    monkeypatch.setattr(precompile, "_compiles", lambda linker: True)
     found = theanets.warmup(mode="FAST_COMPILE", dtype="float64")
     assert len(found) == 16 and min(found.values()) > 0
     assert len(capsys.readouterr().out.splitlines()) == 16

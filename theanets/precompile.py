@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from pytensor import config
 from pytensor.compile.mode import Mode, get_mode
 
 from . import backends, convolution, feedforward, recurrent
@@ -89,7 +90,7 @@ def warmup(
     Raises
     ------
     ConfigurationError
-        If there is no such kind, or the mode compiles nothing to the disk.
+        If there is no such kind, or the mode keeps nothing on the disk.
 
     Examples
     --------
@@ -101,10 +102,16 @@ def warmup(
     for name in names:
         if name not in KINDS:
             raise unknown("kinds", name, KINDS)
-    if not _keeps(get_mode(backends.resolve_mode(mode)).linker):
+    linker = get_mode(backends.resolve_mode(mode)).linker
+    if not _compiles(linker):
         raise ConfigurationError(
             f"mode={mode!r} keeps nothing on the disk, so there is nothing to warm up; "
             "expected 'NUMBA' or 'CVM'"
+        )
+    if _is_numba(linker) and not config.numba__cache:
+        raise ConfigurationError(
+            "PyTensor's flag numba__cache is False, so that Numba keeps nothing on the disk, and "
+            "there is nothing to warm up; leave the flag out, or use mode='CVM'"
         )
     seconds: dict[str, float] = {}
     for name in names:
@@ -117,9 +124,13 @@ def warmup(
     return seconds
 
 
-def _keeps(linker: Any) -> bool:
-    """Tell whether what a linker compiles is kept on the disk."""
-    return type(linker).__name__ == "NumbaLinker" or bool(getattr(linker, "c_thunks", False))
+def _is_numba(linker: Any) -> bool:
+    return type(linker).__name__ == "NumbaLinker"
+
+
+def _compiles(linker: Any) -> bool:
+    """Tell whether a linker compiles what can be kept on the disk."""
+    return _is_numba(linker) or bool(getattr(linker, "c_thunks", False))
 
 
 def _use(net: Network, x: Any, target: Any) -> None:
