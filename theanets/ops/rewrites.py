@@ -241,8 +241,10 @@ def include(mode: Mode) -> Mode:
 #: In place of what PyTensor says, which is about loops that would multiply matrices.
 NO_BLAS = (
     "PyTensor's C linker found no BLAS library, so NumPy multiplies matrices: as fast, but for "
-    "networks of a few units; 'apt install libopenblas-dev' and "
-    "PYTENSOR_FLAGS=blas__ldflags=-lopenblas give it one, PYTENSOR_FLAGS=blas__ldflags= hides this"
+    "networks of a few units, whose steps take about a tenth longer; 'apt install libopenblas-dev' "
+    "(Debian, Ubuntu), 'conda install -c conda-forge openblas' or 'brew install openblas' (macOS) "
+    "and PYTENSOR_FLAGS='blas__ldflags=-L<its directory> -lopenblas' give it one, "
+    "PYTENSOR_FLAGS=blas__ldflags= hides this"
 )
 
 
