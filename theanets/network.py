@@ -242,8 +242,10 @@ class Network(Saved):
         """Find out where the time of a training step goes.
 
         Each operation of the compiled step is compiled by itself and timed on
-        a batch, which takes a few seconds the first time. The network is left
-        as it was.
+        a batch, which takes a few seconds the first time. So the parts only
+        add up to about a step, and for small networks to more than that, see
+        `theanets.profiling.Profile`; what they tell is the shares. The
+        network is left as it was.
 
         Parameters
         ----------

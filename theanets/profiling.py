@@ -52,8 +52,11 @@ class Profile:
     ----------
     parts : list of Part
         The operations, the slowest first. Each was compiled and timed by
-        itself, less what calling a function takes, so that their sum is only
-        about the time of the step.
+        itself, less what the cheapest of these calls takes. For small
+        networks they add up to more than a step, in which an operation hands
+        its arrays to the next one without a call; for large ones to less, as
+        the arrays of an operation that is repeated stay in the processor's
+        caches.
     step : float
         Seconds of a whole step.
     """
