@@ -10,6 +10,7 @@ from theanets import backends, rng
 
 pytest.importorskip("jax")
 
+from theanets.ops import jax_random
 from theanets.ops.jax_random import FromKey
 
 pytestmark = pytest.mark.linker
@@ -20,8 +21,15 @@ LAYERS = [4, 8, dict(form="dropout", rate=0.3), 2]
 OPTIONS = {"epochs": 2, "hidden_noise": 0.3, "batch_size": 8}
 
 
-def network(layers=LAYERS, kind=theanets.Classifier):
-    return kind(layers, mode="JAX", rng=3)
+@pytest.fixture(params=["cpu", "gpu"])
+def device(request, monkeypatch):
+    """Draw the numbers on the CPU, or keys as for another device."""
+    monkeypatch.setattr(jax_random.jax, "default_backend", lambda: request.param)
+    return request.param
+
+
+def network(layers=LAYERS, kind=theanets.Classifier, mode="JAX"):
+    return kind(layers, mode=mode, rng=3)
 
 
 def values(net):
@@ -32,7 +40,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(values(one), values(other), strict=True))
 
 
-def test_networks_of_one_seed_and_copies_train_alike():
+def test_networks_of_one_seed_and_copies_train_alike(device):
     one, other = network(), network()
     one.train([X, Y], **OPTIONS)
     other.train([X, Y], **OPTIONS)
@@ -43,7 +51,7 @@ def test_networks_of_one_seed_and_copies_train_alike():
     assert same(one, copied) and not same(one, other)
 
 
-def test_a_seed_of_a_run_governs_it():
+def test_a_seed_of_a_run_governs_it(device):
     one, other = network(), network()
     other.evaluate([X, Y])
     start = values(one)
@@ -58,7 +66,7 @@ def test_a_seed_of_a_run_governs_it():
     assert not same(one, third)
 
 
-def test_a_resumed_run_goes_on_with_the_same_bits(tmp_path):
+def test_a_resumed_run_goes_on_with_the_same_bits(device, tmp_path):
     layers = [1, dict(form="rnn", size=3, zoneout=0.3), 2]
     whole, first, second = (network(layers, theanets.recurrent.Classifier) for _ in range(3))
     data = [X[:, :, None], np.stack([Y] * 4, 1)]
@@ -69,13 +77,109 @@ def test_a_resumed_run_goes_on_with_the_same_bits(tmp_path):
     assert same(whole, second) and not same(whole, first)
 
 
-def test_noise_in_predictions_goes_on_or_starts_anew():
+def test_noise_in_predictions_goes_on_or_starts_anew(device):
     net = network()
     draws = [net.predict_proba(X, hidden_noise=1.0, rng=seed) for seed in (1, 1, None, 2, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     np.testing.assert_array_equal(draws[0], draws[4])
     for i, j in ((1, 2), (1, 3), (2, 3)):
         assert not np.array_equal(draws[i], draws[j])
+
+
+class Watch(theanets.callbacks.Callback):
+    """Keeps the states of all generators after each epoch."""
+
+    def __init__(self):
+        self.states = []
+
+    def epoch(self, run):
+        step = run.engine.step
+        for generators in (step.objective.outputs.generators, step.optimizer.generators):
+            for name, generator in generators.items():
+                self.states.append((name, generator.get_value().bit_generator.state))
+
+
+NOISY = {
+    "dropout": (theanets.Classifier, LAYERS, {"hidden_noise": 0.3, "hidden_dropout": 0.2}),
+    "algorithm": (theanets.Classifier, [4, 8, 2], {"algo": "esgd"}),
+    "contractive": (theanets.Classifier, [4, 8, 6, 2], {"contractive": 0.1}),
+    "recurrent": (
+        theanets.recurrent.Classifier,
+        [
+            1,
+            dict(form="bidirectional", size=4),
+            dict(form="rnn", size=3, zoneout=0.3),
+            "dropout",
+            2,
+        ],
+        {"hidden_dropout": {"weight": 0.2, "per_series": True}},
+    ),
+    "images": (
+        theanets.Classifier,
+        [(2, 2, 1), dict(form="conv2", size=3, filter_size=(2, 2)), "dropout", "flat", 2],
+        {"input_noise": 0.2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_numbers_and_states_of_generators_are_those_of_other_linkers(name):
+    kind, layers, options = NOISY[name]
+    x, y = X, Y
+    if name == "recurrent":
+        x, y = X[:, :, None], np.stack([Y] * 4, 1)
+    elif name == "images":
+        x = X.reshape(20, 2, 2, 1)
+    ours, theirs = network(layers, kind), network(layers, kind, "FAST_COMPILE")
+    watches = []
+    for net in (ours, theirs):
+        watches.append(Watch())
+        # The last batch is smaller, and the last call goes on from where the first has stopped.
+        for _ in range(2):
+            net.train([x, y], epochs=2, batch_size=8, callbacks=watches[-1], **options)
+    for one, other in zip(values(ours), values(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4)
+    assert watches[0].states == watches[1].states != []
+    noisy = {"input_noise": 0.5}
+    for seed in (1, None, 2):
+        found = [net.predict_proba(x, rng=seed, **noisy) for net in (ours, theirs)]
+        np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("first, then", [("JAX", "FAST_COMPILE"), ("FAST_COMPILE", "JAX")])
+def test_a_run_can_be_resumed_by_another_linker(first, then, tmp_path):
+    data, options = [X, Y], {"algo": "sgd", "batch_size": 8, "hidden_dropout": 0.3}
+    whole = network(mode=then)
+    whole.train(data, epochs=4, **options)
+    for mode, epochs in ((first, 2), (then, 4)):
+        net = network(mode=mode)
+        net.train(data, epochs=epochs, **options, checkpoint=tmp_path / "run")
+    for one, other in zip(values(net), values(whole), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_that_take_turns_do_not_disturb_each_other():
+    one, other, alone = network(), network(), network()
+    runs = [net.itertrain([X, Y], **OPTIONS) for net in (one, other)]
+    for _ in zip(*runs, strict=True):
+        one.predict_proba(X, hidden_noise=1.0)
+    alone.train([X, Y], **OPTIONS)
+    assert same(one, other) and same(one, alone)
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_draws_whose_parameters_are_computed_have_keys(computed):
+    import pytensor.tensor as pt
+
+    generator = rng.shared_rng(np.random.default_rng(0), "g")
+    x = pt.matrix("x", dtype="float32")
+    mean = x.sum() if computed else np.float32(3)
+    after, draws = pt.random.normal(mean, size=x.shape, rng=generator, return_next_rng=True)
+    draw = backends.function([x], draws, {generator: after}, mode="JAX")
+    found = draw(np.full((200, 300), 3 / 6e4, "float32"))
+    assert np.asarray(found).mean() == pytest.approx(3, abs=0.02)
+    expected = np.random.default_rng(0).normal(3, size=(200, 300))
+    assert np.allclose(found, expected, atol=1e-4) != computed
 
 
 def drawing(updated):
@@ -89,7 +193,7 @@ def drawing(updated):
     return generator, backends.function([x], x + draws, updates, mode="JAX")
 
 
-def test_draws_are_those_that_they_should_be():
+def test_draws_are_those_that_they_should_be(device):
     _, draw = drawing(True)
     zeros = np.zeros((200, 300), "float32")
     one, other = np.asarray(draw(zeros)), np.asarray(draw(zeros))
@@ -101,7 +205,7 @@ def test_draws_are_those_that_they_should_be():
     assert abs(first.mean()) < 0.2 and abs(first.std() - 1) < 0.15
 
 
-def test_a_generator_that_is_not_updated_stays_where_it_is():
+def test_a_generator_that_is_not_updated_stays_where_it_is(device):
     generator, draw = drawing(False)
     zeros = np.zeros((2, 3), "float32")
     before = generator.get_value().bit_generator.state
@@ -121,7 +225,8 @@ def test_keys_make_generators_of_numpy_too():
     np.testing.assert_array_equal(found, np.random.default_rng([1, 2]).normal(size=3))
 
 
-def test_each_draw_of_a_step_can_be_timed_by_itself():
+def test_each_draw_of_a_step_can_be_timed_by_itself(monkeypatch):
+    monkeypatch.setattr(jax_random.jax, "default_backend", lambda: "gpu")
     net = network([4, dict(form="dropout", rate=0.3), 8, 2])
     found = net.profile([X, Y], repeats=1, input_noise=0.3)
     draws = [(p.phase, p.layer, p.kind) for p in found.parts if p.kind.endswith("RV")]

@@ -50,9 +50,6 @@ def test_what_is_told(table, monkeypatch):
     assert table.attempt("NUMBA", *feedforward) == "differs"
     monkeypatch.setattr(table, "use", lambda mode, *arguments: use("FAST_COMPILE", *arguments))
     assert table.attempt("NUMBA", *feedforward) == "same"
-    dropout = case(table, "layers", "dropout")
-    assert table.attempt("NUMBA", *dropout) == "same"
-    assert table.attempt("JAX", *dropout) == "runs"
     monkeypatch.setattr(table, "use", lambda *arguments: [np.array([np.nan])])
     assert table.attempt("NUMBA", *feedforward) == "not finite"
 

@@ -101,19 +101,16 @@ def function(
     linker = type(found.linker).__name__
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
     finish: Callable[[Any], None] | None = None
-    updates, keys = dict(updates or {}), None
+    updates, chance = dict(updates or {}), None
     if linker == "JAXLinker":
-        from .ops.jax_setup import SIZES, Held, Keys, compiling
+        from .ops.jax_setup import SIZES, Chance, Held, compiling
 
         found = found.including(SIZES)
-        keys = Keys(outputs, updates)
     elif linker == "NumbaLinker":
         from .ops.numba_setup import compiling
         from .ops.numba_setup import sparing as finish
     elif linker == "PytorchLinker":
         from .ops import torch_setup  # noqa: F401
-    if keys is None:
-        _IN_PLACE.update(variable.container for variable in updates)
 
     arguments: list[Any] = []
     for variable in inputs:
@@ -126,14 +123,19 @@ def function(
                 "sparse=False, whose data are made dense batch by batch"
             )
 
+    if linker == "JAXLinker":
+        chance = Chance(arguments, outputs, updates, function)
+    else:
+        _IN_PLACE.update(variable.container for variable in updates)
+
     # Fast math reorders sums differently in code that is fresh and code that is
     # cached, and the same seed has to give the same bits.
     with pytensor.config.change_flags(floatX=dtype, numba__fastmath=False), compiling():
         compiled = pytensor.function(
             arguments,
             outputs,
-            updates=list((updates if keys is None else keys.updates).items()),
-            givens=None if keys is None else keys.givens,
+            updates=list((updates if chance is None else chance.updates).items()),
+            givens=None if chance is None else chance.givens,
             mode=rewrites.include(found),
             on_unused_input="ignore",
             name=name,
@@ -141,7 +143,7 @@ def function(
     if finish is not None:
         finish(compiled)
     compiled.trust_input = True
-    return compiled if keys is None else Held(compiled, keys, _IN_PLACE)
+    return compiled if chance is None else Held(compiled, chance, _IN_PLACE)
 
 
 class Compilations:

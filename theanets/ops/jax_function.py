@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
-from .jax_random import Keys
+from .jax_random import Chance
 
 #: By the containers of shared variables: the array that was there, and what functions get for
 #: it, the same one or that on the device.
@@ -29,20 +29,20 @@ class Held:
     ----------
     function : Function
         PyTensor's.
-    keys : Keys
+    chance : Chance
         What it has in the place of generators.
     in_place : set
         Containers whose arrays functions of other linkers change in place. They are not held.
     """
 
-    def __init__(self, function: Any, keys: Keys, in_place: Container[Any]) -> None:
-        self._function, self._keys, self._in_place = function, keys, in_place
-        drawn = keys.containers()
+    def __init__(self, function: Any, chance: Chance, in_place: Container[Any]) -> None:
+        self._function, self._chance, self._in_place = function, chance, in_place
+        drawn = chance.containers()
         shared = [v.container for v in function.get_shared()]
         self._shared = [container for container in shared if container not in drawn]
 
     def __call__(self, *arguments: Any) -> Any:
-        self._keys.draw()
+        self._chance.draw(arguments)
         lent = []
         for container in self._shared:
             value = container.storage[0]

@@ -14,12 +14,12 @@ import jax
 
 from . import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
 from .jax_function import Held
-from .jax_random import Keys
+from .jax_random import Chance
 from .jax_sizes import SIZES
 
 jax.config.update("jax_enable_x64", True)
 
-__all__ = ["SIZES", "Held", "Keys", "compiling"]
+__all__ = ["SIZES", "Chance", "Held", "compiling"]
 
 
 @contextmanager
