@@ -112,6 +112,8 @@ def plot(rows, target):
     for axis, row in zip(axes, rows):
         times = [1e3 * seconds for seconds in row["seconds"]]
         axis.loglog(row["sizes"], times, "o-", color="C0")
+        axis.set_xticks(row["sizes"][::2], list(map(str, row["sizes"][::2])))
+        axis.minorticks_off()
         axis.set_xlabel(row["work"])
         axis.set_title(f"exponent {row['exponent of the upper half']:.2f} (upper half)", size=9)
         axis.grid(alpha=0.3, which="both")
