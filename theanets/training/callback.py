@@ -23,8 +23,8 @@ class Callback:
     ----------
     each_batch : bool
         Whether `batch` has to run after each update. Where it is False for
-        all callbacks, it runs about twenty times a second, which costs less
-        for small networks.
+        all callbacks, it runs about every 0.05 seconds, or every 256 updates
+        if these take less, which costs less for small networks.
     """
 
     each_batch = True

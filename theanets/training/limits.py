@@ -24,8 +24,8 @@ class Limits:
     max_updates : int, optional
         Updates of the parameters, exactly.
     max_seconds : float, optional
-        Wall-clock time; checked about twenty times a second, or after each
-        update that takes longer.
+        Wall-clock time; checked about every 0.05 seconds at least, or after
+        each update that takes longer.
     patience : int, optional
         How many validations in a row may fail to improve the loss, or what
         else is the criterion; one more ends training.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: Results of so many updates are kept before they are added up and checked.
 FLUSH = 256
 
-#: Seconds between two looks, or one update if that takes longer.
+#: Seconds between two looks; less if `FLUSH` updates take less, more if one takes more.
 INTERVAL = 0.05
 
 
