@@ -1,6 +1,6 @@
 """Run the benchmarks and print their tables: ours, and the peers that are installed.
 
-python benchmarks/run.py                             # all, about half an hour
+python benchmarks/run.py                             # all, ten minutes and more
 python benchmarks/run.py --quick                     # tiny sizes, once: does all of it work?
 python benchmarks/run.py --only epochs predict
 python benchmarks/run.py --json FILE --plot docs/images/benchmarks.svg
