@@ -98,6 +98,40 @@ def test_columns_are_aligned_and_fit(net, terminal, kwargs):
         assert len(cells) >= len(ends) - 3
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_metrics_that_were_asked_for_are_shown(net, terminal):
+    lines = shown(net, terminal=terminal, metrics=["f1", "recall"], monitors={"hid1:out": 0.2})
+    names = ["epoch", "train loss", "valid loss", "valid acc", "valid f1", "valid recall"]
+    assert re.split(r"\s\s+", lines[0])[:6] == names
+    assert all(len(line) <= 80 for line in lines)
+    last = lines[-3].split()
+    assert float(last[4]) == pytest.approx(net.history["valid_f1"][-1], abs=1e-4)
+    streamed = theanets.Classifier([4, 6, 3])
+    batch = [data()[0][:8], data()[1][:8]]
+    file = io.StringIO()
+    shows = progress.for_console(Console(file=file))
+    streamed.train(
+        lambda: batch,
+        epochs=2,
+        train_batches=2,
+        validate_every=2,
+        metrics="f1",
+        callbacks=shows,
+        progress=False,
+    )
+    assert "train f1" in file.getvalue()
+
+
+def test_compiling_is_logged_once_for_each_function(net, caplog):
+    with caplog.at_level("INFO", "theanets"):
+        for rate in (0.1, 0.2):
+            net.train(data(), epochs=1, learning_rate=rate)
+        said = [record.message for record in caplog.records if "compiling" in record.message]
+    assert len(said) == 1
+    assert "progress=True" in said[0]
+    assert "warmup()" in said[0]
+
+
 def test_epochs_without_validation(net):
     first, second = shown(net, validate_every=2)[1:3]
     assert len(first.split()) == len(second.split()) - 2 - second.endswith("*")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
+import theanets
 from theanets.errors import ConfigurationError, UnknownNameError
 from theanets.optimizers import schedules
 from theanets.optimizers.schedules import Schedule, build
@@ -203,3 +205,62 @@ def test_invalid(spec, match):
 def test_unknown_name():
     with pytest.raises(UnknownNameError, match="did you mean 'plateau'"):
         build("platau")
+
+
+def test_the_length_of_the_run_by_default():
+    cosine = build("cosine")
+    assert at_epoch(cosine.for_run(6, None), 0, 3, 6) == pytest.approx([1, 0.5, 0])
+    # An instance may serve many runs.
+    assert cosine.total is None
+    assert build({"form": "cosine", "total": 4}).for_run(6, 60).total == 4
+    assert build("one-cycle").for_run(6, 60).total == 60
+    assert build({"form": "one-cycle", "unit": "epoch"}).for_run(6, 60).total == 6
+    warm = build({"form": "warmup", "updates": 3, "after": "cosine"}).for_run(8, 80)
+    assert warm.after.total == 8
+    plateau = build("plateau")
+    assert plateau.for_run(3, 4) is plateau
+    for spec in ("cosine", {"form": "warmup", "updates": 3, "after": "cosine"}):
+        with pytest.raises(ConfigurationError, match="give epochs=<number> to train"):
+            build(spec).for_run(None, 10)
+        with pytest.raises(ConfigurationError, match="total=None"):
+            build(spec).factor(0, 0)
+
+
+@pytest.mark.parametrize("name", ["cosine", "one-cycle", "constant", "plateau"])
+def test_plain_names_in_training(name):
+    net = theanets.Regressor([2, 1], rng=0)
+    data = [np.zeros((64, 2)), np.ones((64, 1))]
+    # Two updates in each epoch.
+    net.train(data, learning_rate=0.1, learning_rate_schedule=name, epochs=4, patience=None)
+    rates = net.history["learning_rate"]
+    expected = {
+        "cosine": [0.1 * (1 + math.cos(math.pi * t / 4)) / 2 for t in range(4)],
+        "constant": [0.1] * 4,
+    }
+    if name in expected:
+        assert rates == pytest.approx(expected[name])
+    if name == "one-cycle":
+        schedule = build({"form": "one-cycle", "total": 8})
+        assert rates == pytest.approx([0.1 * schedule.factor(u, 0) for u in (1, 3, 5, 7)])
+
+
+def test_limits_of_updates_count_too():
+    net = theanets.Regressor([2, 1], rng=0)
+    data = [np.zeros((64, 2)), np.ones((64, 1))]
+    net.train(data, learning_rate_schedule="cosine", learning_rate=0.1, max_updates=5)
+    assert net.history["learning_rate"] == pytest.approx([0.1, 0.075, 0.025])
+    with pytest.raises(ConfigurationError, match="the run has no limit"):
+        net.train(data, learning_rate_schedule="cosine")
+    for name, needed in [("step", "'every'"), ("warmup", "'updates'"), ("exponential", "decay")]:
+        with pytest.raises(ConfigurationError, match=needed):
+            net.train(data, learning_rate_schedule=name, epochs=1)
+
+
+def test_a_checkpoint_of_another_length_is_refused(tmp_path):
+    data = [np.zeros((64, 2)), np.ones((64, 1))]
+    for epochs in (2, 2):
+        net = theanets.Regressor([2, 1], rng=0)
+        net.train(data, learning_rate_schedule="cosine", epochs=epochs, checkpoint=tmp_path / "c")
+    with pytest.raises(theanets.errors.FileError, match="total was 2, now is 3"):
+        net = theanets.Regressor([2, 1], rng=0)
+        net.train(data, learning_rate_schedule="cosine", epochs=3, checkpoint=tmp_path / "c")

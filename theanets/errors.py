@@ -45,8 +45,46 @@ class ZeroGradientWarning(UserWarning):
     """A loss does not depend, differentiably, on some parameters."""
 
 
+#: What other libraries call it, and what that is here.
+SYNONYMS = {
+    **dict.fromkeys(("lr", "learning_rate_init", "eta"), "learning_rate"),
+    **dict.fromkeys(("lr_scheduler", "scheduler", "lr_schedule"), "learning_rate_schedule"),
+    **dict.fromkeys(("betas", "beta_1", "beta1_decay"), "beta1"),
+    **dict.fromkeys(("beta_2", "beta2_decay"), "beta2"),
+    **dict.fromkeys(("eps", "epsilon"), "rms_regularizer"),
+    "rho": "decay",
+    "clipnorm": "max_gradient_norm",
+    "clipvalue": "max_gradient_elem",
+    "global_clipnorm": "max_global_norm",
+    **dict.fromkeys(("n_epochs", "num_epochs", "nb_epoch", "max_epochs", "max_iter"), "epochs"),
+    **dict.fromkeys(("optimizer", "solver"), "algo"),
+    **dict.fromkeys(("validation_data", "valid_data", "eval_set"), "valid"),
+    **dict.fromkeys(("validation_fraction", "val_split"), "validation_split"),
+    **dict.fromkeys(("steps_per_epoch", "steps"), "train_batches"),
+    "validation_steps": "valid_batches",
+    **dict.fromkeys(("validation_freq", "eval_every"), "validate_every"),
+    **dict.fromkeys(("n_iter_no_change", "early_stopping"), "patience"),
+    **dict.fromkeys(("tol", "min_delta"), "min_improvement"),
+    "verbose": "progress",
+    **dict.fromkeys(("alpha", "l2", "kernel_regularizer"), "weight_l2"),
+    "l1": "weight_l1",
+    **dict.fromkeys(("dropout_rate", "drop"), "dropout"),
+    **dict.fromkeys(("random_state", "seed"), "rng"),
+    # Methods and attributes.
+    **dict.fromkeys(("fit", "fit_generator", "partial_fit", "learn"), "train"),
+    **dict.fromkeys(("forward", "call"), "feed_forward"),
+    **dict.fromkeys(("parameters", "named_parameters", "trainable_weights"), "params"),
+    **dict.fromkeys(("state_dict", "save_weights", "dump"), "save"),
+    **dict.fromkeys(("load_state_dict", "load_weights"), "load_params"),
+    **dict.fromkeys(("compile", "compile_loss"), "set_loss"),
+    "add": "add_layer",
+    "eval": "evaluate",
+    "transform": "encode",
+}
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Get a hint at the valid name that is nearest to a misspelt one.
+    """Get a hint at the valid name that is nearest to a misspelt one, or means the same elsewhere.
 
     Parameters
     ----------
@@ -61,6 +99,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         ``" (did you mean 'x'?)"``, or an empty string when nothing is near.
     """
     lowered = {choice.lower(): choice for choice in choices}
+    same = SYNONYMS.get(str(name).lower())
+    if same in lowered:
+        return f" (did you mean {same!r}?)"
     found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 

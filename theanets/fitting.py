@@ -32,10 +32,12 @@ from .training.criterion import Criterion
 from .training.engines import Engine, GradientEngine, LBFGSEngine
 from .training.limits import Limits
 
+#: The other arguments of ``train``.
+ARGUMENTS = ("train", "valid", "algo")
 #: Keywords of ``train`` besides those of optimizers, regularizers and `Limits`.
 DATA = (
     *("batch_size", "train_batches", "valid_batches", "iteration_size"),
-    *("axis", "buckets", "prefetch"),
+    *("axis", "buckets", "prefetch", "validation_split"),
 )
 LOOP = (
     "callbacks",
@@ -100,7 +102,7 @@ def make_run(
     optimizer_keywords = optimizers.keywords(algo)
     regularizer_names = set(regularizer_keywords())
     known = {*LIMITS, *DATA, *LOOP, *optimizer_keywords, *regularizer_names}
-    check_keywords("train", set(kwargs) - known, known)
+    check_keywords("train", set(kwargs) - known, [*known, *ARGUMENTS])
 
     def take(names: Any) -> dict[str, Any]:
         return {key: kwargs[key] for key in kwargs if key in names and kwargs[key] is not None}
@@ -113,8 +115,9 @@ def make_run(
     mode = _mode(net, kwargs)
     seed, run_seed = seeds(net, run_number, kwargs)
     train_data, valid_data, whole_data = _datasets(
-        net, train, valid, optimizer, run_seed, take(DATA)
+        net, train, valid, optimizer, run_seed, take(DATA), seed
     )
+    optimizer = optimizer.for_run(*limits.length(train_data.batches))
 
     watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")
     seen = (_watched_key(watched), _watched_key(metrics))
@@ -279,9 +282,18 @@ class _Kept:
 
 
 def _datasets(
-    net: Structure, train: Any, valid: Any, optimizer: Any, seed: int, given: Mapping[str, Any]
+    net: Structure,
+    train: Any,
+    valid: Any,
+    optimizer: Any,
+    seed: int,
+    given: Mapping[str, Any],
+    split_seed: int,
 ) -> tuple[Dataset, Dataset | None, Dataset | None]:
-    """Get the data to train on, to validate on, and all training data in order."""
+    """Get the data to train on, to validate on, and all training data in order.
+
+    All runs with one ``split_seed`` hold back the same examples.
+    """
     # An algorithm that uses all data at once does not depend on the size.
     default = 32 if optimizer.first_order else EVALUATION_SIZE
     size, axis = given.get("batch_size", default), given.get("axis", 0)
@@ -307,6 +319,14 @@ def _datasets(
     )
     # Results do not depend on the size of batches, the time does.
     whole, large = None, max(train_data.batch_size, EVALUATION_SIZE)
+    held = given.get("validation_split")
+    if held is not None:
+        if valid is not None:
+            raise ConfigurationError(
+                f"validation_split={held!r} beside data to validate on; give one of them"
+            )
+        train_data, part = train_data.split(held, _rng.stream(split_seed, "validation_split"))
+        return train_data, part.ordered(large), train_data.ordered(large)
     if train_data.examples is not None:
         whole = train_data.ordered(large)
     number, where = given.get("valid_batches"), "valid data"

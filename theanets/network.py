@@ -6,18 +6,19 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy.typing as npt
 
 from . import fitting, prediction, pretraining
 from .drawing import network_html
-from .errors import ConfigurationError
+from .errors import ConfigurationError, nearest
 from .metrics.scores import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
 from .saving import Saved
 from .training import Run
+from .training.keywords import TrainKeywords
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
@@ -68,10 +69,17 @@ class Network(Saved):
 
     _current: weakref.ref[Run] | None = None
 
+    if not TYPE_CHECKING:  # for a type checker, every name would exist
+
+        def __getattr__(self, name: str) -> Any:
+            valid = [known for known in dir(type(self)) if known[0] != "_"]
+            hint = "" if name.startswith("_") else nearest(name, [*valid, *vars(self)])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+
     # ---- training ------------------------------------------------------------------
 
     def itertrain(
-        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Unpack[TrainKeywords]
     ) -> Iterator[tuple[Monitors, Monitors]]:
         """Train, epoch by epoch.
 
@@ -84,13 +92,13 @@ class Network(Saved):
         (train, valid) : dicts
             Monitors of the epoch's batches, and of the last validation.
         """
-        for run in self._make_runs(train, valid, algo, kwargs):
+        for run in self._make_runs(train, valid, algo, dict(kwargs)):
             yield from run.iterate()
             if run.stop_reason == "interrupted":
                 break
 
     def train(
-        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Any
+        self, train: Any, valid: Any = None, algo: Any = None, **kwargs: Unpack[TrainKeywords]
     ) -> tuple[Monitors, Monitors]:
         """Train until validation no longer improves, or a limit is reached.
 
@@ -128,6 +136,11 @@ class Network(Saved):
             Examples in a batch, 32 by default.
         train_batches, valid_batches : int, optional
             Batches in an epoch and in a validation.
+        validation_split : float, optional
+            The part of the examples that is held back to validate on, in
+            (0, 1), where the data are arrays and ``valid`` is not given. They
+            are drawn at random, by the network's seed: each call holds back
+            the same ones.
         axis : int
             The axis of the arrays that has the examples.
         prefetch : int
@@ -156,7 +169,8 @@ class Network(Saved):
         callbacks : Callback, callable, or list of these
             See `theanets.Callback`; a function runs after each epoch.
         progress : bool or 'auto'
-            Whether to show progress; by default if a person watches.
+            Whether to show progress; by default if a person watches, at a
+            terminal or in a notebook.
         checkpoint : path, optional
             Where the state of the run is kept. If the file exists the run
             continues from it, bit for bit; a run that was finished does
@@ -178,7 +192,7 @@ class Network(Saved):
             Seed of this run; by default a child of the network's.
         **kwargs
             Hyper-parameters of the algorithm (``learning_rate``, ``momentum``,
-            ...), see `theanets.optimizers`; regularizers (``weight_l2``,
+            ``beta1``, ...), see `theanets.optimizers`; regularizers (``weight_l2``,
             ``hidden_dropout``, ...), see `theanets.regularizers.from_kwargs`.
 
         Returns
@@ -195,7 +209,7 @@ class Network(Saved):
         DataError
             If the data do not have the form that the network needs.
         """
-        for run in self._make_runs(train, valid, algo, kwargs):
+        for run in self._make_runs(train, valid, algo, dict(kwargs)):
             epochs = run.iterate()
             try:
                 for _ in epochs:

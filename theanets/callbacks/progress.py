@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Monitors with a column of their own, where they exist.
 SHOWN = ("loss", "acc")
+#: Columns that make room for metrics, which one has asked for.
+SPARE = ("learning_rate", "train_acc", "seconds")
 
 _WIDTHS = {"epoch": 5, "learning_rate": 8, "seconds": 7, "best": 4}
 _HEADS = {"learning_rate": "rate", "seconds": "time"}
@@ -87,10 +89,8 @@ class Progress(Callback):
             self._print(Text("compiling, or reading what was compiled from the cache ..."))
             self._compiling = compilations(run.evaluations[0].function)
 
-    def _is_compiled(self, run: Run) -> None:
+    def _is_compiled(self) -> None:
         """Say what was compiled, after the first update."""
-        for evaluation in run.evaluations:
-            evaluation.used = True
         if self._compiling is not None:
             watched, self._compiling = self._compiling, None
             watched.done()
@@ -100,11 +100,11 @@ class Progress(Callback):
 
     def epoch(self, run: Run) -> None:
         """Show the epoch."""
-        self._is_compiled(run)
+        self._is_compiled()
         row = run.history.rows[-1]
         if not self._columns:
             # Only now is it known what there is to show.
-            self._columns = _columns(row, run.valid, run.criterion.name)
+            self._columns = _columns(run, row, self.console.width)
             self._print(_line({name: _head(name) for name in self._columns}))
         is_best = run.best_epoch == row["epoch"]
         cells = {name: _cell(name, row.get(name)) for name in self._columns}
@@ -176,7 +176,7 @@ class LiveProgress(Progress):
         if now - self._shown < self.every:
             return
         self._shown = now
-        self._is_compiled(run)
+        self._is_compiled()
         self._lines["batches"] = Text(_progress(run, now - self._began, run.updates - self._before))
         self._refresh()
 
@@ -233,22 +233,32 @@ def _progress(run: Run, seconds: float, done: int) -> str:
     return text
 
 
-def _columns(row: dict[str, Any], valid: dict[str, float], criterion: str) -> list[str]:
-    known = {*row, *(f"valid_{name}" for name in valid)}
+def _columns(run: Run, row: dict[str, Any], width: int) -> list[str]:
+    """Choose what to show: at least the metrics that were asked for, and what decides."""
+    known = {*row, *(f"valid_{name}" for name in run.valid)}
     monitors = [f"{which}_{name}" for which in ("train", "valid") for name in SHOWN]
-    # Whatever else is measured, one wants to see what is best.
-    monitors += [f"valid_{criterion}"] if criterion not in SHOWN else []
+    asked = dict.fromkeys([*run.metrics, run.criterion.name])
+    for name in asked:
+        if name not in SHOWN:
+            monitors.append(f"valid_{name}" if f"valid_{name}" in known else f"train_{name}")
     shown = [name for name in monitors if name in known]
-    return ["epoch", *shown, "learning_rate", "seconds", "best"]
+    columns = ["epoch", *shown, "learning_rate", "seconds", "best"]
+    for spare in SPARE if run.metrics else ():
+        if sum(2 + _width(name) for name in columns) - 2 > width and spare in columns:
+            columns.remove(spare)
+    return columns
 
 
 def _head(name: str) -> str:
     return _HEADS.get(name, name.replace("_", " "))
 
 
+def _width(name: str) -> int:
+    return _WIDTHS.get(name, max(len(_head(name)), len("train loss")))
+
+
 def _line(cells: dict[str, str]) -> Text:
-    widths = (_WIDTHS.get(name, max(len(_head(name)), len("train loss"))) for name in cells)
-    cut = (cell.rjust(width) for cell, width in zip(cells.values(), widths, strict=True))
+    cut = (cell.rjust(_width(name)) for name, cell in cells.items())
     return Text("  ".join(cut).rstrip())
 
 

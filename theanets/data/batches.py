@@ -131,6 +131,8 @@ class Dataset:
         self.prefetch = 0 if off else whole_number("prefetch", prefetch)
         self.examples: int | None = None
         self.batches: int | None = None if batches is None else whole_number("batches", batches)
+        self._asked = self.batches
+        self._rows: Any = None  # those of the arrays that there are; None for all
         self.replayable = not hasattr(data, "__next__")
         self._rng = seed_rng
         self._before = seed_rng.bit_generator.state
@@ -173,7 +175,8 @@ class Dataset:
 
     def _set_sizes(self) -> None:
         arrays = self._arrays
-        self.examples = rows = self._row = int(arrays[0].shape[0])
+        rows = int(arrays[0].shape[0]) if self._rows is None else len(self._rows)
+        self.examples = self._row = rows
         available = -(-rows // self.batch_size)
         self.batches = self.batches or available
         if not self.shuffle:
@@ -185,7 +188,7 @@ class Dataset:
         self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
         # Of those that are read-only, batches are copies.
         plain = not any(is_sparse(array) or not array.flags.writeable for array in arrays)
-        if plain and not (self.shuffle or self._late or self._spread):
+        if plain and not (self.shuffle or self._late or self._spread or self._rows is not None):
             self._chunk = rows
 
     def ordered(self, batch_size: int) -> Dataset:
@@ -193,6 +196,46 @@ class Dataset:
         other = copy.copy(self)
         other.shuffle, other.batches = False, None
         other.batch_size = whole_number("batch_size", batch_size)
+        other._set_sizes()
+        return other
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
+        """Get two that have different rows of the same arrays: most of them, and a random part.
+
+        Parameters
+        ----------
+        fraction : float
+            The size of the part, between 0 and 1.
+        rng : numpy.random.Generator
+            Chooses the rows.
+
+        Raises
+        ------
+        ConfigurationError
+            If the fraction is not such a number, or the data are not arrays.
+        DataError
+            If one of the two would be empty.
+        """
+        number = isinstance(fraction, (float, np.floating)) and 0 < fraction < 1
+        if not number:
+            raise ConfigurationError(f"validation_split={fraction!r} is not a number in (0, 1)")
+        if self.examples is None:
+            raise ConfigurationError(
+                f"validation_split={fraction!r}: {self.where} are batches that come in, which "
+                "cannot be split; expected arrays, or data to validate on"
+            )
+        held = round(fraction * self.examples)
+        if not 0 < held < self.examples:
+            raise DataError(
+                f"validation_split={fraction!r} of {self.examples} examples leaves "
+                f"{self.examples - held} to train on and {held} to validate on"
+            )
+        order = rng.permutation(self.examples)
+        return self._of(order[held:]), self._of(order[:held])
+
+    def _of(self, rows: Any) -> Dataset:
+        other = copy.copy(self)
+        other._rows, other.batches = np.sort(rows), self._asked
         other._set_sizes()
         return other
 
@@ -244,15 +287,18 @@ class Dataset:
         assert self.examples is not None and self.batches is not None
         stop = min(self.examples, self.batches * self.batch_size)
         for first in range(0, stop, self._chunk):
-            yield from self._cut(slice(first, min(first + self._chunk, stop)))
+            rows = slice(first, min(first + self._chunk, stop))
+            yield from self._cut(rows if self._rows is None else self._rows[rows])
 
     def _draw(self) -> None:
         assert self.examples is not None
         self._before = self._rng.bit_generator.state
+        rows = slice(None) if self._rows is None else self._rows
         if self.buckets:
-            self._order = similar(self._lengths, self.batch_size, self._rng)
+            order = similar(self._lengths[rows], self.batch_size, self._rng)
         else:
-            self._order = self._rng.permutation(self.examples)
+            order = self._rng.permutation(self.examples)
+        self._order = order if self._rows is None else self._rows[order]
         self._row = 0
 
     def _cut(self, rows: Any) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -81,6 +81,10 @@ class Optimizer(Registered, abstract=True):
     def structure(self) -> Hashable:
         """Equal for two optimizers that differ only in the values of hyper-parameters."""
         return (type(self), tuple(self.options.items()))
+
+    def for_run(self, epochs: int | None, updates: int | None) -> Self:
+        """Get the optimizer for a run of so many epochs and updates, where these are known."""
+        return self
 
     def __repr__(self) -> str:
         given = ", ".join(f"{key}={value!r}" for key, value in (self.values | self.options).items())
@@ -187,6 +191,11 @@ class FirstOrder(Optimizer, abstract=True):
     @classmethod
     def keywords(cls) -> set[str]:
         return super().keywords() | {"learning_rate_schedule"}
+
+    def for_run(self, epochs: int | None, updates: int | None) -> Self:
+        found = copy.copy(self)
+        found.schedule = self.schedule.for_run(epochs, updates)
+        return found
 
     def scale(self) -> list[transforms.Transform]:
         """Get the transforms from (clipped) gradients to directions; none is plain descent."""

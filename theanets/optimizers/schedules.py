@@ -16,79 +16,28 @@ with a name::
 
 from __future__ import annotations
 
-import inspect
+import copy
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, Self
 
-from ..errors import ConfigurationError, check_keywords
-from ..registry import Registered, Registry
+from ..errors import ConfigurationError
 from .hyper import from_halflife, number, whole
+from .schedule import Constant, Custom, Schedule, build
 
-
-class Schedule(Registered, abstract=True):
-    """Base class of schedules.
-
-    A subclass is registered under its ``names`` and its lower-case class name;
-    ``abstract=True`` registers nothing, ``register='...'`` replaces the class
-    name.
-
-    Parameters
-    ----------
-    unit : {'epoch', 'update'}
-        What the schedule's time counts.
-    """
-
-    registry: ClassVar[Registry[type[Schedule]]] = Registry("schedule")
-
-    def __init__(self, unit: str = "epoch") -> None:
-        if unit not in ("epoch", "update"):
-            raise ConfigurationError(
-                f"{self.where} got unit={unit!r}; expected 'epoch' or 'update'"
-            )
-        self.unit = unit
-
-    @property
-    def where(self) -> str:
-        """The schedule's name for messages."""
-        return f"schedule {type(self).__name__}"
-
-    def at(self, time: int) -> float:
-        """Get the factor at a time, in the schedule's unit."""
-        return 1.0
-
-    def factor(self, update: int, epoch: int) -> float:
-        """Get the factor for an update.
-
-        Parameters
-        ----------
-        update : int
-            Number of updates made before this one.
-        epoch : int
-            Number of epochs completed before it.
-
-        Returns
-        -------
-        float
-        """
-        return self.at(epoch if self.unit == "epoch" else update)
-
-    def observe(self, loss: float) -> None:
-        """Learn of a validation loss."""
-
-    def state(self) -> dict[str, Any]:
-        """Get what changes in the course of training, as something for JSON."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` gave."""
-
-    def reset(self) -> None:
-        """Forget what was observed."""
-
-
-class Constant(Schedule):
-    """No change: the factor is 1."""
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Custom",
+    "Exponential",
+    "OneCycle",
+    "Plateau",
+    "Schedule",
+    "Staircase",
+    "Timed",
+    "Warmup",
+    "build",
+]
 
 
 class Staircase(Schedule, names=("step",)):
@@ -148,13 +97,59 @@ def _cosine(start: float, end: float, part: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
-class Cosine(Schedule):
+class Timed(Schedule, abstract=True):
+    """Base class of schedules that have an end.
+
+    Parameters
+    ----------
+    total : int, optional
+        When that is; by default the limit of the run, from ``epochs`` or
+        ``max_updates`` of ``train``.
+    unit : {'epoch', 'update'}
+        What the time counts.
+    """
+
+    def __init__(self, total: int | None, unit: str) -> None:
+        super().__init__(unit)
+        self.total = None if total is None else whole(self.where, "total", total)
+
+    @property
+    def end(self) -> int:
+        """The total.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is not known.
+        """
+        if self.total is None:
+            form = type(self).__name__.lower()
+            raise ConfigurationError(
+                f"{self.where} got total=None, and the run has no limit to take it from; give "
+                f"epochs=<number> to train, or "
+                f"learning_rate_schedule={{'form': {form!r}, 'total': <number>}}"
+            )
+        return self.total
+
+    def for_run(self, epochs: int | None, updates: int | None) -> Self:
+        if self.total is not None:
+            return self
+        found = copy.copy(self)
+        # A run without an epoch has no use for it.
+        limit = epochs if self.unit == "epoch" else updates
+        found.total = None if limit is None else max(1, limit)
+        found.at(0)  # Now, if it is not known, and not at the first update.
+        return found
+
+
+class Cosine(Timed):
     r"""Half a cosine from 1 to a minimum: :math:`m + (1 - m) (1 + \cos(\pi t / T)) / 2`.
 
     Parameters
     ----------
-    total : int
-        The T; after it the factor stays at the minimum.
+    total : int, optional
+        The T; after it the factor stays at the minimum. By default the length
+        of the run.
     minimum : float
         The m, in [0, 1].
     unit : {'epoch', 'update'}
@@ -166,13 +161,12 @@ class Cosine(Schedule):
     ICLR 2017; one period.
     """
 
-    def __init__(self, total: int, minimum: float = 0.0, unit: str = "epoch") -> None:
-        super().__init__(unit)
-        self.total = whole(self.where, "total", total)
+    def __init__(self, total: int | None = None, minimum: float = 0.0, unit: str = "epoch") -> None:
+        super().__init__(total, unit)
         self.minimum = number(self.where, "minimum", minimum, "unit")
 
     def at(self, time: int) -> float:
-        return _cosine(1.0, self.minimum, min(time / self.total, 1.0))
+        return _cosine(1.0, self.minimum, min(time / self.end, 1.0))
 
 
 class Warmup(Schedule):
@@ -199,6 +193,11 @@ class Warmup(Schedule):
     def factor(self, update: int, epoch: int) -> float:
         return super().factor(update, epoch) * self.after.factor(update, epoch)
 
+    def for_run(self, epochs: int | None, updates: int | None) -> Self:
+        found = copy.copy(self)
+        found.after = self.after.for_run(epochs, updates)
+        return found
+
     def observe(self, loss: float) -> None:
         self.after.observe(loss)
 
@@ -212,13 +211,14 @@ class Warmup(Schedule):
         self.after.reset()
 
 
-class OneCycle(Schedule, names=("one-cycle", "one_cycle")):
+class OneCycle(Timed, names=("one-cycle", "one_cycle")):
     """Half a cosine from 1 up to a maximum, then one from there down to a minimum.
 
     Parameters
     ----------
-    total : int
-        Length of both; after it the factor stays at the minimum.
+    total : int, optional
+        Length of both; after it the factor stays at the minimum. By default
+        the length of the run.
     maximum : float
         Factor at the top.
     warm : float
@@ -236,23 +236,22 @@ class OneCycle(Schedule, names=("one-cycle", "one_cycle")):
 
     def __init__(
         self,
-        total: int,
+        total: int | None = None,
         maximum: float = 10.0,
         warm: float = 0.3,
         minimum: float = 1e-4,
         unit: str = "update",
     ) -> None:
-        super().__init__(unit)
-        self.total = whole(self.where, "total", total)
+        super().__init__(total, unit)
         self.maximum = number(self.where, "maximum", maximum, "growth")
         self.warm = number(self.where, "warm", warm, "fraction")
         self.minimum = number(self.where, "minimum", minimum, "nonnegative")
 
     def at(self, time: int) -> float:
-        rise = self.warm * self.total
+        rise = self.warm * self.end
         if time < rise:
             return _cosine(1.0, self.maximum, time / rise)
-        return _cosine(self.maximum, self.minimum, min((time - rise) / (self.total - rise), 1.0))
+        return _cosine(self.maximum, self.minimum, min((time - rise) / (self.end - rise), 1.0))
 
 
 class Plateau(Schedule):
@@ -316,76 +315,3 @@ class Plateau(Schedule):
         self.scale = 1.0
         self.failures = 0
         self.best = None
-
-
-class Custom(Schedule, abstract=True):
-    """A schedule from a function.
-
-    Parameters
-    ----------
-    function : callable
-        ``(update, epoch) -> factor``, with the meaning of `Schedule.factor`.
-    """
-
-    def __init__(self, function: Callable[[int, int], float]) -> None:
-        super().__init__()
-        self.function = function
-
-    def factor(self, update: int, epoch: int) -> float:
-        result = self.function(update, epoch)
-        return number(f"schedule {self.function!r}", "factor", result, "nonnegative")
-
-
-def build(spec: Any) -> Schedule:
-    """Make a schedule.
-
-    Parameters
-    ----------
-    spec : None, str, dict, Schedule, subclass of it, or callable
-        A registered name; a dict with the name as ``'form'`` and the
-        parameters; a callable ``(update, epoch) -> factor``. None is constant.
-
-    Returns
-    -------
-    Schedule
-        A given instance is returned as it is.
-
-    Raises
-    ------
-    ConfigurationError
-        If the name or a parameter is unknown, or a value invalid.
-    """
-    if spec is None:
-        return Constant()
-    if isinstance(spec, Schedule):
-        return spec
-    kwargs: dict[str, Any] = {}
-    if isinstance(spec, Mapping):
-        kwargs = dict(spec)
-        if "form" not in kwargs:
-            raise ConfigurationError(
-                f"learning_rate_schedule={spec!r} lacks 'form', the schedule's name"
-            )
-        spec = kwargs.pop("form")
-    if isinstance(spec, str):
-        cls = Schedule.registry[spec]
-    elif isinstance(spec, type) and issubclass(spec, Schedule):
-        cls = spec
-    elif callable(spec):
-        check_keywords(f"schedule {spec!r}", kwargs, ())
-        return Custom(spec)
-    else:
-        raise ConfigurationError(
-            f"learning_rate_schedule={spec!r} is not a schedule; "
-            "expected a name, a dict, a Schedule, or a callable (update, epoch) -> factor"
-        )
-    parameters = inspect.signature(cls).parameters.values()
-    where = f"schedule {cls.__name__}"
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        valid = [p.name for p in parameters]
-        check_keywords(where, [key for key in kwargs if key not in valid], valid)
-    for p in parameters:
-        required = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        if required and p.name not in kwargs:
-            raise ConfigurationError(f"{where} lacks its parameter {p.name!r}")
-    return cls(**kwargs)

@@ -106,7 +106,7 @@ def split(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str
         for algo in algorithms
     ]
     valid = set().union(*known)
-    check_keywords("train", set(kwargs) - valid, valid)
+    check_keywords("train", set(kwargs) - valid, [*valid, *fitting.ARGUMENTS])
     found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
     if kwargs.get("checkpoint") is not None:
         for i, own in enumerate(found, start=1):
@@ -155,7 +155,7 @@ def makers(
         )
         return
     known = keywords(algo, kwargs.get("subalgo"))
-    check_keywords("train", set(kwargs) - known, known)
+    check_keywords("train", set(kwargs) - known, [*known, *fitting.ARGUMENTS])
     if found == "sample":
         yield lambda number: sampling.make_run(
             net, train, valid, run_number=number, network=network, **kwargs

@@ -86,9 +86,11 @@ def make_run(
     given = {key: value for key, value in kwargs.items() if value is not None}
     limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
     losses = net.bound_losses()
-    _, run_seed = fitting.seeds(net, run_number, kwargs)
+    seed, run_seed = fitting.seeds(net, run_number, kwargs)
     data = {key: given[key] for key in fitting.DATA if key in given}
-    train_data, valid_data, whole = fitting._datasets(net, train, valid, _AllData, run_seed, data)
+    train_data, valid_data, whole = fitting._datasets(
+        net, train, valid, _AllData, run_seed, data, seed
+    )
     mode = fitting._mode(net, kwargs)
     watched = kwargs.get("monitors") or ()
     evaluation: Evaluation = net.cached(

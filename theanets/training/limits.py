@@ -65,6 +65,22 @@ class Limits:
         whole = isinstance(every, (float, np.floating)) and every.is_integer()
         self.validate_every = whole_number("validate_every", int(every) if whole else every)
 
+    def length(self, batches: int | None) -> tuple[int | None, int | None]:
+        """Get how many epochs and updates there are at most, where that is known.
+
+        Parameters
+        ----------
+        batches : int or None
+            Updates in an epoch, if known.
+        """
+        epochs = None if self.epochs is None else int(self.epochs)
+        updates = None if self.max_updates is None else int(self.max_updates)
+        if batches and epochs is not None:
+            updates = epochs * batches if updates is None else min(epochs * batches, updates)
+        if batches and updates is not None:
+            epochs = -(-updates // batches)
+        return epochs, updates
+
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

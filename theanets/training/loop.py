@@ -131,6 +131,11 @@ class Run:
         return [self._evaluation, *filter(None, [getattr(self.engine, "step", None)])]
 
     @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that were asked for."""
+        return list(self._evaluation.measures.directions)
+
+    @property
     def directions(self) -> dict[str, str | None]:
         """Which is better of each monitor, ``'min'`` or ``'max'``; None where that is not known."""
         return {**self._evaluation.directions, "objective": "min"}
@@ -175,6 +180,12 @@ class Run:
             self.finish()
 
     def _begin(self) -> None:
+        if not all(evaluation.used for evaluation in self.evaluations):
+            log.info(
+                "compiling, or reading from the cache, what this network needs: where it is new, "
+                "this may take half a minute; progress=True shows it, and theanets.warmup() "
+                "compiles ahead what common networks need"
+            )
         for callback in self._callbacks:
             if _callbacks.overrides(callback, "prepare"):
                 self._started_callbacks.append(callback)
@@ -236,6 +247,8 @@ class Run:
         self._in_epoch = False
         self.updates = self._before + done.updates
         if done.updates:
+            for evaluation in self.evaluations:
+                evaluation.used = True
             self.epoch += 1
             self.train = done.monitors
             if not done.finite:

@@ -1,0 +1,86 @@
+"""Names that other libraries have: what they are called here."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import typing
+
+import numpy as np
+import pytest
+
+import theanets
+from theanets import fitting, optimizers
+from theanets.errors import SYNONYMS, ConfigurationError
+from theanets.pretraining import algorithms
+from theanets.regularizers import Regularizer
+from theanets.training.keywords import TrainKeywords
+
+DATA = [np.zeros((4, 2)), np.zeros((4, 1))]
+
+
+@pytest.fixture
+def net():
+    return theanets.Regressor([2, 1])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "right"),
+    [
+        ("lr", "learning_rate"),
+        ("betas", "beta1"),
+        ("n_epochs", "epochs"),
+        ("epoch", "epochs"),
+        ("optimizer", "algo"),
+        ("validation_data", "valid"),
+        ("validation_fraction", "validation_split"),
+        ("verbose", "progress"),
+        ("random_state", "rng"),
+    ],
+)
+@pytest.mark.parametrize("algo", ["adam", "layerwise", ["sgd", "adam"]])
+def test_keywords_of_train(net, keyword, right, algo):
+    with pytest.raises(ConfigurationError, match=f"{keyword!r} \\(did you mean '{right}'"):
+        net.train(DATA, algo=algo, **{keyword: 1})
+
+
+def test_synonyms_lead_somewhere(net):
+    every = {"valid", "algo", *fitting.keywords("adam"), *fitting.keywords("rmsprop"), *dir(net)}
+    assert {right for right in SYNONYMS.values() if right not in every} == {"encode"}
+    assert hasattr(theanets.Autoencoder, "encode")
+    # One that is valid itself needs no hint.
+    assert not set(SYNONYMS) & set(fitting.keywords("adam"))
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("fit", "train"), ("forward", "feed_forward"), ("trian", "train")]
+)
+def test_methods(net, name, right):
+    with pytest.raises(AttributeError, match=f"{name!r} \\(did you mean '{right}'"):
+        getattr(net, name)
+    assert not hasattr(net, name)
+
+
+def test_what_has_no_name_in_common(net):
+    with pytest.raises(AttributeError, match=r"has no attribute 'xyzzy'$"):
+        net.xyzzy  # noqa: B018
+    assert copy.deepcopy(net).params
+    assert pickle.loads(pickle.dumps(net)).params
+
+
+def test_the_keywords_for_type_checkers_are_those_there_are():
+    def ours(registry):
+        forms = {name: registry[name] for name in registry.names()}
+        return {k: v for k, v in forms.items() if v.__module__.startswith("theanets.")}
+
+    found = {"subalgo"}
+    for name in ours(optimizers.Optimizer.registry):
+        found |= set(algorithms.keywords(name))
+    penalties = ours(Regularizer.registry)
+    # Those of other tests, names of classes, and names that are deprecated.
+    left_out = set(Regularizer.registry.names()) - set(penalties)
+    left_out |= {name for name, form in penalties.items() if name == form.__name__.lower()}
+    left_out |= {"input_dropouts", "hidden_dropouts", "gradient_clip", "max_gradient_clip"}
+    written = set(typing.get_type_hints(TrainKeywords))
+    assert written <= found
+    assert found - written == found & left_out - written
