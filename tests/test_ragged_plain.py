@@ -291,3 +291,21 @@ def test_series_whose_steps_get_lost_are_refused(rng):
     net = recurrent.Regressor(layers)
     with pytest.raises(ConfigurationError, match=r"'hid1:out', of shape .* does not follow"):
         net.evaluate([ragged(rng), ragged(rng, 2)])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_series_of_symbols(last, rng):
+    words = dict(form="symbols", classes=9, shape=(None,))
+    gru = dict(form="gru", size=4, last=last)
+    net = theanets.recurrent.Classifier([words, (3, "embedding"), gru, 2], rng=1)
+    texts = [rng.integers(9, size=n) for n in (3, 1, 5, 2, 5)]
+    labels = [int(text[-1] < 4) if last else text % 2 for text in texts]
+    net.train([texts, labels], epochs=1, batch_size=2)
+    found = net.predict_proba(texts)
+    for text, rows in zip(texts, found):
+        alone = net.predict_proba(text[None])[0]
+        np.testing.assert_allclose(rows if last else rows[: len(text)], alone, rtol=1e-5)
+    one, all_ = (net.evaluate([texts, labels], batch_size=n) for n in (2, 5))
+    assert one == pytest.approx(all_, rel=1e-5)
+    with pytest.raises(theanets.DataError, match="how many symbols there are"):
+        net.predict([[1, 9], [2]])

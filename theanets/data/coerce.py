@@ -301,5 +301,9 @@ def _check_range(field: Field, array: Any, where: str) -> None:
     if low <= smallest and largest <= high:
         return
     wrong = f"the largest is {largest}" if largest > high else f"the smallest is {smallest}"
-    hint = "" if field.classes is None else "; a classifier has one output unit per class"
+    hint = ""
+    if field.classes is not None and field.role == "input":
+        hint = "; classes= of the input says how many symbols there are"
+    elif field.classes is not None:
+        hint = "; a classifier has one output unit per class"
     raise DataError(f"{where} has integers out of range: {wrong}, valid is {field.valid}{hint}")

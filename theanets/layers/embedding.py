@@ -28,6 +28,11 @@ class Symbols(Input, names=("symbols",)):
     options: ClassVar[dict[str, Any]] = {"classes": None}
     classes: Any
 
+    @property
+    def is_series(self) -> bool:
+        """Whether examples are series, of one symbol for each step."""
+        return self.output_shape == (None,)
+
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape that data must have."""
         count = self.classes

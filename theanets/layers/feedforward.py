@@ -54,6 +54,11 @@ class Input(Layer, names=("input",)):
             )
         return []
 
+    @property
+    def is_series(self) -> bool:
+        """Whether examples are series, of shape (time, variables)."""
+        return len(self.output_shape) == 2 and self.output_shape[0] is None
+
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape that data must have."""
         if self.shape is None:

@@ -36,7 +36,7 @@ def names(net: Structure) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By the name of an input of shape (time, variables): ``'lengths'``, or
+        By the name of an input of series: ``'lengths'``, or
         ``'<input>_lengths'`` if there are several.
     """
     layers = net.graph.by_name
@@ -44,7 +44,7 @@ def names(net: Structure) -> dict[str, str]:
         return {}  # The layers say it themselves.
     known = steps.from_inputs(layers)
     inputs = [x for x in net.layers if isinstance(x, Input) and not isinstance(x, Lengths)]
-    series = [str(x.name) for x in inputs if len(x.output_shape) == 2 and x.output_shape[0] is None]
+    series = [str(x.name) for x in inputs if x.is_series]
     taken = {*layers, *(variable.name for variable in net.variables)}
     found = {}
     for name in series:
