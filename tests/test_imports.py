@@ -25,7 +25,7 @@ RANKS = [
     {"upkeep", "profiling", "fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "__init__"},
+    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

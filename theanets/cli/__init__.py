@@ -5,6 +5,7 @@ It needs the extra ``cli``, which is click, pandas and scikit-learn.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -22,6 +23,8 @@ from ..errors import Error, interrupted
 
 #: What the shell is told after Ctrl-C: 128 and the number of the signal.
 INTERRUPTED = 130
+#: And after the reader of a pipe went away, as `head` does.
+BROKEN_PIPE = 141
 
 
 class Group(click.Group):
@@ -30,7 +33,15 @@ class Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(context)
+            found = super().invoke(context)
+            # What waits in the buffer may find the pipe broken only at the very end.
+            sys.stdout.flush()
+            return found
+        except BrokenPipeError:
+            # Nobody reads on. What is flushed when Python ends must not fail again.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            sys.exit(BROKEN_PIPE)
         except (Error, OSError, UnicodeError) as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise click.ClickException(lines[0]) from error

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .. import recurrent
-from ..errors import ConfigurationError, DataError, FileError
+from ..errors import DataError, FileError
 from ..network import Network
 from .options import fit, read_text, training
 
@@ -47,8 +47,8 @@ WRITABLE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the training that was interrupted; its state is in a file "
-    "beside the network's that ends in .checkpoint.",
+    help="Go on with training that was interrupted, if there is any; its state is in a "
+    "file beside the network's that ends in .checkpoint.",
 )
 @click.option(
     "-t",
@@ -195,7 +195,9 @@ def _train(
 ) -> None:
     state = model.with_name(model.name + ".checkpoint")
     if resume and not state.exists():
-        raise ConfigurationError(f"there is nothing to resume: no file {str(state)!r}")
+        click.echo(
+            f"there is nothing to resume (no file {str(state)!r}); training starts", err=True
+        )
     if not resume:
         state.unlink(missing_ok=True)
     valid_text = recurrent.Text(rest, alpha=known.alpha, unknown=known.unknown)

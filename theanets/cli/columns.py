@@ -1,221 +1,198 @@
-"""Tables as arrays of floats: columns standardized, categories as indicators."""
+"""What the columns of a table are, found out in training."""
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..errors import DataError
-from .options import read_text
+from ..errors import DataError, unknown
+from .reading import is_missing, numbers
+from .schema import Category, Note, Number, check_finite, quoted
 
 Array = npt.NDArray[Any]
 
-#: Digits of a float32, which networks compute in.
-DIGITS = 7
 #: A column of text with more different values than this says too little about each.
 MOST_CATEGORIES = 100
-#: With fewer rows there is nothing to train, validate and test on.
-FEWEST_ROWS = 10
-#: Integers with no more different values than this are taken as classes.
-MOST_CLASSES = 20
+#: Of no more different numbers than this, a text among them is one of categories.
+FEW_NUMBERS = 20
+#: Texts among numbers that are no more different than this stand for missing values ...
+MOST_MARKERS = 3
+#: ... and so do others, if no more than this part are.
+MOST_ODD = 0.05
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read a file of separated values with a line of names; finds out what separates them.
+@dataclass
+class Wishes:
+    """What the user says of columns: what is text, what numbers, and what is missing."""
 
-    Where that is not a comma, numbers may have a comma for the decimal point.
+    categorical: Collection[str] = ()
+    numeric: Collection[str] = ()
+    missing: Collection[str] = ()
 
-    Raises
-    ------
-    DataError
-        If there are no rows, or it is no such file.
+    def check(self, frame: pd.DataFrame) -> None:
+        """Refuse columns that do not exist, or are to be both."""
+        for name in (*self.categorical, *self.numeric):
+            if name not in frame:
+                raise unknown("column", name, frame.columns)
+        both = sorted(set(self.categorical) & set(self.numeric))
+        if both:
+            raise DataError(f"column {both[0]!r} is to be both --categorical and --numeric")
+
+
+@dataclass
+class Look:
+    """What a column of texts looks like.
+
+    Attributes
+    ----------
+    texts : Series of str
+        Its values, without blanks around them.
+    values : ndarray of float, or None
+        The numbers that they are, NaN where one is missing; None if the
+        column is one of texts.
+    missing : Series of bool
+        Where there is no value.
+    decimal : str
+        The decimal point of numbers.
+    odd : list of str
+        Texts among numbers that are taken as missing.
     """
-    text = read_text(path)
-    if not text.strip():
-        raise DataError(f"{path}: the file is empty")
-    # Not pandas' own guess, which fails at a single column.
-    names = text.lstrip().split("\n", 1)[0]
-    separator = max(",;\t|", key=names.count)
-    frame = _parse(path, text, separator, ".")
-    if separator != ",":
-        other = _parse(path, text, separator, ",")
-        for name in frame.columns:
-            if not _is_number(frame[name]) and _is_number(other[name]):
-                frame[name] = other[name]
-    if frame.empty:
-        raise DataError(f"{path}: there are no rows")
-    frame.columns = [str(name) for name in frame.columns]
-    return frame
+
+    texts: pd.Series
+    values: Array | None
+    missing: pd.Series
+    decimal: str = "."
+    odd: list[str] = field(default_factory=list)
+
+    def of(self, rows: Array) -> Look:
+        """Get what some rows look like."""
+        values = None if self.values is None else self.values[rows]
+        return replace(self, texts=self.texts[rows], values=values, missing=self.missing[rows])
 
 
-def _parse(path: Path, text: str, separator: str, decimal: str) -> pd.DataFrame:
-    try:
-        return pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True)
-    except pd.errors.ParserError as error:
-        said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise DataError(f"{path}: {said}") from None
+def look(texts: pd.Series, separator: str, wishes: Wishes, note: Note) -> Look:
+    """Find out whether a column has numbers or texts.
+
+    It has numbers if all values are, but for those that are missing: empty
+    ones, the usual markers, and others if they are few. Where it is not commas
+    that separate columns, numbers may have one for the decimal point.
+
+    Parameters
+    ----------
+    texts : Series of str
+        The column, of all rows.
+    separator : str
+        What separates the values of a row.
+    wishes : Wishes
+        What the user says.
+    note : callable
+        Is told what is unusual.
+    """
+    texts, name = texts.str.strip(), texts.name
+    absent = is_missing(texts, wishes.missing)
+    if name in wishes.categorical:
+        return Look(texts, None, absent)
+    points = "." if separator == "," else ".,"
+    decimal = max(points, key=lambda point: int(np.isfinite(numbers(texts, point)).sum()))
+    values = np.where(absent, np.nan, numbers(texts, decimal))
+    is_number = ~np.isnan(values)
+    odd = texts[~absent & ~is_number]
+    unusual = odd[~is_missing(odd, number=True)]
+    given, many, distinct = int((~absent).sum()), int(is_number.sum()), _distinct(values)
+    few = unusual.nunique() <= MOST_MARKERS and 2 * len(unusual) < given
+    stray = distinct > FEW_NUMBERS and (few or len(unusual) <= MOST_ODD * given)
+    is_text = not many or (len(unusual) > 0 and not stray)
+    if is_text and name not in wishes.numeric:
+        if 2 * many > given:
+            note(
+                f"column {name!r} is taken as text: {many} of {given} values are numbers, but not "
+                f"{quoted(list(dict.fromkeys(unusual)))}; --numeric {name!r} takes these as missing"
+            )
+        return Look(texts, None, absent)
+    found = sorted(set(odd))
+    if found:
+        note(
+            f"column {name!r}: {many} of {given} values are numbers; {quoted(found)} "
+            f"{'is' if len(found) == 1 else 'are'} taken as missing"
+        )
+    return Look(texts, values, pd.Series(~is_number, texts.index), decimal, found)
 
 
-def _text(values: pd.Series) -> pd.Series:
-    """Get values as text, where they are not missing."""
-    return values.map(str, na_action="ignore")
+def _distinct(values: Array) -> int:
+    return len(np.unique(values[~np.isnan(values)]))
 
 
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-
-
-def find(frame: pd.DataFrame, note: Callable[[str], Any]) -> list[dict[str, Any]]:
+def find(
+    frame: pd.DataFrame,
+    fitting: Array,
+    note: Note,
+    separator: str = ",",
+    wishes: Wishes | None = None,
+) -> list[Number | Category]:
     """Find out what to make of columns.
 
     Parameters
     ----------
-    frame : DataFrame
-        Rows to train on.
+    frame : DataFrame of str
+        All rows, which say whether a column has numbers.
+    fitting : ndarray of int
+        The rows to train on, which say all else.
     note : callable
-        Is told of each column that is left out, and why.
-
-    Returns
-    -------
-    list of dict
-        For each column that is used its name, and either ``mean`` and
-        ``scale``, or ``categories``.
+        Is told of each column that is left out or unusual, and why.
+    separator : str
+        What separates the values of a row.
+    wishes : Wishes, optional
+        What the user says.
 
     Raises
     ------
     DataError
         If a column has infinite values, or none is left.
     """
-    found: list[dict[str, Any]] = []
+    wishes = wishes or Wishes()
+    found: list[Number | Category] = []
     for name in frame.columns:
-        values = frame[name].dropna()
-        distinct = values.nunique()
+        seen = look(frame[name], separator, wishes, note)
+        if seen.values is not None:
+            check_finite(name, seen.values)
+            values = seen.values[fitting]
+            values = values[~np.isnan(values)]
+            if len(np.unique(values)) < 2:
+                _left_out(note, name, len(values))
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, scale = float(values.mean()), float(values.std())
+            if not (np.isfinite(scale) and scale > 0):
+                raise DataError(
+                    f"column {name!r} has numbers of which no deviation can be computed"
+                )
+            found.append(Number(name, mean, scale, seen.decimal, seen.odd))
+            continue
+        texts = seen.texts.iloc[fitting][~seen.missing.iloc[fitting]]
+        distinct = texts.nunique()
         if distinct < 2:
-            note(f"column {name!r} is left out: it has one value")
-        elif _is_number(values):
-            numbers = values.to_numpy(float)
-            if not np.isfinite(numbers).all():
-                raise DataError(f"column {name!r} has infinite values")
-            found.append({"name": name, "mean": numbers.mean(), "scale": numbers.std()})
-        elif distinct > MOST_CATEGORIES:
-            odd = _odd_one(values)
+            _left_out(note, name, distinct)
+        elif name not in wishes.categorical and not _is_category(distinct, len(texts)):
             note(
-                f"column {name!r} is left out: text with {distinct} different values"
-                + (f"; most are numbers, but not {odd!r}" if odd else "")
+                f"column {name!r} is left out: text with {distinct} different values in "
+                f"{len(texts)} rows; --categorical {name!r} takes it all the same"
             )
         else:
-            found.append({"name": name, "categories": sorted(set(_text(values)))})
+            found.append(Category(name, sorted(set(texts))))
     if not found:
         raise DataError("there is no column left to predict from")
     return found
 
 
-def encode(frame: pd.DataFrame, columns: Sequence[dict[str, Any]]) -> Array:
-    """Get a table as an array of float32, of shape (rows, inputs).
-
-    A missing number becomes the mean; a missing or new category has no
-    indicator.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, or has text where there were numbers.
-    """
-    parts = []
-    for column in columns:
-        name = column["name"]
-        if name not in frame:
-            raise DataError(f"there is no column {name!r}; columns: {', '.join(frame.columns)}")
-        if "categories" in column:
-            text = _text(frame[name]).to_numpy(object)
-            parts.append(np.stack([text == c for c in column["categories"]], axis=1))
-        else:
-            try:
-                numbers = pd.to_numeric(frame[name]).to_numpy(float)
-            except (ValueError, TypeError) as error:
-                raise DataError(f"column {name!r} has numbers in training; {error}") from None
-            if np.isinf(numbers).any():
-                raise DataError(f"column {name!r} has infinite values")
-            scaled = (numbers - column["mean"]) / column["scale"]
-            parts.append(np.where(np.isnan(scaled), 0, scaled)[:, None])
-    return np.concatenate(parts, axis=1).astype("float32")
+def _left_out(note: Note, name: str, many: int) -> None:
+    note(f"column {name!r} is left out: it has {'one value' if many else 'no values'}")
 
 
-def _odd_one(values: pd.Series) -> str:
-    """Get the first text that is no number where most are, or nothing."""
-    is_number = pd.to_numeric(values, errors="coerce").notna().to_numpy()
-    some = values[~is_number]
-    return str(some.iloc[0]) if len(some) and is_number.mean() > 0.5 else ""
-
-
-def is_classes(values: pd.Series) -> bool:
-    """Tell whether a target is of classes: text, truth values, or few different integers.
-
-    Raises
-    ------
-    DataError
-        If it is text of so many different values that it hardly is one of
-        classes.
-    """
-    distinct = values.nunique()
-    if not _is_number(values):
-        odd = _odd_one(values)
-        if distinct > max(2, len(values) / 2) or (odd and distinct > MOST_CATEGORIES):
-            why = f"; most are numbers, but not {odd!r}" if odd else ""
-            raise DataError(
-                f"column {values.name!r} has {distinct} different texts in {len(values)} rows"
-                f"{why}; if these are classes, say so with --task classification"
-            )
-        return True
-    whole = bool((values == values.round()).all())
-    return whole and distinct <= min(MOST_CLASSES, max(2, math.isqrt(len(values))))
-
-
-class Classes:
-    """A target of classes; ``names`` are these as text, in the order of the labels."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = list(names)
-
-    @classmethod
-    def of(cls, values: pd.Series) -> Classes:
-        """Find the classes: in the order of numbers, or of the alphabet."""
-        distinct = sorted(values.unique()) if _is_number(values) else sorted(set(_text(values)))
-        return cls([str(value) for value in distinct])
-
-    def encode(self, values: pd.Series) -> Array:
-        """Get the label of each value."""
-        labels = {name: i for i, name in enumerate(self.names)}
-        return _text(values).map(labels).to_numpy("int32")
-
-
-class Quantity:
-    """A target that is a number; networks see it standardized."""
-
-    def __init__(self, mean: float, scale: float) -> None:
-        self.mean, self.scale = mean, scale
-
-    @classmethod
-    def of(cls, values: pd.Series) -> Quantity:
-        """Find the mean and the deviation."""
-        return cls(float(values.mean()), float(values.std(ddof=0)) or 1.0)
-
-    @property
-    def digits(self) -> int:
-        """Get how many digits of a number say something: more where the mean is far from 0."""
-        return min(17, DIGITS + math.ceil(math.log10(max(abs(self.mean) / self.scale, 1))))
-
-    def encode(self, values: pd.Series) -> Array:
-        """Get standardized numbers, one in each row."""
-        return ((values.to_numpy(float) - self.mean) / self.scale).astype("float32")[:, None]
-
-    def decode(self, outputs: Array) -> Array:
-        """Get the numbers that outputs stand for."""
-        return outputs[:, 0].astype(float) * self.scale + self.mean
+def _is_category(distinct: int, rows: int) -> bool:
+    """Tell whether texts are few enough to learn something about each."""
+    return distinct <= MOST_CATEGORIES and distinct <= max(2, rows / 2)

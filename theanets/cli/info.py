@@ -8,6 +8,7 @@ import click
 
 from .. import precompile
 from ..network import Network
+from .schema import Schema
 
 
 @click.command(short_help="Describe a saved network.")
@@ -20,10 +21,11 @@ def info(model: Path) -> None:
     table = net.metadata.get("table")
     if table is not None:
         click.echo(f"predicts {table['target']!r} from a table with the columns")
-        for column in table["columns"]:
-            of = column.get("categories")
-            what = "a number" if of is None else f"one of {', '.join(map(repr, of))}"
-            click.echo(f"  {column['name']!r}: {what}")
+        schema = Schema.from_dict(table.get("schema", {}), str(model))
+        for column in schema.columns:
+            click.echo(f"  {column.name!r}: {column.describe()}")
+        if schema.ignored:
+            click.echo(f"  ignored: {', '.join(map(repr, schema.ignored))}")
     text = net.metadata.get("text")
     if text is not None:
         click.echo(f"continues texts of the characters {text['alpha']!r}")

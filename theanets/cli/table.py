@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics
 from sklearn.model_selection import train_test_split
@@ -18,9 +18,16 @@ from ..errors import ConfigurationError, DataError, FileError, unknown
 from ..feedforward import Classifier, Regressor
 from ..network import Network
 from . import columns
-from .columns import Classes, Quantity
+from .columns import Look, Wishes
 from .options import fit, training
+from .reading import emit, read
+from .schema import Schema
+from .target import DIGITS, Classes, Quantity, as_numbers, is_classes
 
+Array = npt.NDArray[Any]
+
+#: With fewer rows there is nothing to train, validate and test on.
+FEWEST_ROWS = 10
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -70,6 +77,19 @@ def _sizes(context: click.Context, parameter: click.Parameter, value: str) -> li
 )
 @click.option("--ignore", multiple=True, help="A column to leave out; may be repeated.")
 @click.option(
+    "--categorical",
+    multiple=True,
+    help="A column to take as text, though it is numbers or differs much; may be repeated.",
+)
+@click.option(
+    "--numeric",
+    multiple=True,
+    help="A column to take as numbers, what is none as missing; may be repeated.",
+)
+@click.option(
+    "--missing", multiple=True, help="A text that stands for a missing value; may be repeated."
+)
+@click.option(
     "--test-fraction",
     type=click.FloatRange(0, 0.9, min_open=True),
     default=0.2,
@@ -85,6 +105,9 @@ def train(
     layers: list[int],
     activation: str,
     ignore: tuple[str, ...],
+    categorical: tuple[str, ...],
+    numeric: tuple[str, ...],
+    missing: tuple[str, ...],
     test_fraction: float,
     **options: Any,
 ) -> None:
@@ -95,44 +118,45 @@ def train(
     fifth of the others to validate on. The network is saved together with
     what `theanets predict` needs to know of the columns.
     """
-    frame = columns.read(data)
+    frame, separator = read(data)
     for name in (target, *ignore):
         if name not in frame:
             raise unknown("column", name, frame.columns)
-    missing = int(frame[target].isna().sum())
-    if missing:
-        _note(f"{missing} rows without a value of {target!r} are left out")
-        frame = frame.dropna(subset=[target])
-    if len(frame) < columns.FEWEST_ROWS:
+    wishes = Wishes(categorical, numeric, missing)
+    wishes.check(frame)
+    frame, seen = _with_target(frame, target, separator, wishes)
+    if len(frame) < FEWEST_ROWS:
         rows = "1 row is" if len(frame) == 1 else f"{len(frame)} rows are"
         raise DataError(
-            f"{data}: {rows} too few to train, validate and test on; "
-            f"give {columns.FEWEST_ROWS} at least"
+            f"{data}: {rows} too few to train, validate and test on; give {FEWEST_ROWS} at least"
         )
-    values = frame[target]
-    classes = columns.is_classes(values) if task == "auto" else task == "classification"
+    classes = is_classes(seen) if task == "auto" else task == "classification"
+    kind: Classes | Quantity
+    if classes:
+        kind, values = Classes.of(seen)
+        if kind.size < 2:
+            raise DataError(f"column {target!r} has one value; there is nothing to predict")
+    else:
+        values = as_numbers(seen)
     inside, test = _split(values, test_fraction, classes, options["seed"])
-    fitting, valid = _split(values.iloc[inside], 0.2, classes, options["seed"])
+    fitting, valid = _split(values[inside], 0.2, classes, options["seed"])
     fitting, valid = inside[fitting], inside[valid]
+    if not classes:
+        kind = Quantity.of(values[fitting])
 
     features = frame.drop(columns=[target, *ignore])
-    known = columns.find(features.iloc[fitting], _note)
-    x = columns.encode(features, known)
-    kind = Classes.of(values) if classes else Quantity.of(_numbers(values).iloc[fitting])
+    known = columns.find(features, fitting, _note, separator, wishes)
+    used = {column.name for column in known}
+    ignored = [name for name in frame.columns if name not in (*used, target)]
+    schema = Schema(known, ignored, list(missing), separator)
+    x = schema.encode(features).astype("float32")
     y = kind.encode(values)
+    make = Classifier if classes else Regressor
     hidden = [(size, activation) for size in layers]
-    if isinstance(kind, Classes):
-        if len(kind.names) < 2:
-            raise DataError(f"column {target!r} has one value; there is nothing to predict")
-        net: Network = Classifier([x.shape[1], *hidden, len(kind.names)], rng=options["seed"])
-    else:
-        net = Regressor([x.shape[1], *hidden, 1], rng=options["seed"])
-    net.metadata["table"] = {"target": target, "columns": known, "kind": vars(kind)}
+    net = make([x.shape[1], *hidden, kind.size], rng=options["seed"])
+    net.metadata["table"] = {"target": target, "kind": kind.to_dict(), "schema": schema.to_dict()}
 
-    if isinstance(kind, Classes):
-        what = f"classification, {len(kind.names)} classes"
-    else:
-        what = "regression"
+    what = f"classification, {kind.size} classes" if classes else "regression"
     of = "1 column" if len(known) == 1 else f"{len(known)} columns"
     click.echo(f"{what}; {x.shape[1]} input{'s' * (x.shape[1] != 1)} from {of}")
     click.echo(f"{len(fitting)} rows to train on, {len(valid)} to validate, {len(test)} to test")
@@ -141,19 +165,24 @@ def train(
         fit(net, [x[fitting], y[fitting]], [x[valid], y[valid]], model, options)
     finally:
         if len(net.history):
-            _report(net, kind, x[test], values.iloc[test])
+            _report(net, kind, x[test], values[test])
 
 
-def _numbers(values: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(values)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"column {values.name!r} cannot be a regression's target: {error}"
-        ) from None
+def _with_target(
+    frame: pd.DataFrame, target: str, separator: str, wishes: Wishes
+) -> tuple[pd.DataFrame, Look]:
+    """Leave out rows without a target, and say what the others look like."""
+    seen = columns.look(frame[target], separator, wishes, _note)
+    absent = seen.missing.to_numpy(bool)
+    if absent.any():
+        many = int(absent.sum())
+        rows = "1 row" if many == 1 else f"{many} rows"
+        _note(f"{rows} without a value of {target!r} {'is' if many == 1 else 'are'} left out")
+        frame = frame[~absent].reset_index(drop=True)
+    return frame, seen.of(~absent)
 
 
-def _split(values: pd.Series, fraction: float, classes: bool, seed: int) -> tuple[Any, Any]:
+def _split(values: Array, fraction: float, classes: bool, seed: int) -> tuple[Any, Any]:
     """Get the positions of rows of two parts; each has all classes where that is possible."""
     rows = np.arange(len(values))
     # A class may have one row, and there may be more classes than rows in the smaller part.
@@ -165,10 +194,10 @@ def _split(values: pd.Series, fraction: float, classes: bool, seed: int) -> tupl
     raise DataError(f"{len(values)} rows are too few to split")
 
 
-def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -> None:
+def _report(net: Network, kind: Classes | Quantity, x: Array, right: Array) -> None:
     """Say how good the network is on rows that it never saw, and how good a guess would be."""
     if isinstance(kind, Classes):
-        found, right = net.predict(x), kind.encode(values)
+        found = net.predict(x)
         guess = np.bincount(right).max() / len(right)
         with warnings.catch_warnings():
             # That a class is not among these rows.
@@ -180,14 +209,14 @@ def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -
                 "accuracy of always the most frequent class": guess,
             }
     else:
-        predicted, numbers = kind.decode(net.predict(x)), values.to_numpy(float)
+        found = kind.decode(net.predict(x))
         figures = {
-            "R2": metrics.r2_score(numbers, predicted),
-            "root mean squared error": metrics.root_mean_squared_error(numbers, predicted),
-            "mean absolute error": metrics.mean_absolute_error(numbers, predicted),
-            "standard deviation of the target": numbers.std(),
+            "R2": metrics.r2_score(right, found),
+            "root mean squared error": metrics.root_mean_squared_error(right, found),
+            "mean absolute error": metrics.mean_absolute_error(right, found),
+            "standard deviation of the target": right.std(),
         }
-    click.echo(f"on the {len(values)} rows to test on:")
+    click.echo(f"on the {len(right)} rows to test on:")
     for name, value in figures.items():
         click.echo(f"  {name}: {value:.4g}")
 
@@ -202,28 +231,69 @@ def _report(net: Network, kind: Classes | Quantity, x: Any, values: pd.Series) -
     help="Where the table goes; by default it is printed.",
 )
 @click.option("--probabilities", is_flag=True, help="Add a column for each class.")
-def predict(model: Path, data: Path, output: Path | None, probabilities: bool) -> None:
+@click.option(
+    "--keep",
+    multiple=True,
+    help="A column of DATA that the result has too, such as an identifier; may be repeated.",
+)
+@click.option(
+    "--missing",
+    multiple=True,
+    help="A text that stands for a missing value, besides those of training; may be repeated.",
+)
+@click.option("--mode", help="How to compile: NUMBA, CVM, JAX, PYTORCH, FAST_COMPILE.")
+def predict(
+    model: Path,
+    data: Path,
+    output: Path | None,
+    probabilities: bool,
+    keep: tuple[str, ...],
+    missing: tuple[str, ...],
+    mode: str | None,
+) -> None:
     """Predict for each row of a table DATA with a network MODEL of `theanets train`.
 
-    The result is a table of the same rows with a column of the target's name.
+    The result is a table of the same rows with a column of the target's name;
+    where that is among the columns to keep, of its name and `(predicted)`.
+    What a column is, was settled in training: what is predicted for a row does
+    not depend on other rows.
     """
     net = Network.load(model)
     table = net.metadata.get("table")
     if table is None:
         raise FileError(f"{model}: this network is not one of 'theanets train'")
-    x = columns.encode(columns.read(data), table["columns"])
-    digits = columns.DIGITS
+    schema = Schema.from_dict(table.get("schema", {}), str(model))
+    if probabilities and not isinstance(net, Classifier):
+        raise ConfigurationError(f"{model} predicts a number; --probabilities is for classes")
+    frame, _ = read(data, schema.separator)
+    for name in keep:
+        if name not in frame:
+            raise unknown("column", name, frame.columns)
+    schema.missing.extend(missing)
+    x = schema.encode(frame, _note)
+    net, options = _exact(net), {} if mode is None else {"mode": mode}
+    result = frame[list(dict.fromkeys(keep))].copy()
+    target, digits = table["target"], DIGITS
+    result_name = f"{target} (predicted)" if target in keep else target
     if isinstance(net, Classifier):
         names = Classes(**table["kind"]).names
-        chances = net.predict_proba(x)
-        result = pd.DataFrame({table["target"]: [names[i] for i in chances.argmax(axis=-1)]})
+        chances = net.predict_proba(x, **options)
+        result[result_name] = [names[i] for i in chances.argmax(axis=-1)]
         if probabilities:
             for i, name in enumerate(names):
-                result[f"{table['target']}={name}"] = chances[:, i].round(6)
-    elif probabilities:
-        raise ConfigurationError(f"{model} predicts a number; --probabilities is for classes")
+                result[f"{target}={name}"] = chances[:, i].round(6)
     else:
         kind = Quantity(**table["kind"])
-        result = pd.DataFrame({table["target"]: kind.decode(net.predict(x))})
+        result[result_name] = kind.decode(net.predict(x, **options))
         digits = kind.digits
-    result.to_csv(output or sys.stdout, index=False, float_format=f"%.{digits}g")
+    emit(result, output, digits)
+
+
+def _exact(net: Network) -> Network:
+    """Get a network in float64, whose digits that are shown do not depend on the rows beside."""
+    exact = type(net).from_spec({**net.to_spec(), "dtype": "float64"})
+    for source, target in zip(
+        [*net.params, *net.state], [*exact.params, *exact.state], strict=True
+    ):
+        target.set_value(source.get_value().astype(target.dtype))
+    return exact

@@ -1,0 +1,129 @@
+"""Files of separated values as tables of texts, in which nothing is guessed from the rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ..errors import DataError
+from .options import read_text
+
+SEPARATORS = ",;\t|"
+
+#: Texts that stand for a missing number, in any case. (An empty one is always missing.)
+MARKERS = {"?", "-", "--", ".", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil"}
+
+_DIGITS = r"(?:[0-9]+{point}?[0-9]*|{point}[0-9]+)(?:e[+-]?[0-9]+)?"
+_NUMBER = r"[+-]?(?:" + _DIGITS + r"|inf|infinity)"
+
+
+def read(path: Path, separator: str | None = None) -> tuple[pd.DataFrame, str]:
+    """Read a file of separated values with a line of names, each value as the text that it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file; ``-`` is the standard input.
+    separator : str, optional
+        What separates the values, if the line of names has any. By default
+        that makes the most names of this line.
+
+    Returns
+    -------
+    (table, separator) : DataFrame of str, and str
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or it is no such file.
+    """
+    text = read_text(path)
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty")
+    separator = _separator(text, separator)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=True,
+            )
+    except pd.errors.ParserError as error:
+        said = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{path}: {said}") from None
+    if frame.empty:
+        raise DataError(f"{path}: there are no rows")
+    if not isinstance(frame.index, pd.RangeIndex):
+        # pandas makes an index of what stands before the columns that have names.
+        names = len(frame.columns)
+        raise DataError(
+            f"{path}: the first row has {names + frame.index.nlevels} values, but the line of "
+            f"names has {names}"
+        )
+    frame.columns = [str(name).strip() for name in frame.columns]
+    # A row that ends early has no text at all there.
+    return frame.fillna(""), separator
+
+
+def _separator(text: str, likely: str | None) -> str:
+    """Find what separates the names; not by pandas' own guess, which fails at a single column."""
+
+    def many(separator: str) -> int:
+        # Quoted names may have any of them, and go over several lines.
+        lines = io.StringIO(text.lstrip())
+        return len(next(csv.reader(lines, delimiter=separator, skipinitialspace=True)))
+
+    try:
+        return likely if likely and many(likely) > 1 else max(SEPARATORS, key=many)
+    except csv.Error as error:
+        raise DataError(f"the line of names cannot be read: {error}") from None
+
+
+def numbers(texts: pd.Series, decimal: str = ".") -> npt.NDArray[np.float64]:
+    """Get the numbers that texts are; NaN where one is no number.
+
+    Parameters
+    ----------
+    texts : Series of str
+        Without blanks around them.
+    decimal : str
+        The decimal point.
+    """
+    written = _NUMBER.format(point=r"\." if decimal == "." else decimal)
+    found = texts.str.fullmatch(written, case=False).to_numpy(bool)
+    values = np.full(len(texts), np.nan)
+    values[found] = [float(text.replace(decimal, ".")) for text in texts[found]]
+    return values
+
+
+def is_missing(texts: pd.Series, known: Iterable[str] = (), number: bool = False) -> pd.Series:
+    """Tell which texts stand for a missing value.
+
+    Parameters
+    ----------
+    texts : Series of str
+        Without blanks around them.
+    known : iterable of str
+        Texts that do, besides the empty one.
+    number : bool
+        Whether it would be a number, for which `MARKERS` do as well. (Of
+        texts, any of these may be a name.)
+    """
+    found = texts.isin(["", *known])
+    return found | texts.str.casefold().isin(MARKERS) if number else found
+
+
+def emit(frame: pd.DataFrame, path: Path | None, digits: int) -> None:
+    """Write a table as values that are separated by commas, to a file or the standard output."""
+    frame.to_csv(path or sys.stdout, index=False, float_format=f"%.{digits}g")
