@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from weakref import WeakSet
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
@@ -16,10 +15,6 @@ from .ops import rewrites, sparse
 #: Linkers that our products of sparse matrices are not for: the number of entries differs
 #: from batch to batch, and they would compile anew for each.
 NO_SPARSE = ("JAXLinker", "PytorchLinker", "MLXLinker")
-
-#: Containers of shared variables whose arrays a function may change in place, where JAX, which
-#: has copies on its device, would not see it.
-_IN_PLACE: WeakSet[Any] = WeakSet()
 
 
 def resolve_mode(mode: str | Mode | None) -> Mode | None:
@@ -103,7 +98,7 @@ def function(
     finish: Callable[[Any], None] | None = None
     updates, chance = dict(updates or {}), None
     if linker == "JAXLinker":
-        from .ops.jax_setup import SIZES, Chance, Held, compiling
+        from .ops.jax_setup import SIZES, Chance, Drawing, compiling
 
         found = found.including(SIZES)
     elif linker == "NumbaLinker":
@@ -125,8 +120,6 @@ def function(
 
     if linker == "JAXLinker":
         chance = Chance(arguments, outputs, updates, function)
-    else:
-        _IN_PLACE.update(variable.container for variable in updates)
 
     # Fast math reorders sums differently in code that is fresh and code that is
     # cached, and the same seed has to give the same bits.
@@ -143,7 +136,22 @@ def function(
     if finish is not None:
         finish(compiled)
     compiled.trust_input = True
-    return compiled if chance is None else Held(compiled, chance, _IN_PLACE)
+    return compiled if chance is None else Drawing(compiled, chance)
+
+
+def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Get what does the same as a function, to be called in a loop.
+
+    With JAX, arrays of shared variables stay on its device as long as it is in use. So
+    nothing may change them in place meanwhile; they may be set.
+
+    Parameters
+    ----------
+    function : callable
+        From `function`.
+    """
+    found: Callable[..., Any] = getattr(function, "repeated", lambda: function)()
+    return found
 
 
 class Compilations:

@@ -135,10 +135,12 @@ def compute(
     compiled = net.cached((*key, backends.mode_key(mode)), make)
     if rng is not None:
         compiled.outputs.reseed(_rng.as_seed(rng))
-    results = []
+    results, function = [], compiled.function
+    if len(parts) > 1:
+        function = backends.repeated(function)
     for part in parts:
         batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-        results.append(compiled.function(*sparse.flat(fields, batch)))
+        results.append(function(*sparse.flat(fields, batch)))
     joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
     stop = 0 if padded else None
     return {

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 import jax
 
 from . import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
-from .jax_function import Held
+from .jax_function import Drawing
 from .jax_random import Chance
 from .jax_sizes import SIZES
 
 jax.config.update("jax_enable_x64", True)
 
-__all__ = ["SIZES", "Chance", "Held", "compiling"]
+__all__ = ["SIZES", "Chance", "Drawing", "compiling"]
 
 
 @contextmanager

@@ -94,21 +94,27 @@ class Evaluation:
             **self.measures.values(),
         }
 
-    def start(self) -> Callable[..., Any]:
-        """Begin with metrics of nothing; get what maps a batch to its vector."""
-        if not self.measures:
-            return self.function
+    def start(self) -> None:
+        """Begin with metrics of nothing."""
         self.measures.start()
-        return self._measured
 
-    def _measured(self, *batch: Any) -> Any:
-        vector, *arrays = self.function(*batch)
-        self.measures.add(arrays)
-        return vector
+    def repeated(self) -> Callable[..., Any]:
+        """Get what maps a batch to its vector, for a loop; see `theanets.backends.repeated`."""
+        function = backends.repeated(self.function)
+        if not self.measures:
+            return function
+
+        def measured(*batch: Any) -> Any:
+            vector, *arrays = function(*batch)
+            self.measures.add(arrays)
+            return vector
+
+        return measured
 
     def run(self, batches: Any) -> dict[str, float]:
         """Evaluate some batches and summarize them."""
-        totals, function = np.zeros(2 * len(self.names)), self.start()
+        self.start()
+        totals, function = np.zeros(2 * len(self.names)), self.repeated()
         try:
             for batch, _ in batches:
                 totals += function(*batch)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .. import backends
 from .. import rng as _rng
 from ..data import Dataset
 from ..errors import ConfigurationError
@@ -128,7 +129,7 @@ class GradientEngine:
             arguments = self._scheduled(arguments, update, epoch)
         else:
             self._set_rate(schedule.factor(update, epoch))
-        function = self.step.start()
+        self.step.start()
         totals = np.zeros(2 * len(self.step.names))
         start, finite = update, True
         results: list[Any] = []
@@ -137,6 +138,8 @@ class GradientEngine:
                 # Nothing but the function and the gathering of rows costs time in here. An
                 # exception leaves in the list what came before it.
                 size = int(min(FLUSH if watch is None else watch.size, limit - update))
+                # Callbacks between these may change parameters in place.
+                function = self.step.repeated()
                 results.extend(starmap(function, islice(arguments, size)))
                 if not results:
                     break
@@ -321,9 +324,10 @@ class LBFGSEngine(UnresumableEngine):
         self._set_counts()
         totals = np.zeros(2 * len(self.evaluation.names))
         gradient = np.zeros(len(x))
+        function = backends.repeated(self.evaluation.function)
         with closing(self.data.epoch()) as batches:
             for batch, _ in batches:
-                terms, *grads = self.evaluation.function(*batch)
+                terms, *grads = function(*batch)
                 totals += terms
                 gradient += np.concatenate([np.ravel(g) for g in grads])
         self._monitors = self.evaluation.summary(totals)
@@ -335,9 +339,10 @@ class LBFGSEngine(UnresumableEngine):
         if self._counted:
             return
         totals, examples = np.zeros(2 * len(self.evaluation.names)), 0
+        function = backends.repeated(self.evaluation.function)
         with closing(self.data.epoch()) as batches:
             for batch, number in batches:
-                totals += self.evaluation.function(*batch)[0]
+                totals += function(*batch)[0]
                 examples += number
         values = [*totals[1 : 2 * self.evaluation.num_losses : 2], examples]
         for count, value in zip(self.counts, values, strict=True):
