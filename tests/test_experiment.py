@@ -32,16 +32,18 @@ def test_an_experiment_of_a_class(tmp_path):
 def test_an_experiment_of_a_network():
     net = theanets.Regressor([4, 3])
     assert Experiment(net).network is net
-    with pytest.raises(ConfigurationError, match=r"only a class takes arguments, got 3, rng=4"):
+    with pytest.raises(ConfigurationError, match=r"only a callable takes arguments, got 3, rng=4"):
         Experiment(net, 3, rng=4)
 
 
 def test_an_experiment_of_nothing(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         Experiment(tmp_path / "missing")
-    for wrong in (5, None, dict, [4, 3]):
-        with pytest.raises(ConfigurationError, match="is not a network, a class of networks, or"):
+    for wrong in (5, None, [4, 3]):
+        with pytest.raises(ConfigurationError, match="is not a network, something that returns"):
             Experiment(wrong)
+    with pytest.raises(ConfigurationError, match=r"<class 'dict'> returned {}, which is not a net"):
+        Experiment(dict)
 
 
 def test_log(caplog):
@@ -59,5 +61,3 @@ def test_log(caplog):
 def test_utilities():
     assert util.Error is theanets.Error
     assert util.ConfigurationError is theanets.ConfigurationError
-    assert util.random_matrix is theanets.init.random_matrix
-    assert util.random_vector is theanets.init.random_vector

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 # A module may import from lower ranks, and from its own rank where that makes no
 # cycle. A package counts as a whole, by its name.
 RANKS = [
-    {"errors", "registry", "names", "markup"},
+    {"earlier", "errors", "registry", "names", "markup"},
     {"spec", "rng", "init", "activations", "ops", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
     {"graph", "steps"},
@@ -25,7 +25,8 @@ RANKS = [
     {"upkeep", "profiling", "fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "__init__", "__main__"},
+    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "compat", "main", "trainer"}
+    | {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

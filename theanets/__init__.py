@@ -19,17 +19,20 @@ from __future__ import annotations
 from . import (
     activations,
     callbacks,
+    compat,
     convolution,
     feedforward,
     init,
     layers,
     losses,
+    main,
     metrics,
     monitors,
     optimizers,
     plot,
     recurrent,
     regularizers,
+    trainer,
     util,
 )
 from .activations import Activation
@@ -53,6 +56,8 @@ from .training.history import History
 from .util import log
 
 __version__ = "0.9.0"
+
+compat.install()
 
 __all__ = [
     "Activation",
@@ -80,6 +85,7 @@ __all__ = [
     "layers",
     "log",
     "losses",
+    "main",
     "metrics",
     "monitors",
     "optimizers",
@@ -87,6 +93,7 @@ __all__ = [
     "plot",
     "recurrent",
     "regularizers",
+    "trainer",
     "util",
     "warmup",
 ]

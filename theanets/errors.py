@@ -7,11 +7,18 @@ a name was misspelt, the nearest valid one.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from .earlier import successor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Error(Exception):
@@ -126,7 +133,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
     choices = list(choices)
     listed = ", ".join(sorted(choices)) or "none"
     return UnknownNameError(
-        f"unknown {kind} {name!r}{nearest(str(name), choices)}; valid: {listed}"
+        f"unknown {kind} {name!r}{successor(name) or nearest(str(name), choices)}; valid: {listed}"
     )
 
 
@@ -194,7 +201,7 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
         If any keyword was given; names the nearest valid one.
     """
     valid = list(valid)
-    wrong = [f"{name!r}{nearest(name, valid)}" for name in given]
+    wrong = [f"{name!r}{successor(name) or nearest(name, valid)}" for name in given]
     if wrong:
         listed = ", ".join(sorted(valid)) or "none"
         raise ConfigurationError(f"{where} got unknown keyword {', '.join(wrong)}; valid: {listed}")
@@ -209,3 +216,53 @@ def deprecated(message: str) -> None:
     while frame is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
     warnings.warn(message, DeprecationWarning, stacklevel=level)
+
+
+def checked(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a constructor refuse arguments that it does not take in words of the class called.
+
+    Python would name the class that has the method, which may be a base that
+    the user has never heard of.
+
+    Raises
+    ------
+    ConfigurationError
+        When the method is called with others; names the nearest valid keyword.
+    """
+    signature = inspect.signature(method)
+    valid = list(signature.parameters)[1:]
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        where = type(args[0]).__name__
+        check_keywords(where, [key for key in kwargs if key not in valid], valid)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise ConfigurationError(f"{where}: {error}; it takes {', '.join(valid)}") from None
+        return method(*args, **kwargs)
+
+    return call
+
+
+def renamed(**keywords: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function take keywords by the names that they had in earlier versions, too.
+
+    Parameters
+    ----------
+    **keywords
+        The present name by the earlier one.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old, new in keywords.items():
+                if old in kwargs:
+                    deprecated(f"{old}= is now {new}=")
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate

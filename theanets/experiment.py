@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .checkpoint import PathOrFile
-from .errors import ConfigurationError
+from .errors import ConfigurationError, renamed
 from .network import Network
 
 
@@ -18,11 +18,12 @@ class Experiment:
 
     Parameters
     ----------
-    network : Network, class or path
-        A network; a subclass of `Network`, which is called with the other
-        arguments; or the path of a file that `Network.save` wrote.
+    network : Network, callable or path
+        A network; a subclass of `Network` or a function that returns a
+        network, which is called with the other arguments; or the path of a
+        file that `Network.save` wrote.
     *args, **kwargs
-        Of the class; nothing else takes any.
+        Of the callable; nothing else takes any.
 
     Attributes
     ----------
@@ -39,17 +40,22 @@ class Experiment:
 
     def __init__(self, network: Any, *args: Any, **kwargs: Any) -> None:
         self.network: Network
-        if isinstance(network, type) and issubclass(network, Network):
+        if callable(network):
             self.network = network(*args, **kwargs)
+            if not isinstance(self.network, Network):
+                raise ConfigurationError(
+                    f"network={network!r} returned {self.network!r}, which is not a network"
+                )
             return
         if not isinstance(network, (Network, str, os.PathLike)):
             raise ConfigurationError(
-                f"network={network!r} is not a network, a class of networks, or a path"
+                f"network={network!r} is not a network, something that returns one, or a path"
             )
         if args or kwargs:
             given = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
             raise ConfigurationError(
-                f"network={network!r} is there already; only a class takes arguments, got {given}"
+                f"network={network!r} is there already; only a callable takes arguments, got "
+                f"{given}"
             )
         self.network = network if isinstance(network, Network) else Network.load(network)
 
@@ -61,10 +67,12 @@ class Experiment:
         """Train the network epoch by epoch; see `Network.itertrain`."""
         return self.network.itertrain(*args, **kwargs)
 
+    @renamed(path="target")
     def save(self, target: PathOrFile) -> None:
         """Save the network; see `Network.save`."""
         self.network.save(target)
 
+    @renamed(path="source")
     def load(self, source: PathOrFile) -> Network:
         """Replace the network by the one in a file, and return it; see `Network.load`."""
         self.network = Network.load(source)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import prediction
 from . import rng as _rng
-from .errors import ConfigurationError
+from .errors import ConfigurationError, checked
 from .layers import CRF
 from .losses import Loss
 from .metrics.scores import check_targets
@@ -144,6 +144,7 @@ class Classifier(Network):
     DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "softmax"
     TARGET = "labels"
 
+    @checked
     def __init__(
         self,
         layers: Iterable[Any] = (),

@@ -5,7 +5,19 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable
 
-from .errors import ConfigurationError, unknown
+from .errors import ConfigurationError, deprecated, unknown
+
+
+class Name(str):
+    """The name of a layer or an output, which earlier versions called to get that of an output."""
+
+    __slots__ = ()
+
+    def __call__(self, output: str = "out") -> str:
+        """Get the full name of an output of the layer, ``'hid1:pre'`` for ``'pre'``; deprecated."""
+        found = f"{self.partition(':')[0]}:{output}"
+        deprecated(f"names are no longer called; write {found!r}")
+        return found
 
 
 def output_name(name: str) -> str:

@@ -182,7 +182,9 @@ class Network(Saved):
             Epochs between writing it.
         save_progress : path or file, optional
             Where the network is saved when training ends, with its best
-            parameters. A file object is rewound and truncated first.
+            parameters. ``{}`` in a path stands for the time of saving, in
+            seconds since 1970, so that each time has a file of its own. A
+            file object is rewound and truncated first.
         save_every : int or float
             Also save, as it is then, every so many epochs (int) or minutes
             (float); 0 is never.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from . import checkpoint
 from . import rng as _rng
-from .errors import FileError
+from .errors import FileError, checked, renamed
 from .structure import Structure
 from .training.history import History
 
@@ -39,6 +39,7 @@ class Saved(Structure):
         super().__init_subclass__(**kwargs)
         Saved._models[cls._model_name()] = cls
 
+    @checked
     def __init__(
         self,
         layers: Iterable[Any] = (),
@@ -83,6 +84,7 @@ class Saved(Structure):
             net.add_loss(loss)
         return net
 
+    @renamed(filename_or_handle="target", filename="target")
     def save(self, target: checkpoint.PathOrFile) -> None:
         """Save the network: its specification and its parameters.
 
@@ -108,6 +110,7 @@ class Saved(Structure):
         return {p.name: p.get_value(borrow=True) for p in [*self.params, *self.state]}
 
     @classmethod
+    @renamed(filename_or_handle="source", filename="source")
     def _load(cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> Self:
         """Load a network that was saved.
 
@@ -151,6 +154,7 @@ class Saved(Structure):
         net._set_arrays(arrays, where)
         return net
 
+    @renamed(filename_or_handle="source", filename="source")
     def load_params(self, source: checkpoint.PathOrFile) -> Self:
         """Set the parameters to those of a saved network of the same layers.
 

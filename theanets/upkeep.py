@@ -51,8 +51,17 @@ class _Saver(Callback):
     """Saves the network now and then."""
 
     def __init__(self, net: Any, target: Any, every: float) -> None:
-        self.net, self.target, self.every = net, target, every
+        self.net, self.every = net, every
+        self._target = target
         self.last = time.perf_counter()
+
+    @property
+    def target(self) -> Any:
+        """Where to save now: ``'{}'`` in a path stands for the time, in seconds since 1970."""
+        path = os.fspath(self._target) if isinstance(self._target, os.PathLike) else self._target
+        if isinstance(path, str) and "{}" in path:
+            return path.replace("{}", str(int(time.time())))
+        return self._target
 
     def start(self, run: Run) -> None:
         # It would be a pity to find out at the end.
@@ -74,13 +83,14 @@ class _Saver(Callback):
 
     def save(self) -> None:
         self.last = time.perf_counter()
-        if isinstance(self.target, (str, os.PathLike)):
-            self.net.save(self.target)
+        target = self.target
+        if isinstance(target, (str, os.PathLike)):
+            self.net.save(target)
             return
-        self.target.seek(0)
-        self.target.truncate()
-        self.net.save(self.target)
-        self.target.flush()
+        target.seek(0)
+        target.truncate()
+        self.net.save(target)
+        target.flush()
 
 
 def saver(net: Any, target: Any, every: Any) -> list[Callback]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import rng as _rng
-from ..errors import ConfigurationError, DataError, whole_number
+from ..errors import ConfigurationError, DataError, renamed, whole_number
 
 Array = npt.NDArray[Any]
 
@@ -254,10 +254,12 @@ class Text:
         self.text = "".join(c if c in self._label else unknown for c in text)
         self.classes = 1 + len(self.alpha)
 
+    @renamed(txt="text")
     def encode(self, text: str) -> list[int]:
         """Get the label of each character."""
         return [self._label.get(c, 0) for c in text]
 
+    @renamed(enc="labels")
     def decode(self, labels: Iterable[int]) -> str:
         """Get the characters of labels, the inverse of `encode`.
 

@@ -195,7 +195,7 @@ class Layer(Parameters, Steps, Registered, abstract=True):
     @property
     def output_name(self) -> str:
         """Full name of the output ``out``."""
-        return f"{self.name}:out"
+        return names.Name(f"{self.name}:out")
 
     @property
     def output_shape(self) -> Shape:

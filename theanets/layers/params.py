@@ -11,6 +11,7 @@ import pytensor
 
 from .. import init
 from ..errors import ConfigurationError, unknown
+from ..names import Name
 
 #: Keywords of a layer that say how weights are drawn.
 DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
@@ -29,7 +30,7 @@ class Parameters:
     @property
     def full_name(self) -> str:
         """Name of the layer, for messages."""
-        return self.name or f"<{type(self).__name__.lower()}>"
+        return Name(self.name or f"<{type(self).__name__.lower()}>")
 
     @property
     def input_size(self) -> int:
