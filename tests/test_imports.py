@@ -21,7 +21,7 @@ RANKS = [
     {"graph", "steps"},
     {"data", "optimizers", "monitors", "objective", "metrics"},
     {"checkpoint", "training", "callbacks"},
-    {"structure", "saving", "drawing"},
+    {"structure", "copies", "saving", "drawing"},
     {"upkeep", "profiling", "fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},

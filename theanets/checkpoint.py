@@ -21,6 +21,7 @@ from safetensors.numpy import load as _load
 from safetensors.numpy import save as _save
 
 from .errors import ConfigurationError, FileError
+from .registry import Registered, same_definition
 
 PathOrFile: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 Arrays: TypeAlias = "dict[str, npt.NDArray[Any]]"
@@ -211,7 +212,8 @@ def _read(stream: IO[bytes], length: int) -> bytes:
 def encode(value: Any, where: str, names: dict[str, Any] | None = None) -> Any:
     """Turn a specification into what JSON can hold.
 
-    Callables are written as ``{"callable": name}``, arrays as lists.
+    Callables are written as ``{"callable": name}``, classes that have a registered name as
+    that, arrays as lists.
 
     Parameters
     ----------
@@ -238,16 +240,28 @@ def encode(value: Any, where: str, names: dict[str, Any] | None = None) -> Any:
         return {str(k): encode(v, f"{where}[{k!r}]", names) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(v, where, names) for v in value]
-    if hasattr(value, "to_spec"):
+    if hasattr(value, "to_spec") and not isinstance(value, type):
         return encode(value.to_spec(), where, names)
+    if isinstance(value, type) and issubclass(value, Registered):
+        known = value.registry.name_of(value)
+        if known is not None:
+            return known
     if callable(value):
-        name = str(getattr(value, "name", None) or getattr(value, "__name__", type(value).__name__))
-        if names.setdefault(name, value) is not value:
+        name = _name_of_callable(value)
+        other = names.setdefault(name, value)
+        # What is defined within a function may depend on its arguments.
+        local = "<" in getattr(value, "__qualname__", "<")
+        if other is not value and (local or not same_definition(other, value)):
             raise ConfigurationError(
                 f"{where}: two callables have the name {name!r}, by which a file tells them apart"
             )
         return {"callable": name}
     raise ConfigurationError(f"{where}: {value!r} cannot be written to a file")
+
+
+def _name_of_callable(value: Any) -> str:
+    name = None if isinstance(value, type) else getattr(value, "name", None)
+    return str(name or getattr(value, "__name__", type(value).__name__))
 
 
 def decode(value: Any, custom: Mapping[str, Any], where: str) -> Any:

@@ -41,14 +41,13 @@ class Registry(Generic[T]):
         keys = [name.lower() for name in names]
         for key in keys:
             other = self._items.get(key)
-            if other is not None and _identity(other) != _identity(item):
+            if other is not None and not same_definition(other, item):
                 raise ConfigurationError(
                     f"{self.kind} name {key!r} is taken by {_identity(other)}; "
                     f"rename {_identity(item)}, or give it another name with register='...'"
                 )
         # An older definition of the same thing is gone, with all its names.
-        for key in [k for k, v in self._items.items() if _identity(v) == _identity(item)]:
-            del self._items[key], self._canonical[key]
+        self.forget(item)
         for key in keys:
             self._items[key] = item
             self._canonical[key] = keys[0]
@@ -76,8 +75,24 @@ class Registry(Generic[T]):
         return self._canonical[name.lower()]
 
     def name_of(self, item: T) -> str | None:
-        """Get the canonical name of something, or None if it is not registered."""
-        return next((self._canonical[k] for k, v in self._items.items() if v is item), None)
+        """Get the canonical name of something, or None if it is not registered.
+
+        An older definition has the name of the newer one that replaced it.
+        """
+        found = next((k for k, v in self._items.items() if v is item), None)
+        if found is None:
+            found = next((k for k, v in self._items.items() if same_definition(v, item)), None)
+        return None if found is None else self._canonical[found]
+
+    def forget(self, item: T) -> None:
+        """Remove something, or an older definition of it, with all its names."""
+        for key in [k for k, v in self._items.items() if same_definition(v, item)]:
+            del self._items[key], self._canonical[key]
+
+
+def same_definition(one: Any, other: Any) -> bool:
+    """Tell whether two things are the same, or definitions of the same name in the same place."""
+    return one is other or _identity(one) == _identity(other)
 
 
 def _identity(item: Any) -> str:
@@ -112,7 +127,10 @@ class Registered:
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        if not abstract and register is not False:
+        if abstract or register is False:
+            if hasattr(cls, "registry"):
+                cls.registry.forget(cls)
+        else:
             own = register if isinstance(register, str) else cls.__name__
             found = [*(name.lower() for name in names), own.lower()]
             cls.registry.register(cls, *dict.fromkeys(found))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from . import checkpoint
+from . import checkpoint, copies
 from . import rng as _rng
 from .errors import FileError, checked, renamed
 from .structure import Structure
@@ -49,10 +50,14 @@ class Saved(Structure):
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
+        before = {*vars(self)}
         self.history = History()
         self.metadata: dict[str, Any] = {}
         self._runs = 0
+        self._own: set[str] = set()
         super().__init__(layers, loss, weighted, rng, dtype, mode)
+        # All else is the user's, or a subclass's.
+        self._own = {*vars(self)} - before | {"_current"}
 
     @classmethod
     def _model_name(cls) -> str:
@@ -147,9 +152,11 @@ class Saved(Structure):
                 f"{where}: holds a {model}, which is not defined here; import it before loading"
             )
         found = Saved._models[model]
-        if not issubclass(found, cls):
+        # Of a class that was defined again, any definition will do.
+        bases = {base._model_name() for base in found.__mro__ if issubclass(base, Saved)}
+        if cls._model_name() not in bases:
             raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
-        net = found.from_spec(described)
+        net: Any = found.from_spec(described)
         net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom or {}, where))
         net._set_arrays(arrays, where)
         return net
@@ -187,12 +194,19 @@ class Saved(Structure):
             param.set_value(arrays[param.name].astype(param.dtype))
 
     def __getstate__(self) -> dict[str, Any]:
+        return self._everything(copies.named(self.to_spec()))
+
+    def _everything(self, described: Mapping[str, Any]) -> dict[str, Any]:
+        attributes = {k: v for k, v in vars(self).items() if k not in self._own}
         return {
-            "spec": {**self.to_spec(), "mode": self.mode},
+            "spec": {**described, "mode": self.mode},
             "arrays": {k: v.copy() for k, v in self._arrays().items()},
             "history": self.history,
             "metadata": self.metadata,
             "runs": self._runs,
+            "layers": copies.data_of(self.layers),
+            "losses": copies.data_of(self.losses),
+            "attributes": copies.detached(attributes, self),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -201,3 +215,27 @@ class Saved(Structure):
         made.history, made._runs = state["history"], state["runs"]
         made.metadata = state["metadata"]
         self.__dict__.update(made.__dict__)
+        # Those of earlier versions have no attributes.
+        if "attributes" in state:
+            copies.put_data(self.layers, state["layers"])
+            copies.put_data(self.losses, state["losses"])
+            self.__dict__.update(copies.attached(state["attributes"], self))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Of a class that was defined again, pickle finds the last definition only.
+        cls = Saved._models.get(self._model_name(), type(self))
+        return _new, (cls,), self.__getstate__()
+
+    def __copy__(self) -> Self:
+        made = _new(type(self))
+        made.__setstate__(self._everything(copies.exact(self)))
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = made = _new(type(self))
+        made.__setstate__(copy.deepcopy(self._everything(copies.exact(self)), memo))
+        return made
+
+
+def _new(cls: type[Saved]) -> Any:
+    return cls.__new__(cls)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigurationError, unknown
+from ..registry import same_definition
 from .base import Activation, Compose, Function
 from .basic import (
     Elu,
@@ -150,11 +151,11 @@ def to_spec(activation: Activation) -> str | Activation | Callable[[Any], Any]:
         known = all(isinstance(to_spec(part), str) for part in activation.parts)
         return name if known else activation
     if isinstance(activation, Function):
-        known = name in registry and registry[name] is activation.function
+        known = name in registry and same_definition(registry[name], activation.function)
         return name if known else activation.function
     # An instance of a class with a constructor of its own may differ from the default.
     plain = type(activation).__init__ is Activation.__init__
-    known = plain and name in registry and registry[name] is type(activation)
+    known = plain and name in registry and same_definition(registry[name], type(activation))
     return name if known or isinstance(activation, Maxout) else activation
 
 
