@@ -79,6 +79,37 @@ def random_matrix(
     return values.astype(dtype)
 
 
+def random_orthogonal(
+    rows: int, cols: int, rng: Seed = None, dtype: str = "float32"
+) -> npt.NDArray[np.floating]:
+    """Draw a matrix whose shorter side is orthonormal, uniformly from all of these.
+
+    Parameters
+    ----------
+    rows, cols : int
+        The shape.
+    rng : Generator, int, SeedSequence, RandomState or None
+        Source of randomness; by default a fresh one.
+    dtype : str
+        The type of the result.
+
+    Returns
+    -------
+    ndarray of shape (rows, cols)
+        Of which no product with a vector is longer than the vector.
+
+    References
+    ----------
+    Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in
+    deep linear neural networks". Mezzadri 2007, "How to generate random
+    matrices from the classical compact groups", says why signs are needed.
+    """
+    values = _generator(rng).normal(size=(max(rows, cols), min(rows, cols)))
+    q, r = np.linalg.qr(values)
+    q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return (q if rows >= cols else q.T).astype(dtype)
+
+
 def random_vector(
     size: int,
     mean: float = 0.0,

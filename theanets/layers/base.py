@@ -122,6 +122,7 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         self.dtype = "float32"
         self.bound = False
         self._params, self._state = {}, {}
+        self._asked = set()
         self._activation_params: list[str] = []
 
     @classmethod
@@ -274,12 +275,13 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         self.rng = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
         # Of an earlier attempt that failed.
         self._params, self._state, self._activation_params = {}, {}, []
+        self._asked = set()
         self.output_shapes = self.resolve_outputs()
         activation = self._build_activation(self.activation_spec)
         self.setup()
         self._set_activation(activation)
-        unused = {k for k in self.draws if "_" in k and k.partition("_")[2] not in self._params}
-        check_keywords(f"layer {self.full_name!r}", unused, [f"std_{p}" for p in self._params])
+        if self._asked or type(self).setup is Layer.setup:
+            self.check_draws()
         self.bound = True
 
     def _check_rebind(self, inputs: list[str], shapes: list[Shape], dtype: str) -> None:

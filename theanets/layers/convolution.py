@@ -23,14 +23,12 @@ from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
-from .. import init
 from ..errors import ConfigurationError, deprecated
 from ..ops.convolution import Convolution as ConvolutionOp
 from ..ops.convolution import ImageGradient
 from ..ops.window import SAME, Window, one_line, spread
 from . import checks, steps
 from .base import Layer
-from .params import DRAWS
 from .signals import Inputs, Shape
 
 #: Names of ways to treat the border.
@@ -147,8 +145,10 @@ class Convolution(Layer, abstract=True):
         nin, nout = self.input_size, self.pre_size
         # Each output is of all entries that its filters see, and each input in as many.
         std = (2.0 / ((nin + nout) * k1 * k2)) ** 0.5
-        draws = self._draws("w", DRAWS, {"std": std})
-        matrix = init.random_matrix(nin * k1 * k2, nout, rng=self.rng, **draws)
+        # A filter has no diagonal, and no eigenvalues.
+        kinds = ("mean", "std", "sparsity")
+        draws = self._draws("w", kinds, {"std": std}, kinds)
+        matrix = self._random_matrix("w", nin * k1 * k2, nout, draws)
         self.add_param("w", matrix.reshape(nin, k1, k2, nout).transpose(3, 0, 1, 2))
         self.add_bias("b", nout)
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 
-from .. import init
 from ..activations import Activation
 from ..errors import ConfigurationError, DataError
 from ..ops import numpy_chain
@@ -82,7 +81,7 @@ class CRF(Feedforward, names=("crf",)):
         super().setup()
         size = self.output_size
         found = self._draws("transition", (), {"std": 0.0})
-        self.add_param("transition", init.random_matrix(size, size, rng=self.rng, **found))
+        self.add_param("transition", self._random_matrix("transition", size, size, found))
         self.add_bias("start")
         self.add_bias("end")
 

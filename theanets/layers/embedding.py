@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .. import init, names
+from .. import names
 from ..errors import ConfigurationError, is_integer
 from ..expressions import placeholder
 from .base import Layer
@@ -90,7 +90,7 @@ class Embedding(Layer, names=("embedding",)):
     def setup(self) -> None:
         """Make ``w``."""
         draws = self._draws("w", DRAWS, {"std": self.output_size**-0.5})
-        matrix = init.random_matrix(self.symbols, self.output_size, rng=self.rng, **draws)
+        matrix = self._random_matrix("w", self.symbols, self.output_size, draws)
         self.add_param("w", matrix)
 
     def keeps_time(self, given: Shape, made: Shape) -> bool:

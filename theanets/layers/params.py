@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 import pytensor
 
 from .. import init
-from ..errors import ConfigurationError, unknown
+from ..errors import ConfigurationError, check_keywords, unknown
 from ..names import Name
 
 #: Keywords of a layer that say how weights are drawn.
 DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
+#: Those that say how biases are drawn.
+BIAS_DRAWS = ("mean", "std")
 
 
 class Parameters:
@@ -26,6 +28,7 @@ class Parameters:
     draws: dict[str, float]
     _params: dict[str, Any]
     _state: dict[str, Any]
+    _asked: set[str]
 
     @property
     def full_name(self) -> str:
@@ -122,7 +125,14 @@ class Parameters:
         return pytensor.shared(value, name=f"{self.name}.{name}", shape=value.shape)
 
     def add_weights(
-        self, name: str, nin: int | None = None, nout: int | None = None, **draws: float
+        self,
+        name: str,
+        nin: int | None = None,
+        nout: int | None = None,
+        *,
+        blocks: Sequence[int] | None = None,
+        orthogonal: bool = False,
+        **draws: float,
     ) -> Any:
         """Make a matrix of weights.
 
@@ -132,14 +142,39 @@ class Parameters:
             Short name.
         nin, nout : int, optional
             Shape; by default the sizes of the single input and the output.
+        blocks : list of int, optional
+            Widths of the matrices that the parameter has side by side, for
+            the gates of a recurrent layer for instance, instead of ``nout``.
+            Each is drawn by itself, so that ``diagonal`` and the like are
+            about each.
+        orthogonal : bool
+            Whether they are orthogonal, see `theanets.init.random_orthogonal`,
+            where neither ``draws`` nor keywords of the layer say how to draw.
         **draws
             Defaults for ``mean``, ``std``, ``sparsity``, ``diagonal`` and
             ``radius``, which keywords of the layer override.
         """
-        nin = self.input_size if nin is None else nin
-        nout = self.output_size if nout is None else nout
-        found = self._draws(name, DRAWS, draws)
-        return self.add_param(name, init.random_matrix(nin, nout, rng=self.rng, **found))
+        rows = self.input_size if nin is None else nin
+        parts = []
+        for cols in blocks or [self.output_size if nout is None else nout]:
+            found = self._draws(name, self.general_draws(nin, cols), draws)
+            if orthogonal and not found:
+                parts.append(init.random_orthogonal(rows, cols, rng=self.rng))
+            else:
+                parts.append(self._random_matrix(name, rows, cols, found))
+        return self.add_param(name, np.hstack(parts))
+
+    def general_draws(self, nin: int | None, nout: int) -> tuple[str, ...]:
+        """Get the keywords that are, without a suffix, for a matrix of weights.
+
+        Parameters
+        ----------
+        nin : int or None
+            Its rows; None for those of the input.
+        nout : int
+            Its columns.
+        """
+        return DRAWS
 
     def add_bias(self, name: str, size: int | None = None, **draws: float) -> Any:
         """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
@@ -149,17 +184,54 @@ class Parameters:
         for weights only.
         """
         size = self.output_size if size is None else size
-        found = self._draws(name, (), draws)
+        found = self._draws(name, (), draws, BIAS_DRAWS)
         return self.add_param(name, init.random_vector(size, rng=self.rng, **found))
 
+    def _random_matrix(self, name: str, rows: int, cols: int, draws: dict[str, Any]) -> Any:
+        try:
+            return init.random_matrix(rows, cols, rng=self.rng, **draws)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}, parameter {name!r}: {error}"
+            ) from None
+
     def _draws(
-        self, name: str, common: Iterable[str], defaults: dict[str, float]
+        self,
+        name: str,
+        common: Iterable[str],
+        defaults: dict[str, float],
+        kinds: Iterable[str] = DRAWS,
     ) -> dict[str, Any]:
+        """Get how a parameter is drawn, and note which keywords were asked for.
+
+        Parameters
+        ----------
+        name : str
+            Short name.
+        common : iterable of str
+            The keywords that are for it without a suffix.
+        defaults : dict
+            What keywords of the layer override.
+        kinds : iterable of str
+            The keywords that are for it with its name as a suffix.
+        """
+        suffixed = {f"{kind}_{name}": kind for kind in kinds}
+        self._asked.update(common, suffixed)
         found = dict(defaults)
         found.update({key: self.draws[key] for key in common if key in self.draws})
-        suffix = f"_{name}"
-        found.update({k[: -len(suffix)]: v for k, v in self.draws.items() if k.endswith(suffix)})
-        return found
+        found.update({kind: self.draws[k] for k, kind in suffixed.items() if k in self.draws})
+        return {key: value for key, value in found.items() if value or key in BIAS_DRAWS}
+
+    def check_draws(self) -> None:
+        """Refuse keywords about drawing that are for none of the parameters.
+
+        Raises
+        ------
+        ConfigurationError
+            Names the valid ones.
+        """
+        unused = {k for k, v in self.draws.items() if k not in self._asked and (v or "_" in k)}
+        check_keywords(f"layer {self.full_name!r}", sorted(unused), self._asked)
 
     def take_draws(self, options: dict[str, Any], valid: Iterable[str]) -> dict[str, float]:
         """Remove the keywords about drawing weights from others, and return them."""

@@ -17,6 +17,7 @@ from ..ops.recurrent_scan import scan
 from ..ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
 from .base import Layer
 from .lengths import Lengths
+from .recurrent_weights import StateWeights
 from .recurrent_zoneout import zoned, zones
 from .signals import Inputs, Shape
 from .steps import exists
@@ -27,7 +28,7 @@ DIRECTIONS = ("forward", "backward")
 COUNT = "count"
 
 
-class Recurrent(Layer, abstract=True):
+class Recurrent(StateWeights, abstract=True):
     r"""Base class of recurrent layers.
 
     A subclass gives its `layout`, makes parameters in `setup`, tells which of

@@ -201,6 +201,7 @@ class Bidirectional(Layer, names=("bidirectional",)):
         for prefix, half in zip(("fw", "bw"), self._halves, strict=True):
             for name in half._params:
                 self._params[f"{prefix}_{name}"] = half._params[name]
+            self._asked |= half._asked
 
     def transform(self, inputs: Inputs) -> Any:
         """Run both halves."""

@@ -117,7 +117,7 @@ class CellLayer(Recurrent, names=("cell",)):
     def setup(self) -> None:
         """Make ``xh`` and whatever the function asks for."""
         n = self.output_size
-        self.add_weights("xh", nout=self.blocks * n, std=(2.0 / (self.input_size + n)) ** 0.5)
+        self.add_weights("xh", blocks=[n] * self.blocks)
         self._dots: list[str] = []
         self._vectors: list[str] = []
 

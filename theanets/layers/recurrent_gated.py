@@ -69,9 +69,8 @@ class LSTM(Recurrent, names=("lstm",)):
     def setup(self) -> None:
         """Make the parameters."""
         n = self.output_size
-        std = (2.0 / (self.input_size + n)) ** 0.5
-        self.add_weights("xh", nout=4 * n, std=std)
-        self.add_weights("hh", n, 4 * n, std=n**-0.5)
+        self.add_weights("xh", blocks=[n] * 4)
+        self.add_weights("hh", n, blocks=[n] * 4)
         bias = self.add_bias("b", 4 * n)
         if "mean_b" not in self.draws:
             value = bias.get_value()
@@ -159,7 +158,7 @@ class GRU(Recurrent, names=("gru",)):
     def setup(self) -> None:
         """Make the parameters."""
         n = self.output_size
-        self.add_weights("w", nout=3 * n, std=(2.0 / (self.input_size + n)) ** 0.5)
+        self.add_weights("w", blocks=[n] * 3)
         for name in ("hh", "hr", "hz"):
             self.add_weights(name, n, n)
         self.add_bias("b", 3 * n)

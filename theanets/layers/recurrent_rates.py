@@ -279,7 +279,7 @@ class SCRN(_Rated, names=("scrn",)):
     def setup(self) -> None:
         """Make the parameters."""
         n, m = self.output_size, self._context()
-        self.add_weights("w", nout=n + m)
+        self.add_weights("w", blocks=[n, m])
         self.add_weights("hh", n, n)
         self.add_weights("sh", m, n)
         self.add_weights("ho", n, n)
