@@ -63,9 +63,10 @@ class Layer(Parameters, Steps, Registered, abstract=True):
     mean, std, sparsity, diagonal, radius : float, optional
         How weights are drawn, see `theanets.init.random_matrix`: by default
         normally with mean 0 and standard deviation ``sqrt(2 / (inputs +
-        outputs))``, none of them zero. With a suffix they are for one
-        parameter: ``std_w``, ``mean_b``. Biases, which only those with a
-        suffix are for, start at 0.
+        outputs))``, none of them zero; those of the states of recurrent
+        layers are orthogonal. With a suffix they are for one parameter:
+        ``std_w``, ``mean_b``. Biases, which only those with a suffix are for,
+        start at 0.
     **options
         The options of the subclass.
 

@@ -159,7 +159,7 @@ class Parameters:
         for cols in blocks or [self.output_size if nout is None else nout]:
             found = self._draws(name, self.general_draws(nin, cols), draws)
             if orthogonal and not found:
-                parts.append(init.random_orthogonal(rows, cols, rng=self.rng))
+                parts.append(init.random_orthogonal(rows, cols, self.rng, self.dtype))
             else:
                 parts.append(self._random_matrix(name, rows, cols, found))
         return self.add_param(name, np.hstack(parts))

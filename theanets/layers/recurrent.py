@@ -73,6 +73,13 @@ class Recurrent(StateWeights, abstract=True):
 
     Notes
     -----
+    Weights that states are multiplied by start as orthogonal matrices, unless
+    a keyword says how they are drawn: then the states do not grow by
+    themselves, whatever the seed. ``mean``, ``std`` and ``sparsity`` are for
+    all weights, ``diagonal`` and ``radius`` for the square ones of states; with
+    a suffix (``diagonal_hh``, ``sparsity_xh``) each is for one parameter. Where
+    a parameter has several gates side by side, each is drawn by itself.
+
     A step that does not exist has outputs of zero, and changes no state. It
     does not matter what the input holds there, NaN included.
     """
