@@ -118,6 +118,7 @@ def losses(values):
     class Fake(theanets.Callback):
         def start(self, run):
             every = iter(values)
+            run.history.initial = {}
             real = run._evaluate
             run._evaluate = lambda data: {**real(data), "loss": next(every)}
 
@@ -185,6 +186,26 @@ def test_patience(net):
     assert net.history.stop_reason == "loss no longer improves"
     assert len(net.history) == 6
     assert net.history.best_epoch == 4
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+@pytest.mark.parametrize("rate", [2, 0.1])
+def test_patience_is_that_of_train(patience, rate, tmp_path):
+    # With the greater rate the initial parameters stay the best.
+    x, y = data()
+    options = {**TRAIN, "learning_rate": rate, "epochs": 60, "batch_size": 8}
+    net = make()
+    first = net.train([x, y], patience=patience, **options)
+    many = len(net.history)
+    stop = dict(patience=None, checkpoint=tmp_path / "run.st", **options)
+    for epochs in (1, 60)[patience == 0 :]:
+        other = make()
+        stop["epochs"] = epochs
+        found = other.train([x, y], callbacks=EarlyStop(patience=patience), **stop)
+    assert found == first
+    assert len(other.history) == many
+    if rate == 2:
+        assert many == patience + 1
 
 
 def test_min_improvement(net):

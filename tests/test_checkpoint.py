@@ -287,12 +287,56 @@ def test_an_incomplete_checkpoint(tmp_path, missing):
     net.train(DATA, checkpoint=path, epochs=1, hidden_dropout=0.1)
     before = values(net)
     arrays, header = checkpoint.read(path)
-    del header[missing]
+    del (arrays if missing == "history" else header)[missing]
     checkpoint.write(path, arrays, header)
     with pytest.raises(FileError, match=f"incomplete.*{missing}"):
         net.train(DATA, checkpoint=path, epochs=2, hidden_dropout=0.1)
     for name, value in values(net).items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_file_with_the_history_in_its_header_is_continued(tmp_path):
+    whole, net, path = regressor(), regressor(), tmp_path / "run.ckpt"
+    whole.train(DATA, epochs=3)
+    net.train(DATA, checkpoint=path, epochs=2)
+    arrays, header = checkpoint.read(path)
+    rows = [json.loads(line) for line in arrays.pop("history").tobytes().splitlines()]
+    assert rows == net.history.rows
+    del header["initial"]
+    checkpoint.write(path, arrays, {**header, "history": rows})
+    again = regressor()
+    again.train(DATA, checkpoint=path, epochs=3)
+    assert len(again.history) == 3
+    for name, value in values(again).items():
+        np.testing.assert_array_equal(value, values(whole)[name])
+
+
+def test_rows_that_change_after_they_were_written_are_written_again(tmp_path):
+    net, path = regressor(), tmp_path / "run.ckpt"
+
+    def note(run):
+        run.history.rows[-1]["note"] = f"epoch {run.epoch}"
+
+    net.train(DATA, checkpoint=path, epochs=3, callbacks=note)
+    again = regressor()
+    again.train(DATA, checkpoint=path, epochs=5, callbacks=note)
+    assert again.history["note"] == [f"epoch {i}" for i in range(1, 6)]
+    last = again.history.rows[-1]
+    assert last["epoch"] == 5
+    net = regressor()
+    net.train(DATA, checkpoint=path, epochs=5)
+    assert net.history.rows == again.history.rows
+
+
+@pytest.mark.parametrize("text", [b"[1, 2]", b"{", b"\xff"])
+def test_a_history_that_is_none(text, tmp_path):
+    net, path = regressor(), tmp_path / "run.ckpt"
+    net.train(DATA, checkpoint=path, epochs=1)
+    arrays, header = checkpoint.read(path)
+    arrays["history"] = np.frombuffer(text, np.uint8)
+    checkpoint.write(path, arrays, header)
+    with pytest.raises(FileError, match="incomplete"):
+        net.train(DATA, checkpoint=path, epochs=2)
 
 
 def test_a_place_that_cannot_be_written_to_is_known_at_once(tmp_path):

@@ -202,7 +202,8 @@ class Network(Saved):
         (train, valid) : dicts
             Clean monitors of the parameters that the network now has. (Where
             ``train`` is not arrays, those of its batches in the best epoch,
-            with noise and penalties; and so for ``valid`` if it is not given.)
+            with noise and penalties, or of the first batch if the initial
+            parameters stay the best; and so for ``valid`` if it is not given.)
 
         Raises
         ------

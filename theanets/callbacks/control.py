@@ -69,9 +69,9 @@ class EarlyStop(Callback):
         A monitor of the validation, such as ``'loss'`` or ``'acc'``, or a
         column of the history, such as ``'train_loss'``.
     patience : int, optional
-        How many epochs in a row may fail to improve it; one more ends
-        training. None for no limit. Epochs in which it is not measured do not
-        count.
+        How many epochs in a row may fail to improve it, beginning with the
+        validation before the first update; one more ends training. None for
+        no limit. Epochs in which it is not measured do not count.
     mode : {'min', 'max'}, optional
         Which is better; by default what is known of the monitor.
     threshold : float, optional
@@ -121,6 +121,10 @@ class EarlyStop(Callback):
             raise unknown("monitor", self.monitor, run.valid)
         self._sign = -1.0 if self._direction(run) == "max" else 1.0
         self._last, self._failures = math.inf, 0
+        if self._part == "valid":
+            # As for train(patience=), the first to be better than is what training begins with.
+            figure = self._sign * run.history.initial.get(self._name, math.inf)
+            self._last = figure if math.isfinite(figure) else math.inf
         for row in run.history.rows:
             self._look(row)
 

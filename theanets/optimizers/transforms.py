@@ -179,8 +179,24 @@ class ClipElements(Transform):
         return [pt.clip(step, -limit, limit) for step in steps]
 
 
-def _squares(step: Any) -> Any:
-    return pt.sum(pt.sqr(step))
+def joint_norm(steps: Sequence[Any]) -> Any:
+    """Get the L2 norm of all entries of some expressions, also where their squares overflow."""
+
+    def squares(scale: Any = None) -> Any:
+        parts = [pt.sum(pt.sqr(x if scale is None else x / scale)) for x in steps]
+        return sum(parts[1:], parts[0])
+
+    plain = squares()
+    tops = [pt.abs(x).max() if x.ndim else pt.abs(x) for x in steps if 0 not in x.type.shape]
+    if not tops:
+        return plain
+    top = tops[0]
+    for other in tops[1:]:
+        top = pt.maximum(top, other)
+    beyond = pt.isinf(plain)
+    # The bits of those that do not overflow are those of the plain formula.
+    top = pt.switch(beyond, top, pt.ones_like(top))
+    return pt.switch(beyond, top * pt.sqrt(squares(top)), pt.sqrt(plain))
 
 
 @dataclass(frozen=True)
@@ -197,7 +213,7 @@ class ClipNorms(Transform):
 
     def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
         limit = state.hyper("max_gradient_norm")
-        return [step * (limit / pt.maximum(pt.sqrt(_squares(step)), limit)) for step in steps]
+        return [step * (limit / pt.maximum(joint_norm([step]), limit)) for step in steps]
 
 
 @dataclass(frozen=True)
@@ -209,8 +225,7 @@ class ClipGlobalNorm(Transform):
 
     def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
         limit = state.hyper("max_global_norm")
-        total = sum((_squares(step) for step in steps[1:]), _squares(steps[0]))
-        factor = limit / pt.maximum(pt.sqrt(total), limit)
+        factor = limit / pt.maximum(joint_norm(steps), limit)
         return [step * factor for step in steps]
 
 

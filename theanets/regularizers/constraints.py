@@ -60,7 +60,8 @@ class Constraint(Regularizer, abstract=True):
         """Make the present values of the parameters fulfil the constraint."""
         for param, axes in self._found(layers):
             limit = np.asarray(self.weight, dtype=param.dtype)
-            value = self.project(param.get_value(borrow=True), limit, axes, np)
+            with np.errstate(over="ignore"):
+                value = self.project(param.get_value(borrow=True), limit, axes, np)
             param.set_value(value.astype(param.dtype))
 
     def _found(self, layers: Sequence[Layer]) -> list[tuple[Any, tuple[int, ...]]]:
@@ -95,4 +96,9 @@ class MaxNorm(Constraint, names=("max_norm",)):
     def project(self, w: Any, limit: Any, axes: tuple[int, ...], xp: Any) -> Any:
         """Get the weights, those of units beyond the limit scaled down to it."""
         norms = xp.sqrt(xp.sum(xp.square(w), axis=axes, keepdims=True))
+        # Where the squares overflow, those of what is scaled do not.
+        beyond, top = xp.isinf(norms), xp.max(xp.abs(w), axis=axes, keepdims=True)
+        top = xp.where(beyond, top, xp.ones_like(top))
+        scaled = top * xp.sqrt(xp.sum(xp.square(w / top), axis=axes, keepdims=True))
+        norms = xp.where(beyond, scaled, norms)
         return w * (limit / xp.maximum(norms, limit))

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytensor
+import pytensor.tensor as pt
 
 from .. import rng as _rng
 from .. import spec
@@ -268,7 +269,9 @@ class Structure(Layered):
             self.graph, losses, found, training=False, watched=monitors, seed=self.seed
         )
         objective.strengths.assign(losses, found, scale)
-        return [(name, total / count) for name, (total, count) in objective.terms.items()]
+        # As in an evaluation, a count of 0 means the sum itself.
+        terms = objective.terms.items()
+        return [(name, total / pt.switch(pt.eq(n, 0), 1, n)) for name, (total, n) in terms]
 
     def updates(self, training: bool = False, **regularizers: Any) -> list[tuple[Any, Any]]:
         """Get the updates that a function of the outputs needs, as pairs; see `outputs`."""

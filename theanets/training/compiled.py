@@ -18,6 +18,7 @@ from ..graph import Graph
 from ..losses import Loss
 from ..metrics.measures import Measures
 from ..monitors import RESERVED
+from ..optimizers.transforms import joint_norm
 from ..regularizers import Constraint, Regularizer
 
 Vector = npt.NDArray[np.floating[Any]]
@@ -203,7 +204,7 @@ def compile_step(
         one = pt.as_tensor(np.asarray(1, dtype=graph.dtype))
         if watch_gradients:
             for param, grad in zip(params, grads, strict=True):
-                objective.metrics[f"grad({param.name})"] = (pt.sqrt(pt.sqr(grad).sum()), one)
+                objective.metrics[f"grad({param.name})"] = (joint_norm([grad]), one)
         updates = {**applied.updates, **objective.outputs.updates}
         for regularizer in regularizers:
             if isinstance(regularizer, Constraint):

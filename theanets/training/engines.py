@@ -75,6 +75,8 @@ class Epoch:
         Whether all losses were finite.
     converged : bool
         Whether the method cannot improve the loss any more.
+    first : dict
+        Monitors of the run's first batch, before the first update, if it is in the epoch.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class Epoch:
         monitors: dict[str, float],
         finite: bool = True,
         converged: bool = False,
+        first: dict[str, float] | None = None,
     ) -> None:
         self.updates = updates
         self.monitors = monitors
         self.finite = finite
         self.converged = converged
+        self.first = first or {}
 
 
 class GradientEngine:
@@ -133,14 +137,19 @@ class GradientEngine:
         totals = np.zeros(2 * len(self.step.names))
         start, finite = update, True
         results: list[Any] = []
+        first: dict[str, float] = {}
         try:
+            if self.data.examples is None and update == 0 < limit:
+                # What the step measures of its batch, it measures before it changes anything.
+                results.extend(starmap(self.step.repeated(), islice(arguments, 1)))
+                first = self.step.summary(results[0]) if results else {}
             while update < limit:
                 # Nothing but the function and the gathering of rows costs time in here. An
                 # exception leaves in the list what came before it.
                 size = int(min(FLUSH if watch is None else watch.size, limit - update))
                 # Callbacks between these may change parameters in place.
                 function = self.step.repeated()
-                results.extend(starmap(function, islice(arguments, size)))
+                results.extend(starmap(function, islice(arguments, size - len(results))))
                 if not results:
                     break
                 update += len(results)
@@ -155,7 +164,8 @@ class GradientEngine:
                 update += len(results)
                 totals += _added(results)
                 finite = self._finite(totals)
-            self.partial = Epoch(update - start, self.step.summary(totals), finite)
+            monitors = self.step.summary(totals)
+            self.partial = Epoch(update - start, monitors, finite, first=first)
         return self.partial
 
     def _scheduled(self, arguments: Iterator[Any], update: int, epoch: int) -> Iterator[Any]:
@@ -288,6 +298,7 @@ class LBFGSEngine(UnresumableEngine):
         self._counted = False
         self._monitors: dict[str, float] = {}
         self._evaluated_at = np.zeros(0)
+        self._begins: bool | None = None
         # SciPy starts with an evaluation, in its own thread, when first asked.
         self._iterations: Generator[Any, None, str] = optimizer.iterate(
             self._value_and_gradient, self._flat()
@@ -299,12 +310,14 @@ class LBFGSEngine(UnresumableEngine):
         try:
             x, _ = next(self._iterations)
         except StopIteration:
-            return Epoch(0, {}, converged=True)
+            # SciPy ends too where there is nothing to go on from.
+            begins = bool(self._begins)
+            return Epoch(0, {}, finite=begins, converged=begins)
         if not np.array_equal(x, self._evaluated_at):
             self._value_and_gradient(x)
         self._set(x)
         monitors = self._monitors
-        self.partial = Epoch(1, monitors, math.isfinite(monitors["loss"]))
+        self.partial = Epoch(1, monitors, self._finite)
         if watch is not None:
             watch(update + 1)
         return self.partial
@@ -332,6 +345,8 @@ class LBFGSEngine(UnresumableEngine):
                 gradient += np.concatenate([np.ravel(g) for g in grads])
         self._monitors = self.evaluation.summary(totals)
         self._evaluated_at = x.copy()
+        self._finite = math.isfinite(self._monitors["loss"]) and bool(np.isfinite(gradient).all())
+        self._begins = self._finite if self._begins is None else self._begins
         return self._monitors["loss"], gradient
 
     def _set_counts(self) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..errors import FileError
 from ..markup import clean, table
@@ -26,6 +30,8 @@ class History:
         ``epoch``, ``updates``, ``seconds``, ``learning_rate``, then the
         monitors as ``train_<name>`` and, where there was a validation,
         ``valid_<name>``.
+    initial : dict
+        Monitors of the validation before the first update; empty if there was none.
     stop_reason : str or None
         Why the run ended: ``'patience'``, ``'epochs'``, ``'updates'``,
         ``'time'``, ``'interrupted'``, ``'diverged'``, ``'converged'``,
@@ -38,8 +44,10 @@ class History:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.initial: dict[str, float] = {}
         self.stop_reason: str | None = None
         self.best_epoch: int | None = None
+        self._lines: list[bytes] = []
 
     @property
     def columns(self) -> list[str]:
@@ -76,6 +84,32 @@ class History:
             writer = csv.DictWriter(handle, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
+
+    def to_bytes(self) -> npt.NDArray[np.uint8]:
+        """Get the rows as text, JSON of one in each line.
+
+        A row is written once, when another follows it, so that a checkpoint in each epoch
+        costs little more in a long run than in a short one.
+        """
+        # The last one may have been recorded again.
+        del self._lines[max(0, min(len(self._lines), len(self.rows)) - 1) :]
+        for row in self.rows[len(self._lines) :]:
+            self._lines.append(json.dumps(row, allow_nan=True).encode())
+        return np.frombuffer(b"\n".join(self._lines), np.uint8)
+
+    def read_bytes(self, text: Any) -> None:
+        """Take the rows that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is not rows.
+        """
+        lines = np.asarray(text, np.uint8).tobytes().splitlines()
+        rows = [json.loads(line) for line in lines]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("the history has a line that is no row")
+        self.rows, self._lines = rows, []
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:

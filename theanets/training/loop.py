@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
+from ..data.finite import all_finite
 from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
 from . import callback as _callbacks
 from . import resume
@@ -94,6 +95,7 @@ class Run:
         self.best_loss = math.inf
         self.best_epoch = 0
         self.best_values = self._values()
+        self._finite = [all_finite(value) for value in self.best_values]
         self.batches = train_data.batches
         self.stop_reason: str | None = None
         self.identity = identity
@@ -195,6 +197,7 @@ class Run:
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
         else:
             self._validate()
+            self.history.initial = dict(self.valid)
             if self._checkpoint is not None:
                 # Now, so that a place that cannot be written to is known at once.
                 resume.save(self, self._checkpoint)
@@ -217,9 +220,9 @@ class Run:
                 raise
             self.stop("data")
             done = Epoch(0, {})
+        self._count(done)
         if done.converged:
             self.stop("converged")
-        self._count(done)
         if not done.updates:
             return False
         if self._stopping() or self.epoch % limits.validate_every == 0:
@@ -251,8 +254,10 @@ class Run:
                 evaluation.used = True
             self.epoch += 1
             self.train = done.monitors
-            if not done.finite:
-                self.stop("diverged")
+        if done.first and not self.best_epoch and not self._best_train:
+            self._best_train = done.first
+        if not done.finite:
+            self.stop("diverged")
 
     def _out_of_time(self) -> bool:
         limit = self.limits.max_seconds
@@ -298,7 +303,7 @@ class Run:
         finite = math.isfinite(figure)
         first = not math.isfinite(self._best)
         better = finite and (first or figure < self._best)
-        if better or not self._best_valid:
+        if not self._best_valid:
             self._best_train, self._best_valid = dict(self.train), dict(valid)
         if self.criterion.diverged(valid):
             if self.updates:
@@ -307,8 +312,16 @@ class Run:
         if first and not finite:
             raise self.criterion.undefined(valid)
         if better:
+            values = self._values()
+            broken = self._not_finite(values)
+            if broken:
+                # The loss may not show it: what is divided by an infinite variance is 0.
+                log.warning("%s became NaN or infinite", ", ".join(broken))
+                self.stop("diverged")
+                return True
             self._best, self.best_loss, self.best_epoch = figure, valid["loss"], self.epoch
-            self.best_values = self._values()
+            self.best_values = values
+            self._best_train, self._best_valid = dict(self.train), dict(valid)
         goal = self._last_success
         if first or goal - figure > abs(goal) * self.limits.min_improvement:
             self._last_success = figure
@@ -324,6 +337,14 @@ class Run:
 
     def _values(self) -> list[Any]:
         return [p.get_value(borrow=False) for p in self.params]
+
+    def _not_finite(self, values: Sequence[Any]) -> list[str]:
+        """Get the names of the parameters that are not finite, but were when the run began."""
+        return [
+            str(param.name)
+            for param, value, finite in zip(self.params, values, self._finite, strict=True)
+            if finite and not all_finite(value)
+        ]
 
     def _record(self) -> None:
         facts = {
@@ -363,7 +384,10 @@ class Run:
                 self.best_epoch,
             )
             if self.stop_reason == "diverged":
-                log.warning("the loss became NaN or infinite; the best parameters are restored")
+                log.warning(
+                    "the loss or a parameter became NaN or infinite; the best parameters are "
+                    "restored"
+                )
             # In their order, and each of them even if one before fails.
             with contextlib.ExitStack() as stack:
                 for callback in reversed(self._started_callbacks):

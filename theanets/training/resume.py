@@ -14,6 +14,7 @@ from ..errors import FileError
 from ..optimizers import Schedule
 from ..regularizers import Regularizer
 from .criterion import Criterion
+from .history import History
 
 if TYPE_CHECKING:
     from .loop import Run
@@ -45,6 +46,8 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
         arrays[f"best/{param.name}"] = value
     for name, variable in run.engine.arrays().items():
         arrays[f"state/{name}"] = np.asarray(variable.get_value(borrow=True))
+    # Not in the header: JSON of all rows would have to be made anew at each epoch.
+    arrays["history"] = run.history.to_bytes()
     header = {
         "kind": "checkpoint",
         "identity": run.identity,
@@ -55,7 +58,7 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
         },
         "counters": {key: getattr(run, key) for key in COUNTERS},
         "seconds": run.seconds,
-        "history": run.history.rows,
+        "initial": run.history.initial,
         "stop_reason": run.stop_reason,
     }
     checkpoint.write(path, arrays, header)
@@ -94,7 +97,12 @@ def restore(run: Run, path: Path) -> bool:
             value.bit_generator.state = header["generators"][name]
             generator.set_value(value, borrow=True)
         engine.restore(header["engine"])
-        history, seconds = list(header["history"]), float(header["seconds"])
+        history, seconds = History(), float(header["seconds"])
+        history.initial = dict(header.get("initial", {}))
+        if "history" in header:  # as of files of version 0.9 and before
+            history.rows = list(header["history"])
+        else:
+            history.read_bytes(arrays["history"])
         for variable, array in values:
             variable.set_value(array)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -102,7 +110,7 @@ def restore(run: Run, path: Path) -> bool:
     for key, counter in counters.items():
         setattr(run, key, counter)
     run.best_values = best
-    run.history.rows = history
+    run.history.rows, run.history.initial = history.rows, history.initial
     run.resumed_seconds = seconds
     if header.get("stop_reason") in FINAL:
         run.stop(header["stop_reason"])
