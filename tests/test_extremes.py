@@ -138,7 +138,7 @@ def test_monitors_of_a_stream_where_the_initial_parameters_stay_the_best(data, t
     net = regressor(4)
     expected = net.evaluate([X[:5], Y[:5]], metrics="rmse")
     options = dict(epochs=2, metrics="rmse", checkpoint=tmp_path / "run.st", train_batches=2)
-    train, valid = net.train(data, [X, Y], **{**TRAIN, **options, "learning_rate": 1e3})
+    train, _ = net.train(data, [X, Y], **{**TRAIN, **options, "learning_rate": 1e3})
     assert net.history.best_epoch == 0
     assert train.keys() == expected.keys()
     for key, value in expected.items():
