@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import gzip
 import io
 import json
@@ -20,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as _load
 from safetensors.numpy import save as _save
 
+from . import atomic
 from .errors import ConfigurationError, FileError
 from .registry import Registered, same_definition
 
@@ -61,58 +61,7 @@ def write(target: PathOrFile, arrays: Mapping[str, npt.NDArray[Any]], header: An
         return
     if Path(target).suffix == ".gz":
         data = gzip.compress(data, mtime=0)
-    # A link stays one, to a new file.
-    path = Path(os.path.realpath(target))
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
-    temporary = _temporary(path, str(os.getpid()))
-    try:
-        with open(temporary, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        error.filename = os.fspath(target)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path, owner: str) -> Path:
-    # In the same directory: a rename is atomic only within a file system.
-    return path.with_name(f".{path.name}.{owner}.tmp")
-
-
-def clean(target: str | os.PathLike[str]) -> None:
-    """Remove what `write` left of a path in a process that was killed."""
-    path = Path(os.path.realpath(target))
-    escaped = Path(glob.escape(path.name))
-    for left in path.parent.glob(_temporary(escaped, "*").name):
-        left.unlink(missing_ok=True)
-
-
-def check_writable(target: PathOrFile) -> None:
-    """Find out whether `write` can write to a path, without changing what is there.
-
-    Raises
-    ------
-    OSError
-        If it cannot.
-    """
-    if isinstance(target, (str, os.PathLike)):
-        path = Path(os.path.realpath(target))
-        if path.exists() and not path.is_file():
-            path.open("ab").close()
-            return
-        try:
-            temporary = _temporary(path, str(os.getpid()))
-            temporary.open("wb").close()
-            temporary.unlink()
-        except OSError as error:
-            error.filename = os.fspath(target)
-            raise
+    atomic.write(target, data)
 
 
 def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:

@@ -217,9 +217,11 @@ def callbacks(
     """Get what is called during a run: what the user asks for, and what the network needs."""
     from .callbacks import progress  # and rich, which takes a while to import
 
+    given = _callbacks.build(kwargs.get("callbacks"))
+    upkeep.check_paths(kwargs.get("checkpoint"), kwargs.get("save_progress"), given)
     return [
         *progress.build(kwargs.get("progress", "auto")),
-        *_callbacks.build(kwargs.get("callbacks")),
+        *given,
         *upkeep.resets(net, data),
         *upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0),
     ]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint
-from .callbacks import Callback
+from . import atomic
+from .callbacks import Callback, CSVLogger, SaveBest
 from .data import Dataset
 from .errors import ConfigurationError
 from .layers import Recurrent
@@ -66,7 +66,8 @@ class _Saver(Callback):
     def start(self, run: Run) -> None:
         # It would be a pity to find out at the end.
         self.net.save(io.BytesIO())
-        checkpoint.check_writable(self.target)
+        if isinstance(self.target, (str, os.PathLike)):
+            atomic.check_writable(self.target)
 
     def epoch(self, run: Run) -> None:
         if not self.every:
@@ -118,3 +119,39 @@ def saver(net: Any, target: Any, every: Any) -> list[Callback]:
             f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
         )
     return [_Saver(net, target, every)]
+
+
+def check_paths(checkpoint: Any, target: Any, callbacks: Sequence[Callback]) -> None:
+    """Refuse that one file is written as two different things.
+
+    Parameters
+    ----------
+    checkpoint, target
+        ``checkpoint`` and ``save_progress``, see `theanets.Network.train`.
+    callbacks : list of Callback
+        Those that write networks and tables are asked for their paths.
+
+    Raises
+    ------
+    ConfigurationError
+        If two of these are the same file. Networks may be: each is whole.
+    """
+    written: list[tuple[str, str, Any]] = [
+        ("checkpoint", "checkpoint", checkpoint),
+        ("network", "save_progress", target),
+    ]
+    for callback in callbacks:
+        if isinstance(callback, (SaveBest, CSVLogger)):
+            kind = "network" if isinstance(callback, SaveBest) else "table"
+            written.append((kind, type(callback).__name__, callback.path))
+    seen: dict[str, tuple[str, str]] = {}
+    for kind, what, path in written:
+        path = path if isinstance(path, os.PathLike) else getattr(path, "name", path)
+        if not isinstance(path, (str, os.PathLike)):
+            continue
+        other, where = seen.setdefault(os.path.realpath(path), (kind, what))
+        if other != kind:
+            raise ConfigurationError(
+                f"{where} and {what} are the same file, {os.fspath(path)!r}; each needs one of "
+                "its own"
+            )

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import checkpoint
+from .. import atomic
 from ..errors import ConfigurationError, unknown
 from ..training.callback import Callback
 from ..training.criterion import DIRECTIONS
@@ -39,7 +39,7 @@ class SaveBest(Callback):
         """Find out whether the network can be saved."""
         self._saved = run.best_epoch if run.updates and os.path.exists(self.path) else None
         run.network.save(io.BytesIO())
-        checkpoint.check_writable(self.path)
+        atomic.check_writable(self.path)
 
     def epoch(self, run: Run) -> None:
         """Save the network if it is better than before."""

@@ -14,6 +14,7 @@ from typing import Any
 from ..data import Dataset
 from ..data.finite import all_finite
 from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
+from ..locks import Lock
 from . import callback as _callbacks
 from . import resume
 from .compiled import Evaluation
@@ -116,6 +117,7 @@ class Run:
         self._started = time.perf_counter()
         self._in_epoch = False
         self._finished = False
+        self._lock: Lock | None = None
 
     @property
     def seconds(self) -> float:
@@ -192,6 +194,8 @@ class Run:
             if _callbacks.overrides(callback, "prepare"):
                 self._started_callbacks.append(callback)
                 callback.prepare(self)
+        if self._checkpoint is not None:
+            self._lock = resume.lock(self._checkpoint)
         resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
         if resumed:
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
@@ -390,6 +394,8 @@ class Run:
                 )
             # In their order, and each of them even if one before fails.
             with contextlib.ExitStack() as stack:
+                if self._lock is not None:
+                    stack.callback(self._lock.release)
                 for callback in reversed(self._started_callbacks):
                     stack.callback(callback.end, self)
 

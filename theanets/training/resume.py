@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checkpoint
+from .. import atomic, checkpoint
 from ..errors import FileError
+from ..locks import Lock
 from ..optimizers import Schedule
 from ..regularizers import Regularizer
 from .criterion import Criterion
@@ -64,6 +65,17 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
     checkpoint.write(path, arrays, header)
 
 
+def lock(path: Path) -> Lock:
+    """Keep other runs from a checkpoint while one uses it.
+
+    Raises
+    ------
+    FileError
+        If another run uses it now.
+    """
+    return Lock(atomic.beside(path, "lock"), str(path))
+
+
 def restore(run: Run, path: Path) -> bool:
     """Put a run where its checkpoint is; tell whether there is one.
 
@@ -72,8 +84,8 @@ def restore(run: Run, path: Path) -> bool:
     FileError
         If the file is damaged, or the checkpoint of another run.
     """
-    # What a process left that was killed while it wrote; no other writes here now.
-    checkpoint.clean(path)
+    # What a process left that was killed while it wrote.
+    atomic.clean(path)
     try:
         arrays, header = checkpoint.read(path)
     except FileNotFoundError:
