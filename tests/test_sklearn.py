@@ -273,6 +273,39 @@ def test_partial_fit_goes_on_with_the_optimizer(cls, rng):
     assert net.n_iter_ == 5
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+@pytest.mark.parametrize(
+    "cls, layers, loss, algo, factor",
+    [
+        (NetRegressor, [], "mse", "adam", 1e30),
+        # The loss is finite, and the parameters are; but no step is more than 0 afterwards.
+        (NetRegressor, [], "mae", "adam", 1e20),
+        # The loss is finite, but not the running variance.
+        (NetClassifier, ["batch_norm", 4], None, "momentum", 1e30),
+        (NetAutoencoder, [3], None, "rmsprop", 1e30),
+    ],
+)
+def test_an_estimator_learns_on_after_data_that_diverged(cls, layers, loss, algo, factor, rng):
+    """As if that call had not been, and with a warning."""
+    x, y = (None if a is None else np.asarray(a, "float32") for a in data(cls, rng, 24))
+    first = dict(classes=[0, 1]) if cls is NetClassifier else {}
+    options = dict(
+        loss=loss, algo=algo, mode="FAST_COMPILE", learning_rate=0.01, batch_size=24, random_state=0
+    )
+    untouched, harmed = (cls(layers, **options).partial_fit(x, y, **first) for _ in range(2))
+    for _ in range(2):
+        with pytest.warns(ConvergenceWarning, match="from before this call"):
+            harmed.partial_fit(x * np.float32(factor), y)
+        assert harmed.history_.stop_reason == "diverged"
+    untouched.network_._runs = harmed.network_._runs
+    for _ in range(3):
+        before = output(harmed, x)
+        for net in (untouched, harmed):
+            net.partial_fit(x, y)
+        assert not np.array_equal(output(harmed, x), before)
+        np.testing.assert_array_equal(output(harmed, x), output(untouched, x))
+
+
 def test_partial_fit_takes_weights_and_sparse_inputs(rng):
     x, y = data(NetClassifier, rng)
     weights = rng.uniform(size=40)

@@ -210,6 +210,7 @@ class NetEstimator(BaseEstimator):
             net = self._continued(net)
         if partial:
             self._run_partial(net, arrays)
+            self._warn(partial)
             return
         train, valid = arrays, None
         if not (self.validation_fraction is None or _is_zero(self.validation_fraction)):
@@ -220,7 +221,7 @@ class NetEstimator(BaseEstimator):
         self._finish(net)
         self.n_iter_ = len(net.history)
         self._optimizer_state: dict[str, Array] = {}
-        self._warn()
+        self._warn(partial)
 
     def _options(self) -> dict[str, Any]:
         options = {key: getattr(self, key) for key in _TRAIN}
@@ -262,8 +263,16 @@ class NetEstimator(BaseEstimator):
         goes_on = _GoesOn(getattr(self, "_optimizer_state", {}))
         options.update(callbacks=[goes_on, *own], epochs=1)
         with working(net, share=not own) as twin:
+            changed = (*twin.params, *twin.state)
+            before = [value.get_value() for value in changed]
             # Of batches that come in only once, the parameters before are no better.
             twin.train(_batches(arrays, order, size), **options)
+            # The loss of the last batch, which is of before its update, may not show it.
+            if goes_on.diverged or not all(_finite(value.get_value()) for value in changed):
+                for value, old in zip(changed, before, strict=True):
+                    value.set_value(old)
+                twin.history.stop_reason = "diverged"
+                goes_on.state = getattr(self, "_optimizer_state", {})
         self._finish(net)
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         self._optimizer_state = goes_on.state
@@ -272,10 +281,15 @@ class NetEstimator(BaseEstimator):
         self.network_ = net
         self.history_ = net.history
 
-    def _warn(self) -> None:
+    def _warn(self, partial: bool) -> None:
         reason = self.history_.stop_reason
         text = None
-        if reason == "epochs" and self.patience is not None:
+        if partial and reason == "diverged":
+            text = (
+                "the loss, or the optimizer's state, became NaN or infinite; the parameters and "
+                "the state are again those from before this call"
+            )
+        elif reason == "epochs" and self.patience is not None and not partial:
             text = (
                 f"all epochs={self.epochs} were used up before training converged; give more, "
                 "or patience=None to train for so many and no others"
@@ -296,10 +310,20 @@ class NetEstimator(BaseEstimator):
 
 
 class _GoesOn(Callback):
-    """Lets the optimizer go on where the last call of ``partial_fit`` left it."""
+    """Lets the optimizer go on where the last call of ``partial_fit`` left it.
+
+    Attributes
+    ----------
+    state : dict of str to ndarray
+        The optimizer's state after the last call whose parameters were kept.
+    diverged : bool
+        Whether something in it became NaN or infinite.
+    """
 
     def __init__(self, state: dict[str, Array]) -> None:
         self.state = state
+        self.diverged = False
+        self._before: dict[str, Array] = {}
 
     def start(self, run: Any) -> None:
         found = run.engine.arrays()
@@ -308,9 +332,20 @@ class _GoesOn(Callback):
         if shapes == {name: np.shape(value) for name, value in self.state.items()}:
             for name, variable in found.items():
                 variable.set_value(self.state[name])
+        self._before = {name: value.get_value() for name, value in found.items()}
 
     def end(self, run: Any) -> None:
-        self.state = {name: value.get_value() for name, value in run.engine.arrays().items()}
+        after = {name: value.get_value() for name, value in run.engine.arrays().items()}
+        # What is infinite from the start means something.
+        fell = [name for name in after if _finite(self._before[name]) and not _finite(after[name])]
+        self.diverged = bool(fell) or run.stop_reason == "diverged"
+        # An interrupted call has no parameters that belong to the state.
+        if run.best_epoch == run.epoch and not self.diverged:
+            self.state = after
+
+
+def _finite(values: Array) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _is_zero(value: Any) -> bool:
