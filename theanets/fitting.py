@@ -117,6 +117,7 @@ def make_run(
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA), seed
     )
+    upkeep.settle(net, losses, whole_data)
     optimizer = optimizer.for_run(*limits.length(train_data.batches))
 
     watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")

@@ -11,8 +11,8 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
-from ..errors import ConfigurationError
 from .base import Limits, Loss
+from .factors import Factors
 from .formulas import const, identity, log_sum_exp, one_hot, pick, safe_log
 
 
@@ -70,7 +70,7 @@ class Classification(Scores, abstract=True):
         return pt.neq(target, self.ignore_index)
 
 
-class CrossEntropy(Classification, names=("xe",)):
+class CrossEntropy(Factors, Classification, names=("xe",)):
     r"""Cross-entropy, :math:`-\log p_t`, the negative log-likelihood of the label.
 
     The mean over examples (and steps). Targets are integer labels in [0,
@@ -84,9 +84,12 @@ class CrossEntropy(Classification, names=("xe",)):
 
     Parameters
     ----------
-    class_weight : list of float, optional
-        Factor for each class. For labels, the mean is weighted: it is divided
-        by the sum of the labels' factors.
+    class_weight : list of float, dict or 'balanced', optional
+        Factor for each class; a dict by label, 1 for those that are not in
+        it. ``'balanced'`` is examples / (classes * examples of the class) of
+        the targets that training has the first time, without those that do not
+        count; the option then holds these numbers. For labels, the mean is
+        weighted: it is divided by the sum of the labels' factors.
     label_smoothing : float
         The share of each target, in [0, 1), that is spread evenly over all
         classes; 0 by default.
@@ -116,13 +119,14 @@ class CrossEntropy(Classification, names=("xe",)):
         "label_smoothing": 0.0,
         "temperature": 1.0,
     }
+    factors = "class_weight"
     class_weight: Any
     label_smoothing: float
     temperature: float
 
     def check_options(self) -> None:
         """Refuse options out of range."""
-        check_factors(self, "class_weight")
+        super().check_options()
         self.require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)")
         self.require(0 < self.temperature < math.inf, "temperature", "a positive number")
 
@@ -140,7 +144,7 @@ class CrossEntropy(Classification, names=("xe",)):
         if self.temperature != 1:
             output = output / const(self.temperature, output)
         cost = -log_softmax(output, axis=-1)
-        factors = class_factors(self, "class_weight", output)
+        factors = self.class_factors(output)
         if factors is not None:
             cost = cost * factors
         if target.ndim == output.ndim:
@@ -154,11 +158,11 @@ class CrossEntropy(Classification, names=("xe",)):
 
     def counts(self, target: Any, output: Any) -> Any:
         """Get the factor of each label."""
-        factors = class_factors(self, "class_weight", output)
+        factors = self.class_factors(output)
         return None if factors is None or target.ndim == output.ndim else factors[target]
 
 
-class Focal(Classification):
+class Focal(Factors, Classification):
     r"""Focal loss, :math:`-\alpha_t (1 - p_t)^\gamma \log p_t`.
 
     The mean over examples (and steps). Targets and outputs are as for ``xe``.
@@ -170,8 +174,9 @@ class Focal(Classification):
     ----------
     gamma : float
         At least 0; 2 by default, 0 gives ``xe``.
-    alpha : list of float, optional
-        Factor for each class. (It does not count in the mean.)
+    alpha : list of float, dict or 'balanced', optional
+        Factor for each class, as ``class_weight`` of ``xe``. (It does not count
+        in the mean.)
     ignore_index : int, optional
         A label that does not count.
     logits : bool
@@ -184,13 +189,14 @@ class Focal(Classification):
     """
 
     options: ClassVar[dict[str, Any]] = {"gamma": 2.0, "alpha": None}
+    factors = "alpha"
     gamma: float
     alpha: Any
 
     def check_options(self) -> None:
         """Refuse options out of range."""
         self.require(0 <= self.gamma < math.inf, "gamma", "a number of at least 0")
-        check_factors(self, "alpha")
+        super().check_options()
 
     def limits(self) -> Limits:
         """Get the limits of probabilities."""
@@ -211,7 +217,7 @@ class Focal(Classification):
         odds = log_sum_exp(others) - pick(output, target)
         gamma = const(self.gamma, output)
         found = pt.exp(-gamma * pt.softplus(-odds)) * pt.softplus(odds)
-        factors = class_factors(self, "alpha", output)
+        factors = self.class_factors(output)
         return found if factors is None else factors[target] * found
 
 
@@ -290,26 +296,3 @@ class Squentropy(Classification):
 def as_labels(target: Any, output: Any) -> Any:
     """Get labels from targets that may be one-hot, of the output's shape."""
     return pt.argmax(target, axis=-1) if target.ndim == output.ndim else target
-
-
-def check_factors(loss: Loss, key: str) -> None:
-    """Refuse factors of classes that are not a list of numbers of at least 0."""
-    value = getattr(loss, key)
-    if value is not None:
-        factors = np.asarray(value, dtype=float)
-        valid = factors.ndim == 1 and bool((np.isfinite(factors) & (factors >= 0)).all())
-        loss.require(valid, key, "a list with a number of at least 0 for each class")
-
-
-def class_factors(loss: Loss, key: str, output: Any) -> Any:
-    """Get an option with a factor for each class as a constant; None if there is none."""
-    value = getattr(loss, key)
-    if value is None:
-        return None
-    factors, classes = const(value, output), output.type.shape[-1]
-    if classes is not None and classes != len(value):
-        raise ConfigurationError(
-            f"loss {loss.name!r}: {key} has {len(value)} numbers, but the output has {classes} "
-            "classes"
-        )
-    return factors

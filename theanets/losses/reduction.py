@@ -209,7 +209,7 @@ class Reduced:
         target = self._target
         raw, link = self.scores(outputs)
         first = raw[0] if isinstance(raw, tuple) else raw
-        weights = self._importance(first.dtype, outputs)
+        weights = self.importance(first.dtype, outputs)
         if weights is None:
             return target, link(raw), None
         # Masked entries are replaced before the formula as well as after it:
@@ -230,7 +230,7 @@ class Reduced:
             self._target, dtype="bool"
         )
 
-    def _importance(self, dtype: str, outputs: Mapping[str, Any]) -> Any:
+    def importance(self, dtype: str, outputs: Mapping[str, Any]) -> Any:
         """Get the weight of each entry, 0 for one that is not valid; None for 1 each."""
         valid = self.valid(self._target)
         existing = self.existing(outputs)
@@ -248,7 +248,7 @@ class Reduced:
         labels = target.dtype.startswith("int")
         if target.ndim != output.ndim - labels:
             return None
-        weights = self._importance(output.dtype, outputs)
+        weights = self.importance(output.dtype, outputs)
         if labels:
             # A softmax does not change which is the largest.
             logits = getattr(outputs, "logits", {}).get(self.output_name)

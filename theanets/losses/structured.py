@@ -119,7 +119,7 @@ class Structured(Classification, abstract=True):
         if chain is None:
             return super().scores(outputs)
         unary, transition, start, end = chain
-        importance = self._importance(unary.dtype, outputs)
+        importance = self.importance(unary.dtype, outputs)
         mask = None if importance is None else pt.neq(importance, 0)
         return unary, lambda raw: Chain(raw, transition, start, end, mask)
 
@@ -210,7 +210,7 @@ class Structured(Classification, abstract=True):
         if self.chain(outputs) is None or self._target is None:
             return super().compared(outputs)
         raw, link = self.scores(outputs)
-        importance = self._importance(raw.dtype, outputs)
+        importance = self.importance(raw.dtype, outputs)
         if importance is not None:
             raw = self.mask(raw, pt.neq(importance, 0))
         return Compared("labels", self._target, link(raw).decode(), importance)

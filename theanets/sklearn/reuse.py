@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import mode_key
+from ..losses.factors import Factors
 from ..network import Network
 from ..spec import frozen
 from ..training.history import History
@@ -99,6 +100,8 @@ def structure(net: Network) -> Hashable:
     parts = [net, *workers, *(layer.activation for layer in workers), *net.losses]
     if any(type(part).__module__.partition(".")[0] != _PACKAGE for part in parts):
         return None
+    if any(isinstance(loss, Factors) and loss.waits for loss in net.losses):
+        return None  # Training makes it another network.
     described = {**net.to_spec(), "seed": None}
     if net.num_params > LARGEST or not _is_plain(described):
         return None
