@@ -106,7 +106,7 @@ def test_radius_is_for_each_gate_of_the_states(form, two):
 
 @pytest.mark.parametrize("form, two", BOTH)
 def test_sparsity_mean_and_std_are_for_all_weights(form, two):
-    _, series, square, others = FORMS[form]
+    _, series, square, _others = FORMS[form]
     for found in drawn(form, two, sparsity=0.5, mean=10, std=0.1):
         for name, value in found.items():
             widths = {**series, **square}.get(name, [value.shape[1]])
