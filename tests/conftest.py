@@ -10,6 +10,8 @@ import pytensor
 import pytest
 from hypothesis import settings
 
+import theanets
+
 # No deadline: the first example of a property may compile. In CI the examples
 # do not change from run to run.
 settings.register_profile("theanets", deadline=None)
@@ -17,12 +19,18 @@ settings.register_profile("theanets-ci", deadline=None, derandomize=True, print_
 settings.load_profile("theanets-ci" if os.environ.get("CI") else "theanets")
 
 
+#: Where the fresh seeds of the networks of each test start.
+SEED = 13
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Run a test on a linker that compiles nothing, unless it is marked ``linker``.
+    """Run a test with the same seeds each time, and on a linker that compiles nothing.
 
-    A hook and not a fixture, so that it holds for fixtures of a wider scope too.
+    But those marked ``linker``. A hook and not a fixture, so that it holds for
+    fixtures of a wider scope too.
     """
+    theanets.set_seed(SEED)
     if item.get_closest_marker("linker"):
         return (yield)
     with pytensor.config.change_flags(mode="FAST_COMPILE"):

@@ -55,7 +55,9 @@ def mean_quartic(target, output):
 
 
 def make(loss, **kwargs):
-    return theanets.Regressor([4, (5, "tanh"), 3], loss=loss, dtype="float64", **kwargs)
+    return theanets.Regressor(
+        [4, (5, "tanh"), 3], loss=loss, dtype="float64", **{"rng": 13, **kwargs}
+    )
 
 
 class Watch(theanets.Callback):
@@ -271,7 +273,7 @@ TARGETS = [RNG.normal(size=(n, 3)) for n in STEPS]
 
 def make_recurrent(loss, **kwargs):
     layers = [4, dict(form="lengths", name="lengths"), (5, "rnn"), 3]
-    return theanets.recurrent.Regressor(layers, loss=loss, dtype="float64", **kwargs)
+    return theanets.recurrent.Regressor(layers, loss=loss, dtype="float64", **{"rng": 13, **kwargs})
 
 
 def expected(net, weights=None):

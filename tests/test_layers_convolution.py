@@ -222,7 +222,7 @@ def test_ops_refuse_types():
 
 
 def regressor(*layers, **kwargs):
-    return theanets.Regressor(list(layers), dtype="float64", **kwargs)
+    return theanets.Regressor(list(layers), dtype="float64", **{"rng": 13, **kwargs})
 
 
 def true_convolution(x, w, b, stride, dilation, mode):
@@ -662,7 +662,7 @@ def test_jax(rng):
     x, y = rng.normal(size=(6, 9, 8, 1)), rng.integers(0, 2, 6)
     found = []
     for mode in ("FAST_COMPILE", "JAX"):
-        net = convolution.Classifier(layers, dtype="float64", mode=mode)
+        net = convolution.Classifier(layers, rng=13, dtype="float64", mode=mode)
         net.train([x, y], epochs=2, algo="sgd", learning_rate=0.01)
         found.append(net.predict_proba(x))
     np.testing.assert_allclose(*found, rtol=1e-9)

@@ -11,7 +11,7 @@ from theanets.errors import ConfigurationError, DataError
 
 
 def regressor(*layers, **kwargs):
-    return theanets.Regressor(list(layers), dtype="float64", **kwargs)
+    return theanets.Regressor(list(layers), dtype="float64", **{"rng": 13, **kwargs})
 
 
 def loaded(net):

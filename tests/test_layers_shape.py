@@ -10,7 +10,7 @@ from theanets.errors import ConfigurationError
 
 
 def regressor(*layers, **kwargs):
-    return theanets.Regressor(list(layers), dtype="float64", **kwargs)
+    return theanets.Regressor(list(layers), dtype="float64", **{"rng": 13, **kwargs})
 
 
 def roundtrip(net, **kwargs):

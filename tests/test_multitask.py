@@ -19,13 +19,13 @@ LABELS = RNG.integers(0, 3, 30)
 
 
 def make(**kwargs):
-    return theanets.Regressor([4, (5, "tanh"), 3], dtype="float64", **kwargs)
+    return theanets.Regressor([4, (5, "tanh"), 3], dtype="float64", **{"rng": 13, **kwargs})
 
 
 def two_heads(head="linear", **kwargs):
     layers = [4, (5, "tanh"), {"size": 2, "name": "b", "activation": head}]
     layers.append({"size": 3, "name": "out", "inputs": "hid1"})
-    return theanets.Regressor(layers, dtype="float64", **kwargs)
+    return theanets.Regressor(layers, dtype="float64", **{"rng": 13, **kwargs})
 
 
 def mae(target, output):

@@ -23,8 +23,9 @@ def ragged(rng, width=3, lengths=LENGTHS):
 def nets(kind, layers, out, loss=None, **options):
     """The same network, without a layer of lengths and with one."""
     loss = {} if loss is None else {"loss": loss}
-    plain = kind([3, *layers, out], dtype="float64", **loss, **options)
-    explicit = kind([3, HOLDER, *layers, out], dtype="float64", **loss, **options)
+    options = {"rng": 13, "dtype": "float64", **loss, **options}
+    plain = kind([3, *layers, out], **options)
+    explicit = kind([3, HOLDER, *layers, out], **options)
     same(values(plain), values(explicit), rtol=0)
     return plain, explicit
 

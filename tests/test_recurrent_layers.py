@@ -167,7 +167,7 @@ def make(spec, nout=2, lengths=True, **options):
     if lengths:
         layers.append({"form": "lengths", "name": "lengths"})
     layers += [{"name": "rec", "size": N, "inputs": "in", **spec, **options}, nout]
-    return theanets.recurrent.Regressor(layers, dtype="float64")
+    return theanets.recurrent.Regressor(layers, rng=13, dtype="float64")
 
 
 def shaken(net, seed=3):

@@ -93,7 +93,8 @@ def test_series_of_different_lengths_as_with_padding_by_hand(form, rng):
     xs = ragged(rng)
     ys = [rng.normal(size=(len(x), 2)) for x in xs]
     nets = [
-        recurrent.Regressor([3, (4, form), 2], weighted=True, dtype="float64") for _ in range(2)
+        recurrent.Regressor([3, (4, form), 2], weighted=True, rng=1, dtype="float64")
+        for _ in range(2)
     ]
     x, lengths = recurrent.pad(xs, 9)
     y, _ = recurrent.pad(ys, -3)
@@ -154,7 +155,7 @@ def test_predictor_learns_and_generates():
 
 def test_predictor_takes_what_batches_draws(rng):
     x = rng.normal(size=(6, 1))
-    nets = [recurrent.Predictor([1, (3, "rnn"), 1], dtype="float64") for _ in range(2)]
+    nets = [recurrent.Predictor([1, (3, "rnn"), 1], rng=1, dtype="float64") for _ in range(2)]
     drawn = recurrent.batches(x, 6, 2, rng=0)
     nets[0].train(drawn, [x[None]], algo="sgd", train_batches=3, epochs=1)
     pairs = [np.stack([x[:-1]] * 2), np.stack([x[1:]] * 2)]
@@ -173,7 +174,7 @@ def test_lists_of_series_that_a_callable_returns_are_padded(rng):
         def __call__(self):
             return [xs, ys]
 
-    nets = [recurrent.Regressor([3, (4, "rnn"), 2], weighted=True) for _ in range(2)]
+    nets = [recurrent.Regressor([3, (4, "rnn"), 2], weighted=True, rng=1) for _ in range(2)]
     nets[0].train(Sized(), [xs, ys], algo="sgd", epochs=1)
     nets[1].train(lambda: [xs, ys], [xs, ys], algo="sgd", epochs=1, train_batches=3)
     for one, other in zip(nets[0].params, nets[1].params):

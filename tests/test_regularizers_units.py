@@ -17,7 +17,9 @@ Y = RNG.normal(size=(10, 3))
 
 
 def make(**kwargs):
-    return theanets.Regressor([4, (5, "tanh"), (2, "sigmoid"), 3], dtype="float64", **kwargs)
+    return theanets.Regressor(
+        [4, (5, "tanh"), (2, "sigmoid"), 3], dtype="float64", **{"rng": 13, **kwargs}
+    )
 
 
 def convolutional():

@@ -410,6 +410,15 @@ def test_random_state_governs_everything(cls, rng):
     np.testing.assert_array_equal(*(fitted(np.random.RandomState(3)) for _ in range(2)))
     assert np.abs(fitted(3) - fitted(4)).max() > 1e-6
     assert np.abs(fitted(None) - fitted(None)).max() > 1e-6
+    # Without one, the seed of the package, if it was set, else NumPy's as in scikit-learn.
+    for set_seed in (theanets.set_seed, np.random.seed):
+        theanets.set_seed(None)
+        found = []
+        for seed in (5, 5, 6):
+            set_seed(seed)
+            found.append(fitted(None))
+        np.testing.assert_array_equal(found[0], found[1])
+        assert np.abs(found[0] - found[2]).max() > 1e-6
 
 
 def test_types(rng):

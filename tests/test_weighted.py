@@ -20,17 +20,23 @@ class Watch(theanets.Callback):
 
 
 def regressor(**kwargs):
-    net = theanets.Regressor([4, (5, "tanh"), 3], dtype="float64", weighted=True, **kwargs)
+    net = theanets.Regressor(
+        [4, (5, "tanh"), 3], dtype="float64", weighted=True, **{"rng": 13, **kwargs}
+    )
     return net, (X, Y), RNG.uniform(size=(12, 3))
 
 
 def classifier(**kwargs):
-    net = theanets.Classifier([4, (5, "tanh"), 3], dtype="float64", weighted=True, **kwargs)
+    net = theanets.Classifier(
+        [4, (5, "tanh"), 3], dtype="float64", weighted=True, **{"rng": 13, **kwargs}
+    )
     return net, (X, LABELS), RNG.uniform(size=12)
 
 
 def autoencoder(**kwargs):
-    net = theanets.Autoencoder([4, (2, "tanh"), 4], dtype="float64", weighted=True, **kwargs)
+    net = theanets.Autoencoder(
+        [4, (2, "tanh"), 4], dtype="float64", weighted=True, **{"rng": 13, **kwargs}
+    )
     return net, (X,), RNG.uniform(size=(12, 4))
 
 

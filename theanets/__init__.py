@@ -52,6 +52,7 @@ from .losses import Loss
 from .network import Network
 from .precompile import warmup
 from .regularizers import Regularizer, penalty
+from .rng import set_seed
 from .training.history import History
 from .util import log
 
@@ -93,6 +94,7 @@ __all__ = [
     "plot",
     "recurrent",
     "regularizers",
+    "set_seed",
     "trainer",
     "util",
     "warmup",

@@ -150,7 +150,7 @@ class Classifier(Network):
         layers: Iterable[Any] = (),
         loss: Any = "auto",
         weighted: bool = False,
-        rng: _rng.Seed = 13,
+        rng: _rng.Seed = None,
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:

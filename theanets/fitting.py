@@ -113,7 +113,10 @@ def make_run(
     regularizers, scale = from_kwargs(net.layers, **take(regularizer_names))
     losses = net.bound_losses()
     mode = _mode(net, kwargs)
-    seed, run_seed = seeds(net, run_number, kwargs)
+    network = net if network is None else network
+    if kwargs.get("rng") is None:
+        resume.adopt_seed(network, kwargs.get("checkpoint"))
+    seed, run_seed = seeds(network, run_number, kwargs)
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA), seed
     )
@@ -177,7 +180,6 @@ def make_run(
         moving = trained(net.graph, frozen)
         engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
-    network = net if network is None else network
     before = [variable.get_value() for variable in frozen]
     for regularizer in regularizers:
         # The parameters at the start may turn out to be the best.

@@ -41,8 +41,9 @@ class Network(Saved):
     weighted : bool
         Whether the data hold an array of weights for the target, see `Loss`.
     rng : int, Generator, RandomState or None
-        The seed that governs everything random in this network; None for a
-        fresh one.
+        The seed that governs everything random in this network. By default
+        a fresh one, see `theanets.set_seed`; it is kept in ``seed``, and in
+        files.
     dtype : {'float32', 'float64', 'floatX'}
         Type of parameters and computations; ``'floatX'`` is PyTensor's.
     mode : str or Mode, optional
@@ -174,8 +175,10 @@ class Network(Saved):
         checkpoint : path, optional
             Where the state of the run is kept. If the file exists the run
             continues from it, bit for bit; a run that was finished does
-            nothing, unless its limits were raised. Several algorithms have a
-            file each, ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``.
+            nothing, unless its limits were raised. A network made without a
+            seed gets that of the file. Several algorithms have a file each,
+            ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``; for these
+            give the network a seed, if it is to be bit for bit.
             Where the data are callables or iterators, what they give after
             that is up to the caller.
         checkpoint_every : int

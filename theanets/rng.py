@@ -15,11 +15,50 @@ import pytensor.tensor as pt
 
 from .errors import ConfigurationError
 
+# What fresh seeds are drawn from, if not from the operating system. A generator
+# locks itself, so threads may draw at once.
+_fresh: np.random.Generator | None = None
+
 #: What may name a source of randomness; see `as_seed`.
 Seed: TypeAlias = (
     "int | np.integer[Any] | np.random.SeedSequence | np.random.Generator"
     " | np.random.RandomState | None"
 )
+
+
+def set_seed(seed: Seed) -> None:
+    """Make what is random from here on repeatable, in this process.
+
+    Whatever is made without a seed of its own draws a fresh one, by default
+    from the operating system; after this call the fresh seeds are a sequence
+    that depends on ``seed`` alone. So the networks that a script makes differ,
+    but each of them is the same whenever the script runs. (Threads that make
+    networks at once may get these seeds in any order.)
+
+    Parameters
+    ----------
+    seed : int, SeedSequence, Generator, RandomState or None
+        Where the sequence starts; None for the operating system again.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``seed`` is none of these, or a negative integer.
+
+    Examples
+    --------
+    ::
+
+        theanets.set_seed(1)
+        ensemble = [theanets.Regressor([4, 8, 1]) for _ in range(5)]
+    """
+    global _fresh
+    _fresh = None if seed is None else stream(as_seed(seed), "fresh")
+
+
+def is_set() -> bool:
+    """Tell whether fresh seeds are those of `set_seed`."""
+    return _fresh is not None
 
 
 def as_seed(rng: Seed) -> int:
@@ -28,9 +67,8 @@ def as_seed(rng: Seed) -> int:
     Parameters
     ----------
     rng : int, SeedSequence, Generator, RandomState or None
-        None draws a fresh seed from the operating system. Generators are
-        advanced by one draw, so that two networks made from the same one
-        differ.
+        None draws a fresh seed, see `set_seed`. Generators are advanced by
+        one draw, so that two networks made from the same one differ.
 
     Returns
     -------
@@ -43,6 +81,9 @@ def as_seed(rng: Seed) -> int:
         If ``rng`` is none of these, or a negative integer.
     """
     if rng is None:
+        generator = _fresh
+        if generator is not None:
+            return int(generator.integers(2**63))
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:

@@ -46,7 +46,7 @@ class Saved(Structure):
         layers: Iterable[Any] = (),
         loss: Any = "mse",
         weighted: bool = False,
-        rng: _rng.Seed = 13,
+        rng: _rng.Seed = None,
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
@@ -204,6 +204,7 @@ class Saved(Structure):
             "history": self.history,
             "metadata": self.metadata,
             "runs": self._runs,
+            "seed_chosen": self._seed_chosen,
             "layers": copies.data_of(self.layers),
             "losses": copies.data_of(self.losses),
             "attributes": copies.detached(attributes, self),
@@ -214,6 +215,7 @@ class Saved(Structure):
         made._set_arrays(state["arrays"], "pickle")
         made.history, made._runs = state["history"], state["runs"]
         made.metadata = state["metadata"]
+        made._seed_chosen = state.get("seed_chosen", True)
         self.__dict__.update(made.__dict__)
         # Those of earlier versions have no attributes.
         if "attributes" in state:

@@ -86,7 +86,8 @@ def make_run(
     given = {key: value for key, value in kwargs.items() if value is not None}
     limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
     losses = net.bound_losses()
-    seed, run_seed = fitting.seeds(net, run_number, kwargs)
+    network = net if network is None else network
+    seed, run_seed = fitting.seeds(network, run_number, kwargs)
     data = {key: given[key] for key in fitting.DATA if key in given}
     train_data, valid_data, whole = fitting._datasets(
         net, train, valid, _AllData, run_seed, data, seed
@@ -100,7 +101,6 @@ def make_run(
         ),
     )
     evaluation.assign(losses, (), 1.0)
-    network = net if network is None else network
     return _SampleRun(
         SampleEngine(net, evaluation, train_data, run_seed, mode),
         [*net.params, *net.state],

@@ -202,6 +202,8 @@ class NetEstimator(BaseEstimator):
             arrays.append(weights)
         if going_on:
             seed = self.network_.seed
+        elif self.random_state is None and _rng.is_set():
+            seed = _rng.as_seed(None)
         else:
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         net = self._network(outputs, weights is not None, str(X.dtype), seed)

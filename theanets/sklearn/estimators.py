@@ -64,7 +64,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     mode : str or Mode, optional
         How to compile, see `theanets.Network`.
     random_state : int, RandomState or None
-        Governs all that is random; None takes NumPy's global generator.
+        Governs all that is random; None takes what `theanets.set_seed` started,
+        or else NumPy's global generator.
     verbose : bool
         Whether to show progress.
     class_weight : dict or 'balanced', optional

@@ -44,8 +44,9 @@ class Structure(Layered):
     weighted : bool
         Whether the data hold an array of weights for the target, see `Loss`.
     rng : int, Generator, RandomState or None
-        The seed that governs everything random in this network; None for a
-        fresh one.
+        The seed that governs everything random in this network. By default
+        a fresh one, see `theanets.set_seed`; it is kept in ``seed``, and in
+        files.
     dtype : {'float32', 'float64', 'floatX'}
         Type of parameters and computations; ``'floatX'`` is PyTensor's.
     mode : str or Mode, optional
@@ -73,7 +74,7 @@ class Structure(Layered):
         layers: Iterable[Any] = (),
         loss: Any = "mse",
         weighted: bool = False,
-        rng: _rng.Seed = 13,
+        rng: _rng.Seed = None,
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:

@@ -22,6 +22,7 @@ class Layered:
     ----------
     rng : int, Generator, RandomState or None
         The seed that governs everything random; None for a fresh one.
+        Kept as ``seed``.
     dtype : {'float32', 'float64', 'floatX'}
         Type of parameters and computations.
     """
@@ -37,6 +38,8 @@ class Layered:
         if dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype={dtype!r} is not 'float32', 'float64' or 'floatX'")
         self.seed = _rng.as_seed(rng)
+        # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
+        self._seed_chosen = rng is not None
         self.graph = Graph(dtype, self.seed)
 
     @property

@@ -129,6 +129,23 @@ def restore(run: Run, path: Path) -> bool:
     return True
 
 
+def adopt_seed(net: Any, path: str | os.PathLike[str] | None) -> None:
+    """Give a network whose seed nobody chose that of the run that it is to continue.
+
+    A script that is started again makes a network with another fresh seed.
+    """
+    if path is None or net._seed_chosen:
+        return
+    try:
+        _, header = checkpoint.read(path)
+    except FileNotFoundError:
+        return
+    described = header.get("identity")
+    seed = described.get("seed") if isinstance(described, Mapping) else None
+    if isinstance(seed, int):
+        net.seed = net.graph.seed = seed
+
+
 def identity(
     net: Any,
     optimizer: Any,
