@@ -187,6 +187,11 @@ def make_run(
             regularizer.apply(net.layers)
     for variable, value in zip(frozen, before, strict=True):
         variable.set_value(value)
+    identity = None
+    if kwargs.get("checkpoint") is not None:
+        identity = resume.identity(
+            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
+        )
     return Run(
         engine,
         [*net.params, *net.state],
@@ -199,9 +204,7 @@ def make_run(
         network=network,
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
-        identity=resume.identity(
-            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
-        ),
+        identity=identity,
         criterion=criterion,
     )
 

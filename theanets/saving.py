@@ -165,6 +165,12 @@ class Saved(Structure):
     def load_params(self, source: checkpoint.PathOrFile) -> Self:
         """Set the parameters to those of a saved network of the same layers.
 
+        Parameters
+        ----------
+        source : path or binary file
+            A network, or a checkpoint of ``train``: of that, the best
+            parameters so far.
+
         Raises
         ------
         FileError
@@ -172,7 +178,9 @@ class Saved(Structure):
         """
         arrays, header = checkpoint.read(source)
         where = checkpoint.name_of(source)
-        if header.get("kind") != "network":
+        if header.get("kind") == "checkpoint":
+            arrays = {k[5:]: v for k, v in arrays.items() if k.startswith("best/")}
+        elif header.get("kind") != "network":
             raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
         self._set_arrays(arrays, where)
         return self

@@ -21,6 +21,7 @@ from . import sparse
 from .ahead import ahead
 from .coerce import is_lazy, load, locate, take
 from .fields import Field
+from .fingerprint import fingerprint, row_bytes
 from .finite import settle
 from .series import Padded, similar
 from .streams import Batch, Intake, calls, is_stream
@@ -182,10 +183,10 @@ class Dataset:
         if not self.shuffle:
             self.batches = min(self.batches, available)
         spread = dict(self._spread)
-        row_bytes = sum(
-            _row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
+        size = sum(
+            row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
         )
-        self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (row_bytes * self.batch_size)))
+        self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (size * self.batch_size)))
         # Of those that are read-only, batches are copies.
         plain = not any(is_sparse(array) or not array.flags.writeable for array in arrays)
         if plain and not (self.shuffle or self._late or self._spread or self._rows is not None):
@@ -238,6 +239,13 @@ class Dataset:
         other._rows, other.batches = np.sort(rows), self._asked
         other._set_sizes()
         return other
+
+    def fingerprint(self) -> dict[str, str] | None:
+        """Get what tells the arrays from others, by name; None for other data."""
+        if self.examples is None:
+            return None
+        each = zip(self.fields, self._arrays, self._places, strict=True)
+        return {field.name: fingerprint(field, array, place) for field, array, place in each}
 
     def __len__(self) -> int:
         if self.batches is None:
@@ -432,14 +440,6 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
     """
     size = max(n, 1) if batch_size is None else whole_number("batch_size", batch_size)
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
-def _row_bytes(field: Field, array: Any) -> float:
-    """Get about how many bytes a row of an array takes in a batch."""
-    size = np.dtype(field.dtype).itemsize
-    if field.sparse and is_sparse(array):
-        return 4 + (size + 4) * array.nnz / array.shape[0]
-    return float(np.prod(array.shape[1:])) * size
 
 
 def _plain(value: Any) -> Any:

@@ -92,11 +92,11 @@ def restore(run: Run, path: Path) -> bool:
         return False
     if header.get("kind") != "checkpoint":
         raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
-    differs = difference(header.get("identity"), describe(run.identity))
+    differs = _differences(header.get("identity"), describe(run.identity))
     if differs:
         raise FileError(
             f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
-            "anew"
+            "anew, or take its parameters first: net.load_params(path)"
         )
     engine, state = run.engine, run.engine.arrays()
     try:
@@ -157,7 +157,10 @@ def identity(
     criterion: Criterion,
     frozen: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """Get what must be the same for a checkpoint to be continued, as JSON can hold it."""
+    """Get what must be the same for a checkpoint to be continued, as JSON can hold it.
+
+    The values of the data are read for it.
+    """
     return describe(
         {
             "layers": {layer.name: layer.to_spec() for layer in net.layers},
@@ -176,8 +179,24 @@ def identity(
             "valid_examples": valid_data.examples if valid_data is not None else None,
             "criterion": [criterion.name, criterion.direction],
             "freeze": [variable.name for variable in frozen] or None,
+            "values": {
+                "train": train_data.fingerprint(),
+                "valid": None if valid_data is None else valid_data.fingerprint(),
+            },
         }
     )
+
+
+def _differences(was: Any, now: dict[str, Any]) -> str:
+    values = now.pop("values")
+    if not isinstance(was, Mapping):
+        return "it has no identity"
+    differs = difference({key: was[key] for key in was if key != "values"}, now)
+    # Files of version 0.9 and before do not have it.
+    if differs or "values" not in was:
+        return differs
+    array = difference(was["values"], values).partition(" was ")[0]
+    return array and f"the data have other values, in the array {array!r}"
 
 
 def describe(value: Any) -> Any:
