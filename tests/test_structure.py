@@ -454,7 +454,7 @@ def test_loss_of_nothing():
     with pytest.raises(ConfigurationError, match="has no loss"):
         theanets.Network([3, 2], loss=None).loss()
     with pytest.raises(ConfigurationError, match="needs a loss"):
-        theanets.Network([3, 2]).add_loss()
+        theanets.Network([3, 2]).add_loss(None)
     with pytest.raises(UnknownNameError, match=r"unknown output 'out:out'.* valid: in:out"):
         theanets.Network([3]).loss()
 

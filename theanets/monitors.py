@@ -79,7 +79,8 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
     spec : dict, or list of pairs
         From glob patterns over outputs (``'hid1:out'``) and parameters
         (``'hid1.w'``) to what is watched of all that match: a number or list
-        of numbers (the fraction of entries below each, named ``'x<0.1'``), a
+        of numbers (the fraction of entries below each, named ``'x<0.1'`` for a
+        pattern ``'x'``, ``'x:out<0.1'`` for ``'x:out'`` and ``'*:out'``), a
         callable (named ``'x:function'``), a pair ``(label, callable)``, or a
         dict from labels to callables. A callable maps the expression to an
         expression, whose mean is watched.
@@ -111,13 +112,13 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigurationError(f"monitors: {pair!r} is not a pair (pattern, what)")
         pattern, what = pair
-        for name in _names.match_some("monitor", _completed(pattern, every), every):
+        for name, called in _matching(pattern, every).items():
             for label, function in _watched(what):
                 value = expression(function(every[name]), f"monitor {name + label!r}")
                 value = value.astype(_dtype(every[name]))
                 count = value.size.astype(value.dtype) if value.ndim else batch
                 total = value.sum() if value.ndim else value * batch
-                found[f"{name.removesuffix(':out')}{label}"] = (total, count)
+                found[f"{called}{label}"] = (total, count)
     return found
 
 
@@ -125,9 +126,15 @@ def _dtype(x: Any) -> str:
     return x.dtype if x.dtype.startswith("float") else "float64"
 
 
-def _completed(pattern: Any, every: Iterable[str]) -> list[str]:
-    parts = _names.split_patterns(pattern)
-    return [p if _names.match([p], every) else _names.output_name(p) for p in parts]
+def _matching(pattern: Any, every: Iterable[str]) -> dict[str, str]:
+    """Get what matches, and how it is called: without ``:out`` where the pattern is."""
+    found: dict[str, str] = {}
+    for part in _names.split_patterns(pattern):
+        direct = _names.match([part], every)
+        completed = direct or _names.match_some("monitor", _names.output_name(part), every)
+        for name in completed:
+            found.setdefault(name, name if direct else name.removesuffix(":out"))
+    return found
 
 
 def _watched(what: Any) -> list[tuple[str, Callable[[Any], Any]]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from .errors import ConfigurationError, unknown
+import numpy as np
+
+from .errors import ConfigurationError, deprecated, unknown
 
 T = TypeVar("T")
 
@@ -22,7 +26,8 @@ class Registry(Generic[T]):
     -----
     A name that is taken is refused, unless the newcomer is a new definition
     of the same thing (same module and qualified name), which is what running
-    a notebook's cell twice gives.
+    a notebook's cell twice gives; or is the user's own, and the name was one of
+    this package, of which there are more in each version: that is warned of.
     """
 
     def __init__(self, kind: str) -> None:
@@ -41,16 +46,28 @@ class Registry(Generic[T]):
         keys = [name.lower() for name in names]
         for key in keys:
             other = self._items.get(key)
-            if other is not None and not same_definition(other, item):
+            if other is None or same_definition(other, item):
+                continue
+            if not _ours(other) or _ours(item):
                 raise ConfigurationError(
                     f"{self.kind} name {key!r} is taken by {_identity(other)}; "
                     f"rename {_identity(item)}, or give it another name with register='...'"
                 )
+            warnings.warn(
+                f"the {self.kind} name {key!r} now means {_identity(item)}, and no longer "
+                f"{_identity(other)}; it has another name with register='...'",
+                stacklevel=3,
+            )
         # An older definition of the same thing is gone, with all its names.
         self.forget(item)
         for key in keys:
             self._items[key] = item
-            self._canonical[key] = keys[0]
+        self._canonical.update(dict.fromkeys(keys, keys[0]))
+        # What lost its canonical name to a user's definition has its next one.
+        for key, name in list(self._canonical.items()):
+            if self._items[key] is not self._items[name]:
+                rest = [k for k, v in self._items.items() if v is self._items[key]]
+                self._canonical[key] = rest[0]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._items
@@ -95,6 +112,33 @@ def same_definition(one: Any, other: Any) -> bool:
     return one is other or _identity(one) == _identity(other)
 
 
+#: What arguments are kept as attributes, under their own names.
+_PLAIN = (bool, int, float, str, list, tuple, dict, np.ndarray, np.generic)
+
+
+def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Get the arguments of a constructor by name; none where the call is going to fail."""
+    if _ours(cls):
+        return {}
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    try:
+        found = signature.bind(None, *args, **kwargs).arguments
+    except TypeError:
+        return {}
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    named: dict[str, Any] = {}
+    for name, value in list(found.items())[1:]:
+        if kinds[name] is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        elif kinds[name] is not inspect.Parameter.VAR_POSITIONAL:
+            named[name] = value
+    return named
+
+
+def _ours(item: Any) -> bool:
+    return str(getattr(item, "__module__", "")).startswith(f"{__package__}.")
+
+
 def _identity(item: Any) -> str:
     return f"{getattr(item, '__module__', '')}.{getattr(item, '__qualname__', repr(item))}"
 
@@ -118,6 +162,43 @@ class Registered:
     """
 
     registry: ClassVar[Registry[Any]]
+    _given: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made = super().__new__(cls)
+        made._given = _named(cls, args, kwargs)
+        return made
+
+    def own_arguments(self, others: Iterable[str]) -> dict[str, Any]:
+        """Get the arguments that the instance was made with, and that are not some others.
+
+        Those of a constructor of the user's are kept in files so. Where there
+        is an attribute of the same name that is plain data, it is the value of
+        that now.
+
+        Parameters
+        ----------
+        others : iterable of str
+            Names of arguments that are kept otherwise.
+        """
+        now = vars(self)
+        return {
+            key: now[key] if isinstance(now.get(key), _PLAIN) else value
+            for key, value in self._given.items()
+            if key not in others
+        }
+
+    @classmethod
+    def get_class(cls, name: str) -> Any:
+        """Get the class of a name; deprecated."""
+        deprecated(f"{cls.__name__}.get_class(name) is now {cls.__name__}.registry[name]")
+        return cls.registry[name]
+
+    @classmethod
+    def is_registered(cls, name: str) -> bool:
+        """Tell whether there is a class of a name; deprecated."""
+        deprecated(f"{cls.__name__}.is_registered(name) is now name in {cls.__name__}.registry")
+        return name in cls.registry
 
     def __init_subclass__(
         cls,
@@ -132,5 +213,7 @@ class Registered:
                 cls.registry.forget(cls)
         else:
             own = register if isinstance(register, str) else cls.__name__
-            found = [*(name.lower() for name in names), own.lower()]
+            # Earlier versions listed further names in an attribute.
+            more = vars(cls).get("__extra_registration_keys__", ())
+            found = [*(name.lower() for name in (*names, *more)), own.lower()]
             cls.registry.register(cls, *dict.fromkeys(found))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, unknown
 from ..registry import same_definition
-from .base import Activation, Compose, Function
+from .base import Activation, Compose, Function, OfLayer
 from .basic import (
     Elu,
     LGrelu,
@@ -97,13 +97,17 @@ def is_activation(value: object) -> bool:
     return all(h in Activation.registry or h.partition(":")[0] == "maxout" for h in heads)
 
 
-def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | None) -> Activation:
+def build(
+    spec: str | Activation | type[Activation] | Callable[[Any], Any] | None, layer: Any = None
+) -> Activation:
     """Build an activation from its specification.
 
     Parameters
     ----------
     spec : str, Activation, class, callable or None
         None is ``'linear'``. Names are case-insensitive. An instance is copied.
+    layer : Layer, optional
+        A layer that gets the activation's parameters. Layers do that by themselves.
 
     Returns
     -------
@@ -114,12 +118,16 @@ def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | Non
     ConfigurationError
         If the name is unknown, or ``spec`` is none of these.
     """
+    if layer is not None:
+        built = build(spec)
+        built.attach(layer)
+        return built
     if spec is None:
         spec = "linear"
     if isinstance(spec, Activation):
         return spec.copy()
     if isinstance(spec, type) and issubclass(spec, Activation):
-        return spec()
+        return OfLayer(spec, spec.__name__.lower()) if OfLayer.applies(spec) else spec()
     if not isinstance(spec, str):
         if callable(spec) and not isinstance(spec, type):
             return Function(spec)
@@ -139,6 +147,8 @@ def build(spec: str | Activation | type[Activation] | Callable[[Any], Any] | Non
     found = Activation.registry[parts[0]]
     if not isinstance(found, type):
         return Function(found, parts[0])
+    if OfLayer.applies(found):
+        return OfLayer(found, parts[0])
     made = found()
     made.name = parts[0]
     return made
@@ -153,6 +163,9 @@ def to_spec(activation: Activation) -> str | Activation | Callable[[Any], Any]:
     if isinstance(activation, Function):
         known = name in registry and same_definition(registry[name], activation.function)
         return name if known else activation.function
+    if isinstance(activation, OfLayer):
+        known = name in registry and same_definition(registry[name], activation.form)
+        return name if known else activation.form
     # An instance of a class with a constructor of its own may differ from the default.
     plain = type(activation).__init__ is Activation.__init__
     known = plain and name in registry and same_definition(registry[name], type(activation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +12,7 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
+from ..errors import ConfigurationError, check_keywords
 from ..registry import Registered, Registry
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Activation(Registered, abstract=True):
     ----------
     name : str
         The specification that builds this activation again.
+    layer : Layer or None
+        The layer that it belongs to.
+    params : list
+        Its parameters.
 
     Notes
     -----
@@ -55,8 +61,26 @@ class Activation(Registered, abstract=True):
     #: How many entries of the pre-activation make one of the output.
     width: int = 1
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, layer: Layer | None = None, **kwargs: Any) -> None:
         self.name = name or type(self).__name__.lower()
+        self.layer = layer
+        self.kwargs = kwargs
+        self.params: list[Any] = []
+        if layer is None:
+            check_keywords(f"activation {self.name!r}", kwargs, ["name"])
+
+    @classmethod
+    def build(cls, form: str, *args: Any, **kwargs: Any) -> Any:
+        """Build an activation by its registered name; see `theanets.activations.build`."""
+        found = cls.registry[form]
+        return found(*args, **kwargs) if isinstance(found, type) else Function(found, form)
+
+    def attach(self, layer: Layer, prefix: str = "") -> None:
+        """Make this the activation of a layer, with parameters if it has any; see `setup`."""
+        before = set(layer.params)
+        self.layer = layer
+        self.setup(layer, prefix)
+        self.params = [param for param in layer.params if param not in before]
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create parameters, if any, with ``layer.add_param(prefix + name, value)``."""
@@ -109,7 +133,7 @@ class Compose(Activation, abstract=True):
         """
         plain = True
         for i, part in enumerate(self.parts):
-            part.setup(layer, prefix if plain else f"{prefix}{i}_")
+            part.attach(layer, prefix if plain else f"{prefix}{i}_")
             plain = plain and isinstance(part, Function)
 
     def copy(self) -> Compose:
@@ -121,6 +145,58 @@ class Compose(Activation, abstract=True):
         for part in self.parts:
             x = part(x)
         return x
+
+
+class OfLayer(Activation, abstract=True):
+    """An activation of a class whose constructor makes its parameters, as in earlier versions.
+
+    There it gets the layer, ``cls(name=name, layer=layer)``, and appends
+    shared variables to ``self.params``.
+
+    Parameters
+    ----------
+    form : class
+        The class.
+    name : str
+        The name that it was asked for by.
+    """
+
+    def __init__(self, form: type[Activation], name: str) -> None:
+        super().__init__(name)
+        self.form = form
+        self.width = form.width
+        self.made: Activation | None = None
+
+    @staticmethod
+    def applies(form: type[Activation]) -> bool:
+        """Tell whether the constructor of a class takes a name and a layer."""
+        if form.__init__ is Activation.__init__:
+            return False
+        try:
+            inspect.signature(form).bind(name="", layer=None)
+        except TypeError:
+            return False
+        return True
+
+    def setup(self, layer: Layer, prefix: str = "") -> None:
+        """Make the activation; its parameters become the layer's, of the layer's type."""
+        made = self.form(name=self.name, layer=layer)
+        for old in made.params:
+            attributes = [key for key, value in vars(made).items() if value is old]
+            name = (old.name or "").rpartition(".")[2] or (attributes or ["param"])[0]
+            new = layer.add_param(prefix + name, old.get_value())
+            vars(made).update(dict.fromkeys(attributes, new))
+        self.made = made
+
+    def copy(self) -> OfLayer:
+        """Get one that is not made yet."""
+        return OfLayer(self.form, self.name)
+
+    def __call__(self, x: Any) -> Any:
+        """Get the expression for the activation of ``x``."""
+        if self.made is None:
+            raise ConfigurationError(f"activation {self.name!r} has no layer yet")
+        return self.made(x)
 
 
 def named(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:

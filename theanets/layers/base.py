@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import activations, names
-from ..errors import ConfigurationError, check_keywords, unknown
+from ..errors import ConfigurationError, check_keywords, deprecated, unknown
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
+from .legacy import Draws, Keywords, Legacy, looks_at_keywords
 from .params import DRAWS, Parameters
 from .signals import Inputs, Shape, named_outputs
 from .steps import Steps
 
 
-class Layer(Parameters, Steps, Registered, abstract=True):
+class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -110,10 +111,17 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         self.shape: Shape | None = None if shape is None else as_shape(shape, name)
         self.inputs = inputs
         self.activation_spec = activation
+        if "nrng" in options:
+            deprecated("nrng= is now rng=")
+            rng = options.pop("nrng")
         self.seed = None if rng is None else as_seed(rng)
         valid = self.valid_options()
+        given = {"size": size, "shape": shape, "inputs": inputs, "activation": activation}
+        self.kwargs = Keywords({k: v for k, v in given.items() if v is not None}, **options)
         self.draws = self.take_draws(options, valid)
-        check_keywords(f"layer {type(self).__name__}", set(options) - set(valid), self._keywords())
+        extra = set(options) - set(valid)
+        if extra and not looks_at_keywords(type(self)):
+            check_keywords(f"layer {type(self).__name__}", extra, self._keywords())
         for key, default in valid.items():
             setattr(self, key, options.get(key, default))
         self._activation: activations.Activation = activations.build("linear")
@@ -168,11 +176,17 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         )
 
     def resolve_outputs(self) -> dict[str, Shape]:
-        """Get the shape of one example of each output; called before `setup`."""
+        """Get the shape of one example of each output; called before `setup`.
+
+        Where a class leaves this to its base, `transform` may return further
+        outputs than ``out``, of any shape; other layers cannot have these as
+        inputs.
+        """
         if self.shape is not None and len(self.shape) > 1:
             return {"out": self.shape}
         shape = self.input_shapes[0] if self.input_shapes else ()
         last = self.shape[-1:] if self.shape else shape[-1:]
+        self.output_shapes["out"] = shape[:-1] + last
         return {"out": shape[:-1] + last}
 
     # ---- names, shapes, parameters -------------------------------------------
@@ -258,6 +272,11 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         ConfigurationError
             If an input does not exist, or shapes do not fit.
         """
+        if not isinstance(layers, Mapping):
+            raise ConfigurationError(
+                f"layer {self.full_name!r} cannot be bound to {layers!r}; net.add_layer(layer) "
+                "does that"
+            )
         input_names = self.resolve_inputs(layers)
         input_shapes = [self._shape_of(layers, name) for name in input_names]
         for name in input_names:
@@ -273,11 +292,17 @@ class Layer(Parameters, Steps, Registered, abstract=True):
             return
         self.input_names, self.input_shapes, self.dtype = input_names, input_shapes, dtype
         self.layers = layers
-        self.rng = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
+        drawn = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
+        self.rng = Draws(drawn.bit_generator)
         # Of an earlier attempt that failed.
         self._params, self._state, self._activation_params = {}, {}, []
         self._asked = set()
-        self.output_shapes = self.resolve_outputs()
+        self.output_shapes = {}
+        declared: dict[str, Shape] | None = self.resolve_outputs()
+        # Earlier versions returned nothing, and knew the shape of ``out`` only.
+        plain = type(self).resolve_outputs is Layer.resolve_outputs
+        self.declares_all = declared is not None and not plain
+        self.output_shapes = self.output_shapes if declared is None else declared
         activation = self._build_activation(self.activation_spec)
         self.setup()
         self._set_activation(activation)
@@ -314,7 +339,7 @@ class Layer(Parameters, Steps, Registered, abstract=True):
             del self._params[name]
         before = set(self._params)
         self._activation = built
-        built.setup(self)
+        built.attach(self)
         self._activation_params = [name for name in self._params if name not in before]
 
     def _build_activation(self, spec: Any) -> activations.Activation:
@@ -370,9 +395,16 @@ class Layer(Parameters, Steps, Registered, abstract=True):
 
     def connect(self, inputs: Inputs) -> dict[str, Any]:
         """Get the layer's outputs by full name; updates go to ``inputs.updates``."""
-        return named_outputs(
-            self.transform(inputs), str(self.name), self.output_shapes, self.dtype, inputs.updates
+        found = named_outputs(
+            self.transform(inputs),
+            str(self.name),
+            self.output_shapes,
+            self.dtype,
+            inputs.updates,
+            further=not self.declares_all,
         )
+        self.check_seen(dict.fromkeys([*self._keywords(), *self.draws]))
+        return found
 
     @property
     def workers(self) -> Sequence[Layer]:
@@ -408,6 +440,7 @@ class Layer(Parameters, Steps, Registered, abstract=True):
         for key in self.valid_options():
             value = getattr(self, key)
             spec[key] = value.name if isinstance(value, Layer) else value
+        spec.update(self.own_arguments({*self._keywords(), *self.draws, "nrng"}))
         if self.seed is not None:
             spec["rng"] = self.seed
         return {**spec, **self.draws}

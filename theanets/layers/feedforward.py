@@ -226,10 +226,10 @@ class Tied(Layer, names=("tied",)):
     Parameters
     ----------
     partner : str or Layer, optional
-        The layer whose ``w`` is used: a feedforward layer with one input. By
-        default the first of them, going backwards from this layer, whose
-        output fits this layer's input and that no tied layer has as its
-        partner.
+        The layer whose ``w`` is used: a feedforward layer with one input, or
+        any other whose ``w`` is (inputs, outputs). By default the first of
+        them, going backwards from this layer, whose output fits this layer's
+        input and that no tied layer has as its partner.
 
     Notes
     -----
@@ -244,10 +244,10 @@ class Tied(Layer, names=("tied",)):
     def resolve_outputs(self) -> dict[str, Shape]:
         """Find the partner, and get the shapes of ``out`` and ``pre``."""
         partner = self._find_partner()
-        if not isinstance(partner, Feedforward) or len(partner.input_names) != 1:
+        if not _can_be_tied_to(partner):
             raise ConfigurationError(
-                f"layer {self.full_name!r} cannot be tied to {partner!r}: the partner "
-                "must be a feedforward layer with one input"
+                f"layer {self.full_name!r} cannot be tied to {partner!r}: the partner must have "
+                "one input and a parameter 'w' of shape (inputs, outputs), as a feedforward layer"
             )
         self.partner = partner
         if self.input_size != partner.pre_size:
@@ -275,11 +275,7 @@ class Tied(Layer, names=("tied",)):
             return layers[self.partner]
         taken = {id(other.partner) for other in layers.values() if isinstance(other, Tied)}
         for other in reversed(list(layers.values())):
-            fits = (
-                isinstance(other, Feedforward)
-                and len(other.input_names) == 1
-                and other.pre_size == self.input_size
-            )
+            fits = _can_be_tied_to(other) and other.pre_size == self.input_size
             if fits and id(other) not in taken:
                 return other
         raise ConfigurationError(
@@ -305,3 +301,11 @@ class Tied(Layer, names=("tied",)):
         """Get ``out`` and ``pre``."""
         pre = pt.dot(inputs.only, self.partner.find("w").T) + self.find("b")
         return {"out": self.activation(pre), "pre": pre}
+
+
+def _can_be_tied_to(layer: Layer) -> bool:
+    """Tell whether a layer multiplies its only input by a matrix ``w``."""
+    if len(layer.input_names) != 1 or not layer.input_shape or not layer.has("w"):
+        return False
+    pre = layer.output_shapes.get("pre", layer.output_shape)
+    return tuple(layer.find("w").type.shape) == (layer.input_shape[-1], *pre[-1:])

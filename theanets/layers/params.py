@@ -64,6 +64,10 @@ class Parameters:
         """Describe the parameters, one in each line."""
         return "\n".join(f"{p.name}: {p.type.shape} {p.dtype}" for p in self.params)
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a parameter of that name."""
+        return name in self._params
+
     def find(self, key: str | int) -> Any:
         """Find a parameter by name (``'w'``) or position.
 

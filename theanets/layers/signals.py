@@ -7,6 +7,7 @@ from typing import Any
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
+from pytensor.tensor import _as_tensor_variable
 
 from ..errors import ConfigurationError
 
@@ -73,12 +74,23 @@ class Inputs(dict[str, Any]):
         return self.ordered[0]
 
 
+@_as_tensor_variable.register(Inputs)
+def _tensor_of_inputs(inputs: Inputs, name: Any = None, ndim: Any = None, **kwargs: Any) -> Any:
+    """Let ``pt.dot(inputs, w)`` be about the single input, as in examples of earlier versions."""
+    return pt.as_tensor(inputs.only, name, ndim, **kwargs)
+
+
 def _no_generator(what: str) -> Any:
     raise ConfigurationError(f"there is no random generator for {what!r} outside of a network")
 
 
 def named_outputs(
-    result: Any, layer: str, shapes: Mapping[str, Shape], dtype: str, updates: dict[Any, Any]
+    result: Any,
+    layer: str,
+    shapes: Mapping[str, Shape],
+    dtype: str,
+    updates: dict[Any, Any],
+    further: bool = False,
 ) -> dict[str, Any]:
     """Turn what ``transform`` returned into expressions by full name.
 
@@ -94,6 +106,8 @@ def named_outputs(
         What expressions of another type are cast to.
     updates : dict
         Gets the updates.
+    further : bool
+        Whether there may be outputs that the layer does not declare.
 
     Raises
     ------
@@ -111,28 +125,29 @@ def named_outputs(
         updates.update(dict(new))
     if not isinstance(result, Mapping):
         result = {"out": result}
-    if set(result) != set(shapes):
+    if not (set(shapes) <= set(result) if further else set(shapes) == set(result)):
         raise ConfigurationError(
             f"layer {layer!r}: transform returned the outputs {sorted(result)}, but "
             f"resolve_outputs declares {sorted(shapes)}"
         )
     return {
-        f"{layer}:{key}": _output(f"{layer}:{key}", result[key], shapes[key], dtype)
-        for key in shapes
+        f"{layer}:{key}": _output(f"{layer}:{key}", result[key], shapes.get(key), dtype)
+        for key in [*shapes, *(key for key in result if key not in shapes)]
     }
 
 
-def _output(name: str, value: Any, shape: Shape, dtype: str) -> Any:
+def _output(name: str, value: Any, shape: Shape | None, dtype: str) -> Any:
     if not isinstance(value, Variable):
         raise ConfigurationError(
             f"output {name!r} is a {type(value).__name__}, not a symbolic expression"
         )
     value = pt.as_tensor(value)
     static = value.type.shape[1:]
-    fits = value.ndim == len(shape) + 1 and all(
-        a is None or b is None or a == b for a, b in zip(static, shape, strict=True)
+    fits = shape is None or (
+        value.ndim == len(shape) + 1
+        and all(a is None or b is None or a == b for a, b in zip(static, shape, strict=True))
     )
-    if not fits:
+    if shape is not None and not fits:
         raise ConfigurationError(
             f"output {name!r} has {value.ndim} dimensions, of shape {value.type.shape}; declared "
             f"is {shape} for one example, so (batch, {', '.join(map(str, shape))})"

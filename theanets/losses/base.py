@@ -7,6 +7,7 @@ is the same for all losses and stands here.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar
@@ -171,10 +172,13 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
             for key, value in options.items():
                 setattr(form, key, _names.output_name(value) if key == "output_name" else value)
             return form
-        if isinstance(form, str):
-            return cls.registry[form](**options)
-        if isinstance(form, type) and issubclass(form, Loss):
-            return form(**options)
+        kind = cls.registry[form] if isinstance(form, str) else form
+        if isinstance(kind, type) and issubclass(kind, Loss):
+            # A constructor of earlier versions may not do without a target.
+            target = inspect.signature(kind).parameters.get("target")
+            if target is not None and target.default is target.empty:
+                options = {"target": None, **options}
+            return kind(**options)
         if callable(form) and not isinstance(form, type):
             return Function(form, **options)
         raise ConfigurationError(
@@ -290,7 +294,8 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         spec.update(weighted=self.weighted, output_name=self.output_name)
         if self.target_name is not None:
             spec["target"] = self.target_name
-        return {**spec, **{key: getattr(self, key) for key in self.valid_options()}}
+        spec.update({key: getattr(self, key) for key in self.valid_options()})
+        return {**spec, **self.own_arguments({*spec, "target"})}
 
     def __repr__(self) -> str:
         return f"<loss {self.log()}>"

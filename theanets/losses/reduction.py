@@ -285,6 +285,19 @@ class Reduced:
             return met.sum(), met.size.astype(dtype)
         return (weights * met).sum(), weights.sum()
 
+    def accuracy(self, outputs: Mapping[str, Any]) -> Any:
+        """Get the (weighted) share of labels or decisions met, a scalar expression.
+
+        Raises
+        ------
+        ConfigurationError
+            If the loss compares values.
+        """
+        terms = self.accuracy_terms(outputs)
+        if terms is None:
+            raise ConfigurationError(f"loss {self.name!r} compares values, so it has no accuracy")
+        return terms[0] / terms[1]
+
     def _check_bound(self) -> None:
         if self._target is None:
             raise ConfigurationError(

@@ -21,7 +21,7 @@ from .. import fitting, optimizers
 from .. import names as _names
 from ..data import is_stream
 from ..data.mapped import mapped
-from ..errors import ConfigurationError, check_keywords, unknown
+from ..errors import ConfigurationError, check_keywords, deprecated, unknown
 from ..regularizers import from_kwargs
 from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure
@@ -38,6 +38,8 @@ METHODS = {
     "unsupervised": "pretrain",
     "sample": "sample",
 }
+#: What earlier versions took for them: names that begin so.
+BEGINNINGS = {"layer": "layerwise", "sup": "layerwise", "pre": "pretrain", "unsup": "pretrain"}
 
 
 def method(algo: Any) -> str | None:
@@ -51,6 +53,10 @@ def method(algo: Any) -> str | None:
     if not isinstance(algo, str):
         return None
     found = METHODS.get(algo.lower())
+    begins = [m for start, m in BEGINNINGS.items() if algo.lower().startswith(start)]
+    if found is None and begins:
+        (found,) = begins
+        deprecated(f"algo={algo!r} is now algo={found!r}")
     if found is None and algo not in optimizers.Optimizer.registry:
         raise unknown("algorithm", algo, [*optimizers.names(), *METHODS])
     return found

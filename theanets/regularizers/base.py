@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 from .. import names as _names
-from ..errors import ConfigurationError, check_keywords
+from ..errors import ConfigurationError, check_keywords, deprecated
 from ..layers import Layer
 from ..registry import Registered, Registry
 from ..spec import frozen
@@ -45,6 +46,9 @@ class Regularizer(Registered, abstract=True):
             set(options) - set(self.options),
             ["weight", "pattern", *self.options],
         )
+        if isinstance(weight, (str, list, tuple)) and isinstance(pattern, Real):
+            deprecated(f"{type(self).__name__}(pattern, weight) is now (weight, pattern)")
+            weight, pattern = pattern, weight  # type: ignore[assignment]
         for key, default in self.options.items():
             setattr(self, key, options.get(key, default))
         try:

@@ -68,6 +68,11 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
         If a value has no meaning for its keyword, or a pattern of a noise
         matches no output.
     """
+    if not isinstance(layers, Sequence):
+        deprecated("from_kwargs(net, ...) is now from_kwargs(net.layers, ...), which gives a pair")
+        net: Any = layers
+        alone: Any = from_kwargs(net.layers, **kwargs)[0]
+        return alone  # type: ignore[no-any-return]
     found: list[Regularizer] = []
     scale = kwargs.pop("penalty_scale", None)
     other = kwargs.pop("reg_lambda", None)

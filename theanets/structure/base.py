@@ -93,13 +93,13 @@ class Structure(Layered):
 
     # ---- losses ------------------------------------------------------------------
 
-    def add_loss(self, loss: Any = None, **keywords: Any) -> Loss:
+    def add_loss(self, loss: Any = "mse", **keywords: Any) -> Loss:
         """Append a loss to `losses`.
 
         Parameters
         ----------
         loss : str, dict, Loss or callable
-            See `Loss.build`.
+            See `Loss.build`; ``'mse'`` by default.
         **keywords
             ``weight``, ``weighted``, ``output_name``, ``target``, options of
             the loss, and ``form`` instead of the first argument.
@@ -113,9 +113,9 @@ class Structure(Layered):
         ConfigurationError
             If there is no such loss, output, or keyword.
         """
-        form = keywords.pop("form", None) if loss is None else loss
+        form = keywords.pop("form", loss) if isinstance(loss, str) and loss == "mse" else loss
         if form is None:
-            raise ConfigurationError("add_loss() needs a loss: a name, dict, Loss or callable")
+            raise ConfigurationError("add_loss(None) needs a loss: a name, dict, Loss or callable")
         given = isinstance(form, Loss) or (isinstance(form, Mapping) and "weighted" in form)
         if not given:
             keywords.setdefault("weighted", self.weighted)
@@ -126,7 +126,7 @@ class Structure(Layered):
         self.losses.append(built)
         return built
 
-    def set_loss(self, loss: Any = None, **keywords: Any) -> Loss:
+    def set_loss(self, loss: Any = "mse", **keywords: Any) -> Loss:
         """Replace all losses by one; see `add_loss`."""
         before, self.losses = self.losses, []
         try:

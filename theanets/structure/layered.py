@@ -80,15 +80,17 @@ class Layered:
             )
         specs = list(layers)
         for i, layer in enumerate(specs):
-            self.add_layer(layer, _output=0 < i == len(specs) - 1)
+            self.add_layer(layer, is_output=0 < i == len(specs) - 1)
 
-    def add_layer(self, layer: Any = None, *, _output: bool = False, **keywords: Any) -> Layer:
+    def add_layer(self, layer: Any = None, is_output: bool = False, **keywords: Any) -> Layer:
         """Append a layer.
 
         Parameters
         ----------
         layer : int, str, tuple, dict, Layer or Layer class
             Its specification; see `theanets.Network`.
+        is_output : bool
+            Whether it is called ``out`` unless it says how it is called.
         **keywords
             Keywords of the layer, which win over the specification: ``form``,
             ``size``, ``name``, ``activation``, ``inputs``, ...
@@ -115,11 +117,11 @@ class Layered:
                 )
             made = layer
             if made.name is None:
-                made.name = self._free_name(first, _output, isinstance(made, Input))
+                made.name = self._free_name(first, is_output, isinstance(made, Input))
             if made.name == "out" and not made.bound and made.activation_spec is None:
                 made.activation_spec = self._output_activation(type(made))
         else:
-            made = self._make_layer(layer, first, _output, keywords)
+            made = self._make_layer(layer, first, is_output, keywords)
         if first and not isinstance(made, Input):
             raise ConfigurationError(
                 f"the first layer is {made!r}; it must be an input: a size, a shape or "
@@ -157,7 +159,11 @@ class Layered:
         name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
         if name == "out" and options.get("activation") is None:
             options["activation"] = self._output_activation(kind)
-        return kind(name, shape=shape, **options)
+        if shape is not None:
+            # A class of the user's may have a size that is an argument.
+            one = len(shape) == 1 and shape[0] is not None
+            options.update({"size": shape[0]} if one else {"shape": shape})
+        return kind(name=name, **options)
 
     def _free_name(self, first: bool, output: bool, form_is_input: bool) -> str:
         if first:
