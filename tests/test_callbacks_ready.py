@@ -282,7 +282,7 @@ def test_wrong_monitors(net):
             net.train(data(), epochs=1, callbacks=EarlyStop(wrong, mode="min"), **TRAIN)
     with pytest.raises(ConfigurationError, match="mode='min' or mode='max'"):
         options = dict(epochs=1, monitors={"hid1:out": 0.1})
-        net.train(data(), callbacks=EarlyStop("hid1<0.1"), **options, **TRAIN)
+        net.train(data(), callbacks=EarlyStop("hid1:out<0.1"), **options, **TRAIN)
 
 
 # ---- TensorBoard -------------------------------------------------------------------

@@ -102,7 +102,7 @@ def double(h):
 
 WATCHED = [
     ({"hid1": 0.1}, {"hid1<0.1": lambda h, w: (h < 0.1).mean()}),
-    ({"hid1:out": np.float32(0.25)}, {"hid1<0.25": lambda h, w: (h < 0.25).mean()}),
+    ({"hid1:out": np.float32(0.25)}, {"hid1:out<0.25": lambda h, w: (h < 0.25).mean()}),
     (
         {"hid1": [-0.5, 0, 1]},
         {
@@ -145,7 +145,10 @@ WATCHED = [
     ({"hid1.w": 0.0}, {"hid1.w<0": lambda h, w: (w < 0).mean()}),
     ({"hid1.w": double}, {"hid1.w:double": lambda h, w: 2 * w.mean()}),
     ({"hid?, *.w": ("m", double)}, {"hid1:m": None, "hid1.w:m": None, "out.w:m": None}),
-    ({"*:out": 0}, {"in<0": lambda h, w: (X < 0).mean(), "hid1<0": None, "out<0": None}),
+    (
+        {"*:out": 0},
+        {"in:out<0": lambda h, w: (X < 0).mean(), "hid1:out<0": None, "out:out<0": None},
+    ),
     ({"hid1:pre": ("tanh", pt.tanh)}, {"hid1:pre:tanh": lambda h, w: h.mean()}),
 ]
 

@@ -813,13 +813,6 @@ def test_algorithm_of_ones_own():
     np.testing.assert_array_equal(step.state["b/m"].get_value(), [1.5, -2.25])
 
 
-def test_names_that_are_taken():
-    with pytest.raises(ConfigurationError, match="taken"):
-
-        class Other(optimizers.FirstOrder, names=("adam",)):
-            pass
-
-
 # ---- L-BFGS ----
 
 

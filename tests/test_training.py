@@ -329,7 +329,7 @@ def positive(x):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"hid1:out": 0.2}, {"hid1<0.2": lambda h, p: np.mean(h < 0.2)}),
+        ({"hid1:out": 0.2}, {"hid1:out<0.2": lambda h, p: np.mean(h < 0.2)}),
         (
             {"hid1": (0, 0.5)},
             {"hid1<0": lambda h, p: np.mean(h < 0), "hid1<0.5": lambda h, p: np.mean(h < 0.5)},
@@ -342,7 +342,7 @@ def positive(x):
                 "out.w:positive": lambda h, p: np.mean(p["out.w"] > 0),
             },
         ),
-        ({"hid1:out": ("square", pt.sqr)}, {"hid1:square": lambda h, p: np.mean(h**2)}),
+        ({"hid1:out": ("square", pt.sqr)}, {"hid1:out:square": lambda h, p: np.mean(h**2)}),
         (
             {
                 "hid?:out": {
@@ -350,7 +350,10 @@ def positive(x):
                     "all": lambda x: pt.sum(x * 0 + 1) * 0 + 3,
                 }
             },
-            {"hid1:top": lambda h, p: np.mean(h.max(axis=1)), "hid1:all": lambda h, p: 3},
+            {
+                "hid1:out:top": lambda h, p: np.mean(h.max(axis=1)),
+                "hid1:out:all": lambda h, p: 3,
+            },
         ),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -133,6 +133,14 @@ def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
         elif kinds[name] is not inspect.Parameter.VAR_POSITIONAL:
             named[name] = value
     return named
+
+
+def taken(cls: type, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Get those of some keywords that the constructor of a class takes."""
+    parameters = inspect.signature(cls).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return dict(keywords)
+    return {key: value for key, value in keywords.items() if key in parameters}
 
 
 def _ours(item: Any) -> bool:

@@ -19,7 +19,7 @@ from pytensor.graph.basic import Variable
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords, nearest, unknown
 from ..expressions import expression
-from ..registry import Registered, Registry
+from ..registry import Registered, Registry, taken
 from ..spec import parse_loss
 from .formulas import one_hot
 from .numeric import Numeric
@@ -295,7 +295,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         if self.target_name is not None:
             spec["target"] = self.target_name
         spec.update({key: getattr(self, key) for key in self.valid_options()})
-        return {**spec, **self.own_arguments({*spec, "target"})}
+        spec.update(self.own_arguments({*spec, "target"}))
+        # A constructor of the user's may take less.
+        return {"form": spec.pop("form"), **taken(type(self), spec)}
 
     def __repr__(self) -> str:
         return f"<loss {self.log()}>"

@@ -48,7 +48,7 @@ class Regularizer(Registered, abstract=True):
         )
         if isinstance(weight, (str, list, tuple)) and isinstance(pattern, Real):
             deprecated(f"{type(self).__name__}(pattern, weight) is now (weight, pattern)")
-            weight, pattern = pattern, weight  # type: ignore[assignment]
+            weight, pattern = pattern, weight
         for key, default in self.options.items():
             setattr(self, key, options.get(key, default))
         try:

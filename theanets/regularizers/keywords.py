@@ -72,7 +72,7 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
         deprecated("from_kwargs(net, ...) is now from_kwargs(net.layers, ...), which gives a pair")
         net: Any = layers
         alone: Any = from_kwargs(net.layers, **kwargs)[0]
-        return alone  # type: ignore[no-any-return]
+        return alone
     found: list[Regularizer] = []
     scale = kwargs.pop("penalty_scale", None)
     other = kwargs.pop("reg_lambda", None)

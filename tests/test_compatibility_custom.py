@@ -1,0 +1,506 @@
+"""Layers, activations, losses and regularizers that were written for earlier versions."""
+
+import io
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+
+import theanets
+from theanets import util
+from theanets.errors import ConfigurationError
+
+OLD = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+X = np.random.default_rng(1).normal(size=(16, 4)).astype("f")
+Y = np.random.default_rng(2).normal(size=(16, 3)).astype("f")
+TRAIN = {"epochs": 2, "mode": "FAST_COMPILE", "algo": "sgd", "learning_rate": 0.1}
+
+
+def predict(net, x=X):
+    return net.predict(x, mode="FAST_COMPILE")
+
+
+def again(net):
+    """Save and load a network."""
+    file = io.BytesIO()
+    net.save(file)
+    file.seek(0)
+    found = theanets.Network.load(file)
+    np.testing.assert_array_equal(predict(found), predict(net))
+    return found
+
+
+def trained(net, data=None):
+    """Train a network, which must move all of its parameters."""
+    before = [p.get_value() for p in net.params]
+    net.train(data or [X, Y], **TRAIN)
+    for old, param in zip(before, net.params, strict=True):
+        assert not np.allclose(old, param.get_value()), param.name
+    return net
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+# ---- layers ---------------------------------------------------------------------------------
+
+
+class Affine(theanets.Layer):
+    """All that a layer of theanets 0.8 uses."""
+
+    __extra_registration_keys__ = ("AFF",)
+
+    def __init__(self, factor=1, **kwargs):
+        super(Affine, self).__init__(**kwargs)  # noqa: UP008
+        self.factor = factor
+
+    def resolve_outputs(self):
+        (shape,) = self._input_shapes.values()
+        self._output_shapes["out"] = (*shape[:-1], self.kwargs["size"])
+
+    def setup(self):
+        self.add_weights("w", self.input_size, self.output_size)
+        self.add_bias("b", self.output_size, mean=0.1)
+
+    def transform(self, inputs):
+        pre = self.factor * pt.dot(inputs[self.input_name], self.find("w")) + self.find("b")
+        return dict(pre=pre, out=self.activate(pre)), []
+
+
+class Scaled(theanets.Layer):
+    """Keywords that no constructor names, and the helpers for a single input."""
+
+    def setup(self):
+        self.add_weights("w", nin=self.input_size, nout=self.output_size)
+
+    def transform(self, inputs):
+        x = self._only_input(inputs)
+        return self.activate(self.kwargs.get("gain", 1) * pt.dot(x, self.find("w"))), []
+
+
+class NoBiases(theanets.Layer):
+    """As in the documentation of theanets: inputs are taken for the input."""
+
+    def transform(self, inputs):
+        return pt.dot(inputs, self.find("w"))
+
+    def setup(self):
+        self.add_weights("w", nin=self.input_size, nout=self.size)
+
+
+class Popped(theanets.Layer):
+    """An argument that is taken out of the keywords."""
+
+    def __init__(self, **kwargs):
+        self.shift = kwargs.pop("shift", 0.0)
+        super().__init__(**kwargs)
+
+    def transform(self, inputs):
+        return inputs[self.input_name] + self.shift, []
+
+
+class Drawn(theanets.Layer):
+    """Numbers by the names of NumPy's older generator; a shared variable of its own."""
+
+    def setup(self):
+        noise = self.rng.randn(self.input_size, self.output_size)
+        sign = 2 * self.rng.randint(2, size=self.output_size) - 1
+        self.add_param("w", noise * sign * (1 + self.rng.rand()))
+        self.other = pytensor.shared(np.zeros(3, util.FLOAT), name=self._fmt("other"))
+
+    def transform(self, inputs):
+        return self.activate(pt.dot(inputs[self.input_name], self.find("w"))), []
+
+
+@OLD
+@pytest.mark.parametrize("form", ["affine", "aff", "AFF", Affine])
+def test_a_layer_of_earlier_versions(form):
+    net = theanets.Regressor([4, dict(form=form, size=6, factor=3), 3], rng=1)
+    layer = net.layers[1]
+    assert (layer.factor, layer.kwargs["size"], layer.output_shape) == (3, 6, (6,))
+    trained(net)
+    w, b = (net.find("hid1", name).get_value() for name in "wb")
+    found = net.feed_forward(X, mode="FAST_COMPILE")
+    np.testing.assert_allclose(found["hid1:pre"], 3 * X @ w + b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found["hid1:out"], relu(found["hid1:pre"]), rtol=1e-5)
+    loaded = again(net)
+    assert loaded.layers[1].factor == 3
+    # What it is now is kept, also after loading; so is the default.
+    loaded.layers[1].factor = -2.5
+    assert again(loaded).layers[1].factor == -2.5
+    assert again(theanets.Regressor([4, (6, form), 3])).layers[1].factor == 1
+
+
+@OLD
+def test_keywords_of_a_constructor_and_those_of_all_layers():
+    spec = dict(form="affine", size=6, factor=2, activation="tanh", std=0.01, mean_b=5, name="a")
+    net = again(theanets.Regressor([4, spec, dict(form="affine", size=2, inputs="a"), 3]))
+    layer = net.layers[1]
+    assert (layer.name, layer.factor, layer.activation.name) == ("a", 2, "tanh")
+    assert layer.find("w").get_value().std() < 0.02
+    np.testing.assert_array_equal(layer.find("b").get_value(), 5)
+    assert net.layers[2].input_name == "a:out"
+    alone = Affine(2, size=6, name="b")
+    assert theanets.Regressor([4, alone, 3]).layers[1].factor == 2
+
+
+def test_what_is_old_says_what_is_new():
+    net = theanets.Regressor([4, (6, Scaled), 3])
+    with pytest.warns(DeprecationWarning) as caught:
+        net.outputs()
+    texts = {str(one.message) for one in caught}
+    assert texts == {
+        "self.activate is now self.activation",
+        "self._only_input(inputs) is now inputs.only",
+    }
+    assert {one.filename for one in caught} == {__file__}
+
+
+@OLD
+def test_keywords_that_a_layer_looks_at():
+    net = theanets.Regressor([4, dict(form="scaled", size=6, gain=2.0), 3], rng=1)
+    plain = theanets.Regressor([4, (6, "scaled"), 3], rng=1)
+    found = [n.feed_forward(X, mode="FAST_COMPILE")["hid1:out"] for n in (net, plain)]
+    np.testing.assert_allclose(found[0], 2 * found[1], rtol=1e-5)
+    assert abs(found[1]).max() > 0.1
+    assert again(trained(net)).layers[1].kwargs["gain"] == 2
+    # Those that it does not look at are refused, as soon as that is known.
+    wrong = theanets.Regressor([4, dict(form="scaled", size=6, gian=2.0), 3])
+    with pytest.raises(ConfigurationError, match=r"'hid1' got .* 'gian' \(did you mean 'gain'\?\)"):
+        wrong.outputs()
+    with pytest.raises(ConfigurationError, match="Drawn got unknown keyword 'gain'"):
+        theanets.Regressor([4, dict(form="drawn", size=6, gain=2.0), 3])
+
+
+def test_keywords_that_a_layer_passes_on():
+    class Passing(theanets.Layer, register=False):
+        def setup(self):
+            self.made = dict(**self.kwargs)
+
+        def transform(self, inputs):
+            return inputs.only
+
+    net = theanets.Regressor([4, dict(form=Passing, odd=3), 3])
+    net.outputs()
+    assert net.layers[1].made == {"odd": 3}
+
+
+def test_inputs_that_are_taken_for_the_input():
+    """Principal components by a tied autoencoder, in the words of the documentation."""
+    assert theanets.Layer.build("nobiases", size=4).shape == (4,)
+    net = theanets.Autoencoder(layers=(4, (3, "nobiases", "linear"), (4, "tied", "linear")), rng=1)
+    assert net.layers[2].partner is net.layers[1]
+    w, b = net.find("hid1", "w").get_value(), net.find("out", "b").get_value()
+    np.testing.assert_allclose(predict(net), X @ w @ w.T + b, rtol=1e-4, atol=1e-5)
+    again(trained(net, [X]))
+
+
+@OLD
+def test_a_partner_by_name():
+    layers = [4, dict(form="drawn", size=3, name="d"), dict(form="tied", partner="d")]
+    net = theanets.Autoencoder(layers)
+    assert net.layers[2].partner is net.layers[1]
+    again(trained(net, [X]))
+
+
+@pytest.mark.parametrize(
+    "spec", [(3, "rnn"), (3, "gru"), dict(form="conv1", size=3, filter_size=2)]
+)
+def test_what_cannot_be_a_partner(spec):
+    with pytest.raises(ConfigurationError, match=r"parameter 'w' of shape \(inputs, outputs\)"):
+        theanets.recurrent.Autoencoder([4, spec, dict(form="tied", partner="hid1")])
+    with pytest.raises(ConfigurationError, match="found no untied"):
+        theanets.recurrent.Autoencoder([4, spec, "tied"])
+
+
+def test_an_argument_that_is_taken_out():
+    net = again(theanets.Regressor([4, dict(form="popped", shift=0.5), 3]))
+    assert net.layers[1].shift == 0.5
+    np.testing.assert_allclose(net.feed_forward(X, mode="FAST_COMPILE")["hid1:out"], X + 0.5)
+
+
+@OLD
+def test_draws_of_earlier_versions():
+    nets = [theanets.Regressor([4, (5, "drawn"), 3], rng=seed) for seed in (1, 1, 2)]
+    weights = [net.find("hid1.w").get_value() for net in nets]
+    assert weights[0].shape == (4, 5)
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert abs(weights[0] - weights[2]).max() > 0.1
+    layer = nets[0].layers[1]
+    assert layer.other.name == "hid1.other"
+    for draws, low, high in (
+        (layer.rng.rand(1000), 0, 1),
+        (layer.rng.randint(3, 5, size=100), 3, 4),
+        (layer.rng.randint(3, size=100), 0, 2),
+    ):
+        assert low <= draws.min() < draws.max() <= high
+    assert abs(layer.rng.randn(50, 40).std() - 1) < 0.05
+    assert np.ndim(layer.rng.randn()) == np.ndim(layer.rng.rand()) == 0
+
+
+def test_binding_by_hand():
+    layer = theanets.layers.Feedforward("l", size=3, inputs="in")
+    with pytest.raises(ConfigurationError, match=r"net.add_layer\(layer\) does that"):
+        layer.bind(theanets.Regressor([4], loss=None))
+
+
+def test_names_that_later_versions_took(monkeypatch):
+    """A class may have the name of one that there was not when it was written."""
+    for kind in (theanets.Layer, theanets.Regularizer):
+        for attribute in ("_items", "_canonical"):
+            monkeypatch.setattr(kind.registry, attribute, dict(getattr(kind.registry, attribute)))
+    with pytest.warns(UserWarning, match="layer name 'embedding' now means"):
+
+        class Embedding(theanets.Layer):
+            def transform(self, inputs):
+                return 2 * inputs.only
+
+    net = theanets.Regressor([4, "embedding", 3])
+    np.testing.assert_allclose(net.feed_forward(X, mode="FAST_COMPILE")["hid1:out"], 2 * X)
+    again(net)
+    with pytest.warns(UserWarning, match="regularizer name 'weight_inverse' now means"):
+
+        class WeightInverse(theanets.Regularizer):
+            __extra_registration_keys__ = ("weight_inverse",)
+
+            def loss(self, layers, outputs):
+                found = [p for _, p in util.params_matching(layers, self.pattern) if p.ndim > 1]
+                return sum((1 / (p * p).sum(axis=0)).sum() for p in found) / len(found)
+
+    net = theanets.Regressor([4, 5, 3])
+    norms = [(1 / (p.get_value() ** 2).sum(axis=0)).sum() for p in net.params if p.ndim > 1]
+    found = net.evaluate([X, Y], weight_inverse=0.5, mode="FAST_COMPILE")
+    np.testing.assert_allclose(found["loss"] - found["err"], np.mean(norms) / 2, rtol=1e-4)
+
+
+# ---- activations ----------------------------------------------------------------------------
+
+
+class Gated(theanets.Activation):
+    """Parameters that the constructor makes, from the layer."""
+
+    __extra_registration_keys__ = ("gated-unit",)
+
+    def __init__(self, *args, **kwargs):
+        super(Gated, self).__init__(*args, **kwargs)  # noqa: UP008
+        self.beta = pytensor.shared(
+            abs(self.layer.rng.randn(self.layer.output_size)), name=self.layer._fmt("beta")
+        )
+        self.params.append(self.beta)
+
+    def __call__(self, z):
+        return z * pt.sigmoid(self.beta * z)
+
+
+class Named(theanets.Activation):
+    """The arguments by name, and a parameter that has none."""
+
+    def __init__(self, name, layer, **kwargs):
+        super().__init__(name, layer, **kwargs)
+        self.slope = pytensor.shared(np.full(layer.size, 0.3, "float32"))
+        self.params.append(self.slope)
+
+    def __call__(self, z):
+        return self.slope * z
+
+
+@OLD
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_that_use_their_layer(dtype):
+    net = theanets.Regressor([4, (6, "gated-unit"), (5, Named), 3], rng=1, dtype=dtype)
+    assert net.find("hid1", "beta").dtype == net.find("hid2", "slope").dtype == dtype
+    assert [p.name for p in net.layers[1].activation.params] == ["hid1.beta"]
+    trained(net)
+    z = X @ net.find("hid1.w").get_value() + net.find("hid1.b").get_value()
+    beta = net.find("hid1.beta").get_value()
+    found = net.feed_forward(X, mode="FAST_COMPILE")
+    np.testing.assert_allclose(found["hid1:out"], z / (1 + np.exp(-beta * z)), rtol=1e-4, atol=1e-5)
+    slope = net.find("hid2.slope").get_value()
+    np.testing.assert_allclose(found["hid2:out"], slope * found["hid2:pre"], rtol=1e-5)
+    loaded = again(net)
+    np.testing.assert_array_equal(loaded.find("hid1.beta").get_value(), beta)
+
+
+@OLD
+def test_compositions_of_activations_that_use_their_layer():
+    net = theanets.Regressor([4, (6, "gated+gated+tanh"), 3])
+    assert {"hid1.beta", "hid1.1_beta"} <= {p.name for p in net.params}
+    again(trained(net))
+    # Setting it anew makes new parameters.
+    layer = net.layers[1]
+    before = layer.find("beta")
+    layer.activation = "gated"
+    assert layer.find("beta") is not before
+    assert "hid1.1_beta" not in {p.name for p in net.params}
+
+
+def test_parameters_of_activations():
+    layer = theanets.Regressor([4, (5, "prelu"), 3]).layers[1]
+    assert layer.activation.params == [layer.find("leak")]
+    assert layer.activation.layer is layer
+    assert theanets.Regressor([4, 5, 3]).layers[1].activation.params == []
+    layer = theanets.Regressor([4, 5, 3]).layers[1]
+    built = theanets.activations.build("lgrelu", layer)
+    assert {p.name for p in built.params} == {"hid1.gain", "hid1.leak"}
+    with pytest.raises(ConfigurationError, match="activation 'gated' has no layer yet"):
+        theanets.activations.build("gated")(pt.matrix())
+    with pytest.raises(ConfigurationError, match="unknown keyword 'slope'"):
+        theanets.Activation(slope=3)
+
+
+def test_an_instance_is_an_activation():
+    class Cubic(theanets.Activation, register=False):
+        def __call__(self, z):
+            return z**3
+
+    net = theanets.Regressor([4, dict(size=5, activation=Cubic()), 3])
+    found = net.feed_forward(X, mode="FAST_COMPILE")
+    np.testing.assert_allclose(found["hid1:out"], found["hid1:pre"] ** 3, rtol=1e-4)
+
+
+# ---- losses and regularizers ----------------------------------------------------------------
+
+
+class Powered(theanets.Loss):
+    """An argument, and both forms of a weighted mean."""
+
+    __extra_registration_keys__ = ("POW",)
+
+    def __init__(self, power=2, **kwargs):
+        super().__init__(**kwargs)
+        self.power = power
+
+    def __call__(self, outputs):
+        err = abs(outputs[self.output_name] - self._target) ** self.power
+        if self._weights is not None:
+            return (self._weights * err).sum() / self._weights.sum()
+        return err.mean()
+
+
+class Absolute(theanets.Loss):
+    """A constructor that does not do without a target."""
+
+    def __init__(self, target, weight=1.0, weighted=False, output_name="out"):
+        super().__init__(target, weight, weighted, output_name)
+
+    def __call__(self, outputs):
+        return abs(outputs[self.output_name] - self._target).mean()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_with_an_argument(weighted):
+    net = theanets.Regressor([4, 5, 3], loss=dict(form="pow", power=3), weighted=weighted)
+    w = np.arange(48).reshape(16, 3).astype("f")
+    data = [X, Y, w] if weighted else [X, Y]
+    trained(net, data)
+    expected = np.average(abs(predict(net) - Y) ** 3, weights=w if weighted else None)
+    for one in (net, again(net)):
+        assert one.losses[0].power == 3
+        found = one.evaluate(data, mode="FAST_COMPILE")["loss"]
+        assert found == pytest.approx(expected, rel=1e-5)
+    net.losses[0].power = 1.5
+    assert again(net).losses[0].power == 1.5
+
+
+def test_a_loss_that_takes_its_target():
+    net = trained(theanets.Regressor([4, 3], loss="absolute"))
+    found = again(net).evaluate([X, Y], mode="FAST_COMPILE")["loss"]
+    assert found == pytest.approx(abs(predict(net) - Y).mean(), rel=1e-5)
+    net = theanets.Regressor([4, 3], loss=dict(form="absolute", weight=0.5))
+    net.add_loss("absolute", weight=2)
+    assert [loss.weight for loss in again(net).losses] == [0.5, 2]
+
+
+def test_accuracy_of_a_loss():
+    labels = np.arange(16) % 3
+    for weighted in (False, True):
+        net = theanets.Classifier([4, 3], weighted=weighted)
+        outputs, _ = net.build_graph()
+        loss = net.losses[0]
+        weights = np.arange(16.0, dtype="f")
+        given = {net.inputs[0]: X, loss._target: labels.astype("int32")}
+        if weighted:
+            given[loss._weights] = weights
+        found = loss.accuracy(outputs).eval(given, mode="FAST_COMPILE")
+        met = predict(net) == labels
+        assert found == pytest.approx(np.average(met, weights=weights if weighted else None))
+    with pytest.raises(ConfigurationError, match="'mse' compares values"):
+        theanets.Regressor([4, 3]).losses[0].accuracy({})
+
+
+def test_a_loss_by_default():
+    net = theanets.Regressor([4, 3], loss=None)
+    net.add_loss()
+    net.set_loss(weight=2)
+    assert [(loss.name, loss.weight) for loss in net.losses] == [("mse", 2)]
+    net.set_loss(form="mae")
+    assert net.losses[0].name == "mae"
+
+
+class Nothing(theanets.Regularizer):
+    """A penalty that matches nothing is a number."""
+
+    def loss(self, layers, outputs):
+        return sum(abs(p).mean() for _, p in util.params_matching(layers, self.pattern or "x"))
+
+
+def test_a_penalty_that_is_a_number():
+    net = theanets.Regressor([4, 3])
+    trained(net)
+    found = net.evaluate([X, Y], nothing=0.3, mode="FAST_COMPILE")
+    assert found["loss"] == found["err"]
+
+
+def test_the_arguments_of_regularizers():
+    with pytest.warns(DeprecationWarning, match=r"WeightL2\(pattern, weight\) is now \(weight"):
+        found = theanets.regularizers.WeightL2("hid*", 0.1)
+    assert (found.pattern, found.weight) == ("hid*", 0.1)
+    found = theanets.Regularizer.build("weight_l2", 0.1, "hid*")
+    assert (found.pattern, found.weight) == ("hid*", 0.1)
+    found = theanets.Regularizer.build("weight_l2", pattern="hid*", weight=0.1)
+    assert (found.pattern, found.weight) == ("hid*", 0.1)
+    with pytest.raises(ConfigurationError, match=r"weight='\*' is not a number"):
+        theanets.regularizers.WeightL2("*")
+
+
+def test_regularizers_of_a_network():
+    net = theanets.Regressor([4, 5, 3])
+    with pytest.warns(DeprecationWarning, match=r"is now from_kwargs\(net.layers"):
+        found = theanets.regularizers.from_kwargs(net, weight_l2=0.1, hidden_dropout=0.2)
+    assert [(type(one).__name__, one.weight) for one in found] == [
+        ("WeightL2", 0.1),
+        ("BernoulliDropout", 0.2),
+    ]
+
+
+# ---- registries -----------------------------------------------------------------------------
+
+NAMED = [
+    (theanets.Layer, "ff", theanets.layers.Feedforward),
+    (theanets.Loss, "MSE", theanets.losses.MeanSquaredError),
+    (theanets.Regularizer, "weight_decay", theanets.regularizers.WeightL2),
+    (theanets.Activation, "leaky-relu", theanets.activations.Prelu),
+]
+
+
+@pytest.mark.parametrize("base, name, expected", NAMED)
+def test_registries(base, name, expected):
+    assert type(base.build(name)) is expected
+    with pytest.warns(DeprecationWarning, match=r"\.registry\[name\]"):
+        assert base.get_class(name) is expected
+    with pytest.warns(DeprecationWarning, match=r"name in .*\.registry"):
+        assert base.is_registered(name)
+    with pytest.warns(DeprecationWarning):
+        assert not base.is_registered("nothing of that name")
+
+
+def test_names_in_an_attribute_are_the_classs_own():
+    """A subclass does not take them over, as it once did, without a word."""
+
+    class Further(Affine):
+        pass
+
+    assert theanets.Layer.registry["aff"] is Affine
+    assert theanets.Layer.registry["further"] is Further
