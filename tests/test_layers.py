@@ -140,14 +140,14 @@ def test_search_for_a_partner():
         ([9, 6, "tied", "tied"], "found no untied .* 9 outputs"),
         ([9, 6, dict(form="tied", partner="hid2")], "unknown partner of layer 'out' 'hid2'"),
         ([9, 6, dict(form="tied", partner=1)], "unknown partner of layer 'out' 1"),
-        ([9, 6, dict(form="tied", partner="in")], "the partner must be a feedforward layer"),
+        ([9, 6, dict(form="tied", partner="in")], "the partner must have one input and"),
         ([9, 6, Tied(partner=Feedforward("z", size=6))], "unknown partner"),
         ([9, 6, 4, dict(form="tied", partner="hid1")], "inputs of size 4, but its partner 'hid1'"),
         ([9, 6, (8, "tied")], r"has size \(8,\), but its partner 'hid1' has inputs of size 9"),
         ([9, 6, dict(form="tied", inputs=["in", "hid1"])], r"takes 1 input\(s\), got"),
         (
             [9, 6, dict(size=4, inputs=["in", "hid1"]), dict(form="tied", partner="hid2")],
-            "feedforward layer with one input",
+            "the partner must have one input and",
         ),
     ],
 )
