@@ -324,6 +324,7 @@ def _datasets(
         buckets=bool(buckets),
         rounded=rounded,
         prefetch=prefetch,
+        least=max(layer.least_examples for layer in net.layers),
     )
     # Results do not depend on the size of batches, the time does.
     whole, large = None, max(train_data.batch_size, EVALUATION_SIZE)

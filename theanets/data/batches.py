@@ -32,6 +32,12 @@ CHUNK_BYTES = 2**21
 #: Batches in an epoch of a callable that does not say how many it has.
 CALLABLE_BATCHES = 100
 
+#: Why a batch may have too few examples.
+FEW = (
+    "the network has a layer, such as batch_norm, that normalizes over the examples of a batch to "
+    "train on, so there must be at least {}"
+)
+
 #: The least steps of a batch of series where the steps are rounded up.
 ROUNDED_STEPS = 16
 
@@ -77,6 +83,9 @@ class Dataset:
         then read in that thread, a new one for each epoch; and
         where an epoch is left early, so many more may have been drawn from
         an iterator.
+    least : int
+        Examples that a batch has at least. Of arrays, a last batch of fewer
+        is joined to the one before; a batch that comes in is refused.
 
     Attributes
     ----------
@@ -111,6 +120,7 @@ class Dataset:
         buckets: bool = True,
         rounded: bool = False,
         prefetch: int = 0,
+        least: int = 1,
     ) -> None:
         self.fields = tuple(fields)
         self._lengths: Any = None
@@ -124,7 +134,9 @@ class Dataset:
             if axis:
                 raise ConfigurationError(f"axis={axis}: series in lists have the time first")
         self.buckets = bool(buckets) if shuffle and self._lengths is not None else None
-        self.batch_size = whole_number("batch_size", batch_size)
+        self.batch_size, self.least = whole_number("batch_size", batch_size), least
+        if self.batch_size < least:
+            raise ConfigurationError(f"batch_size={batch_size}: {FEW.format(least)}")
         self.shuffle, self.rounded = shuffle, rounded
         self.axis = axis
         self.where = where
@@ -178,7 +190,9 @@ class Dataset:
         arrays = self._arrays
         rows = int(arrays[0].shape[0]) if self._rows is None else len(self._rows)
         self.examples = self._row = rows
-        available = -(-rows // self.batch_size)
+        if rows < self.least:
+            raise DataError(f"{self.where} has {rows} example: {FEW.format(self.least)}")
+        available = self._count(rows)
         self.batches = self.batches or available
         if not self.shuffle:
             self.batches = min(self.batches, available)
@@ -195,7 +209,7 @@ class Dataset:
     def ordered(self, batch_size: int) -> Dataset:
         """Get all of the same arrays in their order, in batches of another size."""
         other = copy.copy(self)
-        other.shuffle, other.batches = False, None
+        other.shuffle, other.batches, other.least = False, None, 1
         other.batch_size = whole_number("batch_size", batch_size)
         other._set_sizes()
         return other
@@ -284,19 +298,35 @@ class Dataset:
         while left:
             if self._row >= self.examples:
                 self._draw()
-            start, stop = self._row, min(self.examples, self._row + left * self.batch_size)
-            left -= -(-(stop - start) // self.batch_size)
+            start, stop = self._row, self._end(self._row + left * self.batch_size, self.examples)
+            left -= self._count(stop - start)
             # Now, so that an epoch that is left early does not come back.
             self._row, order = stop, self._order
-            for first in range(start, stop, self._chunk):
-                yield from self._cut(order[first : min(first + self._chunk, stop)])
+            for first, last in self._chunks(start, stop):
+                yield from self._cut(order[first:last])
 
     def _ordered(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
-        stop = min(self.examples, self.batches * self.batch_size)
-        for first in range(0, stop, self._chunk):
-            rows = slice(first, min(first + self._chunk, stop))
+        stop = self._end(self.batches * self.batch_size, self.examples)
+        for first, last in self._chunks(0, stop):
+            rows = slice(first, last)
             yield from self._cut(rows if self._rows is None else self._rows[rows])
+
+    def _count(self, rows: int) -> int:
+        """Get the number of batches of some rows."""
+        whole, rest = divmod(rows, self.batch_size)
+        return whole + (rest >= self.least)
+
+    def _end(self, row: int, stop: int) -> int:
+        """Get where to cut: at a row, unless it leaves too few before the stop."""
+        return stop if stop - row < self.least else row
+
+    def _chunks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Generate the ranges of rows that are gathered at once."""
+        while start < stop:
+            last = self._end(start + self._chunk, stop)
+            yield start, last
+            start = last
 
     def _draw(self) -> None:
         assert self.examples is not None
@@ -321,12 +351,15 @@ class Dataset:
             parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
         lengths = None if self._lengths is None else self._lengths[rows]
         size = self.batch_size
-        whole, rest = divmod(parts[0].shape[0], size)
+        rows = parts[0].shape[0]
+        # If too few are left for the last batch, it has those of the one before too.
+        whole = self._count(rows) - (rows % size != 0)
+        rest = rows - whole * size
         views: list[Any] = []
         last: list[Any] = []
         for field, part in zip(self.fields, parts, strict=True):
             if field.sparse:
-                batches = sparse.cut(part, size)
+                batches = sparse.cut(part, size, whole)
                 views += [[batch[i] for batch in batches[:whole]] for i in range(3)]
                 last += batches[-1]
             else:
@@ -357,7 +390,13 @@ class Dataset:
         for item in islice(source, self.batches):
             drawn += 1
             self._drawn += 1
-            yield intake(item, self.where, self._drawn)
+            batch = intake(item, self.where, self._drawn)
+            if batch[1] < self.least:
+                raise DataError(
+                    f"{self.where}, batch {self._drawn} has {batch[1]} example: "
+                    f"{FEW.format(self.least)}; leave it out, or join it to another"
+                )
+            yield batch
         if drawn:
             return
         if self.replayable and not (callable(self._data) and self._drawn):

@@ -94,7 +94,7 @@ def vectors(matrix: Any) -> Vectors:
     return cut(matrix, matrix.shape[0])[0]
 
 
-def cut(matrix: Any, size: int) -> list[Vectors]:
+def cut(matrix: Any, size: int, whole: int | None = None) -> list[Vectors]:
     """Cut a matrix into batches.
 
     Parameters
@@ -102,7 +102,10 @@ def cut(matrix: Any, size: int) -> list[Vectors]:
     matrix : csr_array, or ndarray of two axes
         Valid, as `as_csr` makes it.
     size : int
-        Rows in a batch; the last may have fewer.
+        Rows in a batch.
+    whole : int, optional
+        How many batches have so many rows; what is left is one more. By
+        default as many as there can be.
 
     Returns
     -------
@@ -119,7 +122,9 @@ def cut(matrix: Any, size: int) -> list[Vectors]:
 
         matrix = sp.csr_array(matrix)
     rows = matrix.shape[0]
-    starts = [*range(0, rows, size), rows]
+    whole = rows // size if whole is None else whole
+    starts = [*range(0, whole * size + 1, size)]
+    starts += [rows] * (starts[-1] < rows)
     indices = matrix.indices.astype(np.int32, copy=False)
     found = []
     for first, last in pairwise(starts):

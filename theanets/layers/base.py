@@ -189,6 +189,11 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
         self.output_shapes["out"] = shape[:-1] + last
         return {"out": shape[:-1] + last}
 
+    @property
+    def least_examples(self) -> int:
+        """How many examples a batch must have in training: 1, or more if they are compared."""
+        return 1
+
     # ---- names, shapes, parameters -------------------------------------------
 
     @property

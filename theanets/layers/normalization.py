@@ -61,7 +61,11 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
     In training the mean and the variance are those of the batch, over all axes
     but the last; in validation and prediction they are running means of these,
     which are saved with the network. Steps of series that do not exist do not
-    count.
+    count. A unit needs two values to have a variance: training joins a last
+    batch of a single example to the one before, and refuses others. Where
+    examples are series or images, which may have many values of a unit, a
+    batch of a single value is normalized by the running means instead, and
+    leaves them as they are.
 
     Parameters
     ----------
@@ -93,6 +97,11 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
         self.add_state("mean", np.zeros(size))
         self.add_state("variance", np.ones(size))
 
+    @property
+    def least_examples(self) -> int:
+        """Two, where each example has one value of a unit."""
+        return 2 if len(self.input_shape) == 1 else 1
+
     def transform(self, inputs: Inputs) -> Any:
         """Get the normalized input."""
         x = inputs.only
@@ -112,8 +121,13 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
                 spread = without(pt.sqr(x - now), lengths).sum(axis=axes) / some
             unbiased = spread * (count / pt.maximum(count - one, one))
             keep = self.constant(self.momentum)
-            inputs.updates[mean] = keep * mean + (one - keep) * now
-            inputs.updates[variance] = keep * variance + (one - keep) * unbiased
+            means = keep * mean + (one - keep) * now
+            variances = keep * variance + (one - keep) * unbiased
+            if x.ndim > 2:
+                some = pt.gt(count, one)
+                means, now = (pt.switch(some, value, mean) for value in (means, now))
+                variances, spread = (pt.switch(some, v, variance) for v in (variances, spread))
+            inputs.updates[mean], inputs.updates[variance] = means, variances
             mean, variance = now, spread
         factor = self.find("scale") / pt.sqrt(variance + self.constant(self.epsilon))
         return self.activation((x - mean) * factor + self.find("shift"))
