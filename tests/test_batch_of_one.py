@@ -1,5 +1,8 @@
 """Layers that normalize over the examples of a batch, and batches of one example."""
 
+import functools
+import operator
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -56,11 +59,14 @@ def test_no_batch_is_of_one_example(n, size, batches, shuffle, chunk):
         assert {len(rows) for rows in epoch} <= {*range(2, size + 2)}
     if batches is None:
         for epoch in epochs:
-            assert sorted(sum(epoch, [])) == list(range(n))
+            assert sorted(functools.reduce(operator.iadd, epoch, [])) == list(range(n))
             assert {len(rows) for rows in epoch[:-1]} <= {size}
     elif shuffle and batches >= len(dataset(n, size)):
         # Each example comes as often as any other, as orders follow each other.
-        times = np.bincount(sum(sum(epochs, []), []), minlength=n)
+        times = np.bincount(
+            functools.reduce(operator.iadd, functools.reduce(operator.iadd, epochs, []), []),
+            minlength=n,
+        )
         assert times.max() - times.min() <= 1
 
 
