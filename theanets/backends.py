@@ -8,7 +8,11 @@ from typing import Any
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.traversal import graph_inputs
+from pytensor.link.basic import JITLinker
 
+from . import process
 from .errors import ConfigurationError, unknown
 from .ops import rewrites, sparse
 
@@ -89,14 +93,27 @@ def function(
     Returns
     -------
     callable
+        Any number of threads may call it, see `theanets.process.Function`.
         It does not check the types of its arguments: they come from
         `theanets.data`, which does.
     """
+    # Fast math reorders sums differently in code that is fresh and code that is
+    # cached, and the same seed has to give the same bits.
+    with process.building(dtype, numba__fastmath=False):
+        return _compile(inputs, outputs, dict(updates or {}), mode, name)
+
+
+def _compile(
+    inputs: Sequence[Any], outputs: Any, updates: dict[Any, Any], mode: Any, name: str | None
+) -> process.Function:
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     linker = type(found.linker).__name__
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
     finish: Callable[[Any], None] | None = None
-    updates, chance = dict(updates or {}), None
+    chance = None
+    returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    reads = graph_inputs([*returned, *updates.values()])
+    shared = {*updates, *(v for v in reads if isinstance(v, SharedVariable))}
     if linker == "JAXLinker":
         from .ops.jax_setup import SIZES, Chance, Drawing, compiling
 
@@ -121,9 +138,7 @@ def function(
     if linker == "JAXLinker":
         chance = Chance(arguments, outputs, updates, function)
 
-    # Fast math reorders sums differently in code that is fresh and code that is
-    # cached, and the same seed has to give the same bits.
-    with pytensor.config.change_flags(floatX=dtype, numba__fastmath=False), compiling():
+    with compiling():
         compiled = pytensor.function(
             arguments,
             outputs,
@@ -136,7 +151,11 @@ def function(
     if finish is not None:
         finish(compiled)
     compiled.trust_input = True
-    return compiled if chance is None else Drawing(compiled, chance)
+    return process.Function(
+        compiled if chance is None else Drawing(compiled, chance),
+        process.share(shared),
+        compiles=isinstance(found.linker, JITLinker),
+    )
 
 
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,8 +185,7 @@ class Compilations:
     """
 
     def __init__(self) -> None:
-        from numba.core import event
-
+        event = process.lazily("numba.core.event")
         self.count, self.seconds = 0, 0.0
         self._installed = event.install_recorder("numba:compile")
         self._recorder = self._installed.__enter__()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, optimizers, upkeep
+from . import backends, optimizers, process, upkeep
 from . import callbacks as _callbacks
 from . import names as _names
 from . import rng as _rng
@@ -181,12 +181,13 @@ def make_run(
         engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
     before = [variable.get_value() for variable in frozen]
-    for regularizer in regularizers:
-        # The parameters at the start may turn out to be the best.
-        if isinstance(regularizer, Constraint):
-            regularizer.apply(net.layers)
-    for variable, value in zip(frozen, before, strict=True):
-        variable.set_value(value)
+    with process.hold([*net.params, *net.state]):
+        for regularizer in regularizers:
+            # The parameters at the start may turn out to be the best.
+            if isinstance(regularizer, Constraint):
+                regularizer.apply(net.layers)
+        for variable, value in zip(frozen, before, strict=True):
+            variable.set_value(value)
     identity = None
     if kwargs.get("checkpoint") is not None:
         identity = resume.identity(
@@ -221,8 +222,7 @@ def callbacks(
     net: Structure, network: Any, data: Dataset, kwargs: Mapping[str, Any]
 ) -> list[_callbacks.Callback]:
     """Get what is called during a run: what the user asks for, and what the network needs."""
-    from .callbacks import progress  # and rich, which takes a while to import
-
+    progress = process.lazily(f"{__package__}.callbacks.progress")  # and rich, which takes a while
     given = _callbacks.build(kwargs.get("callbacks"))
     upkeep.check_paths(kwargs.get("checkpoint"), kwargs.get("save_progress"), given)
     return [
@@ -403,8 +403,10 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
             seed=net.seed,
         ),
     )
-    evaluation.assign(losses, regularizers, scale)
-    return evaluation.run(found.epoch())
+    with evaluation.lock:
+        evaluation.assign(losses, regularizers, scale)
+        # Where the user's code makes the batches, it may wait for whoever trains.
+        return evaluation.run(found.epoch(), at_once=found.examples is not None)
 
 
 def _is_penalty(regularizer: Regularizer) -> bool:

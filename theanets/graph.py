@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import pytensor
-
 from . import names as _names
+from . import process, steps
 from . import rng as _rng
-from . import steps
 from .errors import ConfigurationError, unknown
 from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
 from .layers.steps import without
@@ -153,7 +151,7 @@ class Graph:
             raise ConfigurationError(
                 f"layer name {name!r} is taken; layers: {', '.join(self._layers)}"
             )
-        with pytensor.config.change_flags(floatX=self.dtype):
+        with process.building(self.dtype):
             layer.bind(dict(self._layers), dtype=self.dtype, seed=self.seed)
         self._layers[name] = layer
 
@@ -247,7 +245,7 @@ class Graph:
         # What layers of lengths say, weights may not say.
         result.weights = None if given_lengths else weights
         result.initial = dict(initial or {})
-        with pytensor.config.change_flags(floatX=self.dtype):
+        with process.building(self.dtype):
             for name, layer in self._layers.items():
                 if name not in wanted:
                     continue

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy.typing as npt
 
@@ -22,6 +22,7 @@ from .training.keywords import TrainKeywords
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
+T = TypeVar("T")
 
 
 class Network(Saved):
@@ -93,7 +94,8 @@ class Network(Saved):
         (train, valid) : dicts
             Monitors of the epoch's batches, and of the last validation.
         """
-        for run in self._make_runs(train, valid, algo, dict(kwargs)):
+        runs = self._make_runs(train, valid, algo, dict(kwargs))
+        while (run := self._alone(next, runs, None)) is not None:
             yield from run.iterate()
             if run.stop_reason == "interrupted":
                 break
@@ -215,7 +217,12 @@ class Network(Saved):
         DataError
             If the data do not have the form that the network needs.
         """
-        for run in self._make_runs(train, valid, algo, dict(kwargs)):
+        return self._alone(self._train, train, valid, algo, dict(kwargs))
+
+    def _train(
+        self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
+    ) -> tuple[Monitors, Monitors]:
+        for run in self._make_runs(train, valid, algo, kwargs):
             epochs = run.iterate()
             try:
                 for _ in epochs:
@@ -228,6 +235,18 @@ class Network(Saved):
             if run.stop_reason == "interrupted":
                 break
         return last.result()
+
+    def _alone(self, do: Callable[..., T], *arguments: Any) -> T:
+        """Do a part of training, unless another thread is at one."""
+        if not self._trainer.acquire(blocking=False):
+            raise ConfigurationError(
+                "another thread trains this network just now: train it after that, or a copy of "
+                "it, copy.deepcopy(net); predictions do not have to wait"
+            )
+        try:
+            return do(*arguments)
+        finally:
+            self._trainer.release()
 
     def _make_runs(
         self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
@@ -249,6 +268,7 @@ class Network(Saved):
                     before.finish()
                 run = make(self._runs)
                 if isinstance(run, Run):
+                    run.alone = self._alone
                     self._runs += 1
                     self._current = weakref.ref(run)
                     self.history = run.history

@@ -14,7 +14,7 @@ from pytensor.gradient import DisconnectedGrad, ZeroGrad
 from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
 from pytensor.tensor.elemwise import Elemwise
 
-from . import monitors, steps
+from . import monitors, process, steps
 from .errors import ConfigurationError, ZeroGradientWarning
 from .expressions import scalar
 from .graph import Graph, Outputs
@@ -154,7 +154,7 @@ def build(
     dtype = graph.dtype
     strengths = Strengths(dtype)
     strengths.number(regularizers)
-    with pytensor.config.change_flags(floatX=dtype):
+    with process.building(dtype):
         lengths, weights = steps.from_weights(graph.by_name, losses)
         outputs = graph.outputs(
             training=training,

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytensor
 
-from . import backends
+from . import backends, process
 from . import rng as _rng
 from .data import Field, chunks, gather, prepare, sparse
 from .errors import ConfigurationError, check_keywords
@@ -133,14 +132,16 @@ def compute(
 
     key = ("predict", names, given, tuple((r.structure(), r.weight) for r in noise))
     compiled = net.cached((*key, backends.mode_key(mode)), make)
-    if rng is not None:
-        compiled.outputs.reseed(_rng.as_seed(rng))
     results, function = [], compiled.function
     if len(parts) > 1:
         function = backends.repeated(function)
-    for part in parts:
-        batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-        results.append(function(*sparse.flat(fields, batch)))
+    # Parameters of one moment, and noise of one seed.
+    with compiled.function.held():
+        if rng is not None:
+            compiled.outputs.reseed(_rng.as_seed(rng))
+        for part in parts:
+            batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
+            results.append(function(*sparse.flat(fields, batch)))
     joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
     stop = 0 if padded else None
     return {
@@ -177,7 +178,7 @@ def _arrays(net: Structure, x: Any, given: str | None, where: str) -> tuple[list
 def _variable(net: Structure, name: str) -> Any:
     name = output_name(name)
     shape = net.graph.shape(name)
-    with pytensor.config.change_flags(floatX=net.dtype):
+    with process.building(net.dtype):
         return placeholder(name, net.dtype, (None, *shape))
 
 

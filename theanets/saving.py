@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from . import checkpoint, copies
+from . import checkpoint, copies, process
 from . import rng as _rng
 from .errors import FileError, checked, renamed
 from .structure import Structure
@@ -112,7 +112,9 @@ class Saved(Structure):
         checkpoint.write(target, self._arrays(), header)
 
     def _arrays(self) -> dict[str, Any]:
-        return {p.name: p.get_value(borrow=True) for p in [*self.params, *self.state]}
+        variables = [*self.params, *self.state]
+        with process.hold(variables):  # of one moment, also while another thread trains
+            return {v.name: v.get_value() for v in variables}
 
     @classmethod
     @renamed(filename_or_handle="source", filename="source")
@@ -198,8 +200,10 @@ class Saved(Structure):
         extra = sorted(set(arrays) - set(mine))
         if extra:
             raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
-        for param in [*self.params, *self.state]:
-            param.set_value(arrays[param.name].astype(param.dtype))
+        variables = [*self.params, *self.state]
+        with process.hold(variables):
+            for variable in variables:
+                variable.set_value(arrays[variable.name].astype(variable.dtype))
 
     def __getstate__(self) -> dict[str, Any]:
         return self._everything(copies.named(self.to_spec()))
@@ -208,7 +212,7 @@ class Saved(Structure):
         attributes = {k: v for k, v in vars(self).items() if k not in self._own}
         return {
             "spec": {**described, "mode": self.mode},
-            "arrays": {k: v.copy() for k, v in self._arrays().items()},
+            "arrays": self._arrays(),
             "history": self.history,
             "metadata": self.metadata,
             "runs": self._runs,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import process
 from ..errors import DataError, nearest
 from ..ops.sparse import is_sparse
 from .fields import Field, behaved
@@ -195,9 +196,7 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     if lazy and array.nbytes > LAZY_BYTES and is_lazy(field, array):
         return array
     array = _cast(field, array, where)
-    import scipy.sparse as sp
-
-    return sp.csr_array(array) if field.sparse else array
+    return process.lazily("scipy.sparse").csr_array(array) if field.sparse else array
 
 
 def _as_array(value: Any, where: str) -> Any:

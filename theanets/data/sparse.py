@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import process
 from ..errors import DataError
 from ..ops.sparse import is_sparse
 from .fields import behaved
@@ -51,8 +52,7 @@ def as_csr(matrix: Any, where: str) -> Any:
     elif matrix.format == "coo":
         for index, length, axis in zip((matrix.row, matrix.col), matrix.shape, "01", strict=True):
             _check_range(index, length, f"{where}: its indices along axis {axis}")
-    import scipy.sparse as sp
-
+    sp = process.lazily("scipy.sparse")
     found = sp.csr_array(matrix)
     if matrix.format != "csr":
         _check_compressed(found, where)
@@ -118,8 +118,7 @@ def cut(matrix: Any, size: int, whole: int | None = None) -> list[Vectors]:
         If a batch has more entries than int32 can count.
     """
     if not is_sparse(matrix):
-        import scipy.sparse as sp
-
+        sp = process.lazily("scipy.sparse")
         matrix = sp.csr_array(matrix)
     rows = matrix.shape[0]
     whole = rows // size if whole is None else whole
@@ -163,8 +162,7 @@ def joined(fields: Sequence[Any], arrays: Sequence[Array]) -> list[Any]:
         array = next(left)
         if field.sparse:
             parts = (array, next(left), next(left))
-            import scipy.sparse as sp
-
+            sp = process.lazily("scipy.sparse")
             array = sp.csr_array(parts, shape=(len(parts[2]) - 1, field.shape[0]))
         found.append(array)
     return found

@@ -12,7 +12,7 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
-from .. import backends
+from .. import backends, process
 from ..errors import DataError, unknown
 
 if TYPE_CHECKING:
@@ -139,9 +139,10 @@ def _evaluate(loss: Any, output: Any, target: Any, weights: Any, gradient: bool)
         _check(loss, name, array, seen)
     arrays = [*outputs, target] + ([] if weights is None else [weights])
     key = (gradient, loss.options_key(), *((a.dtype.str, a.shape[1:]) for a in arrays))
-    if key not in loss._functions:
-        loss._functions[key] = _compile(loss, names, arrays, gradient)
-    results = [np.asarray(r) for r in loss._functions[key](*arrays)]
+    function = loss._functions.get(key)
+    if function is None:
+        function = loss._functions[key] = _compile(loss, names, arrays, gradient)
+    results = [np.asarray(r) for r in function(*arrays)]
     if gradient:
         return results[0] if len(results) == 1 else tuple(results)
     return results[0][()]
@@ -150,7 +151,7 @@ def _evaluate(loss: Any, output: Any, target: Any, weights: Any, gradient: bool)
 def _compile(loss: Loss, names: Sequence[str], arrays: Sequence[Array], gradient: bool) -> Any:
     dtype = str(arrays[0].dtype)
     labels = [*names, "target", "weights"]
-    with pytensor.config.change_flags(floatX=dtype):
+    with process.building(dtype):
         variables = [
             pt.TensorType(str(array.dtype), (None, *array.shape[1:]))(name)
             for name, array in zip(labels, arrays, strict=False)

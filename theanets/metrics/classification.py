@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .. import process
 from ..errors import ConfigurationError, nearest, whole_number
 from .base import Array, Metric, Part, mean, ratio
 
@@ -251,8 +252,7 @@ class AUC(Metric, names=("auc", "roc_auc")):
         else:
             # Only probabilities of different examples can be compared.
             if first.logits:
-                from scipy.special import log_softmax  # slow to import
-
+                log_softmax = process.lazily("scipy.special").log_softmax  # slow to import
                 z = log_softmax(z.astype(float), axis=1)
             columns = [(y == i, z[:, i], w) for i in range(first.size)]
         return float(np.mean([self._area(*column) for column in columns]))

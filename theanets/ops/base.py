@@ -12,6 +12,8 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
 from pytensor.graph.op import Op
 
+from ..process import building
+
 
 class KernelOp(Op):
     """An Op with a Numba kernel besides its ``perform``.
@@ -24,8 +26,10 @@ class KernelOp(Op):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make an Op; also called when one is unpickled."""
         if cls not in _registered:
-            _registered.add(cls)
-            _register(cls)
+            with building():
+                if cls not in _registered:
+                    _register(cls)
+                    _registered.add(cls)
         return super().__new__(cls)
 
     def kernel(self) -> tuple[Any, str | None]:

@@ -9,6 +9,7 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.tensor import as_tensor, matrix, tensor
 from pytensor.tensor.elemwise import DimShuffle
 
+from ..process import lazily
 from .base import KernelOp
 
 
@@ -99,8 +100,7 @@ class RowSoftmax(KernelOp):
 
     def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
         """Compute it for an array."""
-        from scipy import special  # takes a third of a second, and is seldom needed
-
+        special = lazily("scipy.special")  # takes a third of a second, and is seldom needed
         outputs[0][0] = (special.log_softmax if self.log else special.softmax)(inputs[0], axis=-1)
 
     def output_shapes(self, *shapes: Any) -> list[Any]:

@@ -13,7 +13,6 @@ That is a fifth of a first training's time; see `sparing`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -28,7 +27,6 @@ from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 
 _wrapped = basic.numba_funcify_ensure_cache
-_lock = threading.RLock()
 #: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
 _pieces: dict[tuple[Any, ...], Any] = {}
 
@@ -83,7 +81,7 @@ def _kept(function: Dispatcher, key: str) -> Dispatcher:
 @contextmanager
 def compiling() -> Iterator[None]:
     """Keep functions without others around them, in what is made meanwhile."""
-    with _lock, _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep):
+    with _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep):
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..process import lazily
 from .recurrent_cell import Cell, with_cotangents
 from .recurrent_plan import Plan, Store, backward_plan, forward_plan, is_zero
 
@@ -372,8 +373,7 @@ def backward(
 
 
 def _execute(source: str) -> Callable[..., list[Any]]:
-    from scipy.special import expit  # slow to import
-
+    expit = lazily("scipy.special").expit  # slow to import
     scope: dict[str, Any] = {"np": np, "expit": expit, "before": before}
     exec(compile(source, "<recurrent cell>", "exec"), scope)
 

@@ -21,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
+from ..process import lazily
 from .base import KernelOp, float_tensor, length, source_key
 
 Array = npt.NDArray[Any]
@@ -219,8 +220,7 @@ def matrix(data: Array, indices: Array, indptr: Array, size: int) -> Any:
         raise ValueError("indptr, indices and data are not those of a sparse matrix")
     if len(indices) and not (indices.min() >= 0 and indices.max() < size):
         raise ValueError(f"a column of a sparse matrix is not in [0, {size})")
-    import scipy.sparse as sp
-
+    sp = lazily("scipy.sparse")
     return sp.csr_array((data, indices, indptr), shape=(len(steps), size))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import process
 from .base import Optimizer
 from .hyper import Hyper, number, whole
 
@@ -145,8 +146,7 @@ def iterate(
     def work() -> None:
         resume.acquire()
         try:
-            from scipy import optimize  # slow to import
-
+            optimize = process.lazily("scipy.optimize")  # slow to import
             found = optimize.minimize(
                 objective, start, jac=True, method="L-BFGS-B", callback=callback, options=options
             )

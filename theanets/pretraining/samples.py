@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import prediction
+from .. import prediction, process
 from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import DataError
@@ -62,8 +62,7 @@ def draw(data: Dataset, size: int, rng: np.random.Generator) -> dict[str, Any]:
 
 def _stack(first: Any, second: Any) -> Any:
     if is_sparse(first):
-        import scipy.sparse as sp
-
+        sp = process.lazily("scipy.sparse")
         return sp.vstack([first, second], format="csr")
     return np.concatenate([first, second])
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytensor
 import pytensor.tensor as pt
 
-from .. import backends
+from .. import backends, process
 from ..data import Field, gather, prepare, sparse
 from ..data.fields import behaved
 from ..errors import ConfigurationError, DataError, unknown, whole_number
@@ -64,7 +63,7 @@ class Carrier:
             for layer in layers
         }
         self.dtype = net.dtype
-        with pytensor.config.change_flags(floatX=net.dtype):
+        with process.building(net.dtype):
             initial = {
                 name: {
                     state: pt.tensor(name=f"{name}:{state}", dtype=net.dtype, shape=(None, width))
@@ -205,6 +204,7 @@ class Stream:
         if not np.isfinite(row).all():
             raise DataError("x has entries that are NaN or infinite")
         ones = [np.ones(self.series, "int32") for _ in self._lengths]
-        output, self.state = self._carrier([row[:, None], *ones], self.state)
+        with self._carrier.function.held():  # one step of this stream at a time
+            output, self.state = self._carrier([row[:, None], *ones], self.state)
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output

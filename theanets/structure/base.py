@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import pytensor
 import pytensor.tensor as pt
 
+from .. import process, spec
 from .. import rng as _rng
-from .. import spec
 from ..backends import resolve_mode
 from ..data import Field
 from ..errors import ConfigurationError
@@ -87,6 +87,7 @@ class Structure(Layered):
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
         self._cache: OrderedDict[Hashable, Any] = OrderedDict()
+        self._trainer = threading.RLock()
         self._add_layers(layers)
         if loss is not None:
             self.set_loss(loss)
@@ -139,7 +140,7 @@ class Structure(Layered):
         labels = loss.labels
         if loss.target_name is None and self.TARGET is not None:
             labels = self.TARGET == "labels"
-        with pytensor.config.change_flags(floatX=self.dtype):
+        with process.building(self.dtype):
             shape = loss.target_shape(self.graph.shape, labels)
             dtype = "int32" if labels else self.dtype
             return placeholder(key, dtype, (None, *shape))
@@ -296,10 +297,21 @@ class Structure(Layered):
     def cached(self, key: Hashable, make: Any) -> Any:
         """Get a compiled function, made unless it was made before for the same structure."""
         key = (key, self._structure())
-        if key in self._cache:
-            self._cache.move_to_end(key)
-        else:
-            self._cache[key] = make()
-            while len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-        return self._cache[key]
+        found = self._known(key)
+        if found is not None:
+            return found
+        with process.building(self.dtype):
+            found = self._known(key)  # another thread may have made it meanwhile
+            if found is None:
+                found = make()
+                with process.table:
+                    self._cache[key] = found
+                    while len(self._cache) > CACHE_SIZE:
+                        self._cache.popitem(last=False)
+        return found
+
+    def _known(self, key: Hashable) -> Any:
+        with process.table:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+            return self._cache.get(key)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pytensor
 
-from .. import activations, spec
+from .. import activations, process, spec
 from .. import rng as _rng
 from ..errors import ConfigurationError, unknown
 from ..graph import Graph
@@ -34,7 +33,7 @@ class Layered:
         if isinstance(dtype, (type, np.dtype)):
             dtype = np.dtype(dtype).name
         if dtype == "floatX":
-            dtype = pytensor.config.floatX
+            dtype = process.float_x()
         if dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype={dtype!r} is not 'float32', 'float64' or 'floatX'")
         self.seed = _rng.as_seed(rng)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy.typing as npt
 import pytensor
 import pytensor.tensor as pt
 
-from .. import backends
+from .. import backends, process
 from .. import objective as objectives
 from ..errors import ConfigurationError
 from ..graph import Graph
@@ -42,12 +44,15 @@ class Evaluation:
         How many of the names are losses, and then penalties.
     used : bool
         Whether the function was called before, so that it is compiled.
+    lock : RLock
+        Who has it has the strengths and the metrics for itself.
     """
 
-    function: Callable[..., Any]
+    function: process.Function
     objective: objectives.Objective
     measures: Measures = field(default_factory=Measures)
     used: bool = field(default=False, init=False)
+    lock: Any = field(default_factory=RLock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.names = list(self.objective.terms)
@@ -112,17 +117,26 @@ class Evaluation:
 
         return measured
 
-    def run(self, batches: Any) -> dict[str, float]:
-        """Evaluate some batches and summarize them."""
-        self.start()
-        totals, function = np.zeros(2 * len(self.names)), self.repeated()
-        try:
-            for batch, _ in batches:
-                totals += function(*batch)
-        finally:
-            if hasattr(batches, "close"):
-                batches.close()
-        return self.summary(totals)
+    def run(self, batches: Any, at_once: bool = False) -> dict[str, float]:
+        """Evaluate some batches and summarize them.
+
+        Parameters
+        ----------
+        batches : iterable
+            Pairs of arrays and their number of examples.
+        at_once : bool
+            Whether to keep others from the parameters until all is done.
+        """
+        with self.lock, self.function.held() if at_once else nullcontext():
+            self.start()
+            totals, function = np.zeros(2 * len(self.names)), self.repeated()
+            try:
+                for batch, _ in batches:
+                    totals += function(*batch)
+            finally:
+                if hasattr(batches, "close"):
+                    batches.close()
+            return self.summary(totals)
 
 
 @dataclass
@@ -172,7 +186,7 @@ def compile_evaluation(
 def _measures(
     objective: objectives.Objective, losses: Sequence[Loss], metrics: Any, graph: Graph
 ) -> Measures:
-    with pytensor.config.change_flags(floatX=graph.dtype):
+    with process.building(graph.dtype):
         return Measures(metrics, losses, objective.outputs, [*RESERVED, *objective.terms])
 
 
@@ -198,7 +212,7 @@ def compile_step(
     """Compile one update of the parameters, but those that are frozen, by an optimizer."""
     objective = objectives.build(graph, losses, regularizers, training=True, watched=watched)
     params = trained(graph, frozen)
-    with pytensor.config.change_flags(floatX=graph.dtype):
+    with process.building(graph.dtype):
         grads = objectives.gradients(objective.total, params)
         applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
         one = pt.as_tensor(np.asarray(1, dtype=graph.dtype))
@@ -265,7 +279,7 @@ def compile_gradient(
         pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
         for name in [*objective.losses, "examples"]
     ]
-    with pytensor.config.change_flags(floatX=dtype):
+    with process.building(dtype):
         parts = [
             strengths.loss(i) * total / counts[i]
             for i, (total, _) in enumerate(objective.losses.values())

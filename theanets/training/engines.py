@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .. import backends
+from .. import backends, process
 from .. import rng as _rng
 from ..data import Dataset
 from ..errors import ConfigurationError
@@ -327,10 +327,11 @@ class LBFGSEngine(UnresumableEngine):
 
     def _set(self, x: npt.NDArray[np.float64]) -> None:
         start = 0
-        for param, shape in zip(self.params, self._shapes, strict=True):
-            stop = start + math.prod(shape)
-            param.set_value(x[start:stop].reshape(shape).astype(param.dtype))
-            start = stop
+        with process.hold(self.params):
+            for param, shape in zip(self.params, self._shapes, strict=True):
+                stop = start + math.prod(shape)
+                param.set_value(x[start:stop].reshape(shape).astype(param.dtype))
+                start = stop
 
     def _value_and_gradient(self, x: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any]]:
         self._set(x)

@@ -7,10 +7,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import process
 from ..data import Dataset
 from ..data.finite import all_finite
 from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
@@ -58,6 +59,8 @@ class Run:
         The network that trains.
     limits : Limits
         When the run will stop.
+    alone : callable
+        Calls a function while nobody else trains the network.
     batches : int or None
         Updates in an epoch, if known.
     """
@@ -88,6 +91,7 @@ class Run:
         self.limits = limits
         self.network = network
         self.criterion = criterion
+        self.alone: Callable[[Callable[[], Any]], Any] = lambda do: do()
         self.history = History()
         self.epoch = 0
         self.updates = 0
@@ -166,9 +170,9 @@ class Run:
         """
         self._started = time.perf_counter()
         try:
-            self._begin()
+            self.alone(self._begin)
             while not self._over():
-                if self._one_epoch():
+                if self.alone(self._one_epoch):
                     yield self.train, self.valid
         except (KeyboardInterrupt, SystemError) as error:
             self.stop_reason = "interrupted" if interrupted(error) else "error"
@@ -340,7 +344,8 @@ class Run:
         return None if data is None else self.criterion.clean(self._evaluation.run(data.epoch()))
 
     def _values(self) -> list[Any]:
-        return [p.get_value(borrow=False) for p in self.params]
+        with process.hold(self.params):
+            return [p.get_value(borrow=False) for p in self.params]
 
     def _not_finite(self, values: Sequence[Any]) -> list[str]:
         """Get the names of the parameters that are not finite, but were when the run began."""
@@ -374,8 +379,9 @@ class Run:
             self.engine.close()
             self._settle()
         finally:
-            for param, value in zip(self.params, self.best_values, strict=True):
-                param.set_value(value, borrow=False)
+            with process.hold(self.params):
+                for param, value in zip(self.params, self.best_values, strict=True):
+                    param.set_value(value, borrow=False)
             self.history.stop_reason = self.stop_reason
             self.history.best_epoch = self.best_epoch
             log.info(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import atomic, checkpoint
+from .. import atomic, checkpoint, process
 from ..errors import FileError
 from ..locks import Lock
 from ..optimizers import Schedule
@@ -115,8 +115,9 @@ def restore(run: Run, path: Path) -> bool:
             history.rows = list(header["history"])
         else:
             history.read_bytes(arrays["history"])
-        for variable, array in values:
-            variable.set_value(array)
+        with process.hold(variable for variable, _ in values):
+            for variable, array in values:
+                variable.set_value(array)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
     for key, counter in counters.items():

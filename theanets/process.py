@@ -1,0 +1,279 @@
+"""What is the process's and not a network's: configuration, imports, signals, who waits for whom.
+
+PyTensor builds graphs by settings of the whole process, and compiles with tables of the whole
+process. So one thread at a time builds or compiles: the one in `building`. A compiled function
+has one set of buffers, and training changes parameters one by one. So there is one lock for all
+functions that share a variable, and who calls one or sets several variables has it; see
+`share` and `hold`.
+
+Who needs both takes `building` first. Nothing that runs under a lock of variables may build.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from pytensor import config
+
+# ---- interruptions ---------------------------------------------------------------
+
+
+class _Interruption:
+    """Ctrl-C that is held back: what would have handled it, and whether it came."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self.handler = handler
+        self.came = False
+
+    def note(self, number: int, frame: Any) -> None:
+        self.came = True
+
+    def deliver(self) -> None:
+        if self.came:
+            self.came = False
+            self.handler(signal.SIGINT, sys._getframe())
+
+
+_held_back: _Interruption | None = None
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back where a module or a compiler would be left half-way for good.
+
+    It is delivered at the end, or at the next place that may be left: see `may_leave`.
+    Only the main thread is ever interrupted; elsewhere this does nothing.
+    """
+    global _held_back
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main and _held_back is None else None
+    if not callable(handler):  # in another one already; or nobody asks Python
+        yield
+        return
+    interruption = _Interruption(handler)
+    try:
+        signal.signal(signal.SIGINT, interruption.note)
+    except ValueError:  # not the main interpreter
+        yield
+        return
+    _held_back = interruption
+    try:
+        yield
+    finally:
+        _held_back = None
+        if signal.getsignal(signal.SIGINT) == interruption.note:
+            signal.signal(signal.SIGINT, handler)
+        interruption.deliver()
+
+
+def may_leave() -> None:
+    """Deliver Ctrl-C that was held back, at a place that an exception may leave."""
+    if _held_back is not None and threading.current_thread() is threading.main_thread():
+        _held_back.deliver()
+
+
+# ---- building --------------------------------------------------------------------
+
+_builders = threading.RLock()
+
+
+@contextmanager
+def building(dtype: str | None = None, **flags: Any) -> Iterator[None]:
+    """Be the only thread that builds graphs, compiles, or imports what these need.
+
+    Parameters
+    ----------
+    dtype : str, optional
+        PyTensor's ``floatX`` meanwhile.
+    **flags
+        Other settings of PyTensor's meanwhile.
+    """
+    if dtype is not None:
+        flags["floatX"] = dtype
+    with uninterrupted(), _builders, config.change_flags(**flags):
+        yield
+
+
+def float_x() -> str:
+    """Get PyTensor's ``floatX``, not that which another thread builds with just now."""
+    with _builders:
+        return str(config.floatX)
+
+
+def lazily(name: str) -> Any:
+    """Get a module that takes long to import and is seldom needed.
+
+    Two threads that import modules of one package by different ways may each get
+    a part of it, and so does who goes on after an interruption.
+    """
+    module = sys.modules.get(name)
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        with building():
+            return importlib.import_module(name)
+    return module
+
+
+# ---- variables -------------------------------------------------------------------
+
+
+class Lock:
+    """A lock that its thread may take again, with a place in the order of all locks.
+
+    Parameters
+    ----------
+    number : int
+        Who takes several takes them in this order.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.thread_lock = threading.RLock()
+
+
+class _Several:
+    """Some locks, taken in their order."""
+
+    def __init__(self, locks: Iterable[Any]) -> None:
+        self._locks = list(locks)
+
+    def __enter__(self) -> None:
+        taken = []
+        try:
+            for lock in self._locks:
+                lock.acquire()
+                taken.append(lock)
+        except BaseException:
+            for lock in reversed(taken):
+                lock.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
+
+
+#: The locks of shared variables, by their containers: these remain where others are put
+#: in the place of the variables.
+_locks: WeakKeyDictionary[Any, Lock] = WeakKeyDictionary()
+_every: WeakSet[Lock] = WeakSet()
+#: For what is done at once with a table.
+table = threading.Lock()
+_made = 0
+
+
+def share(variables: Iterable[Any]) -> list[Lock]:
+    """Get the locks of some shared variables, in order; those that have none get one.
+
+    Parameters
+    ----------
+    variables : iterable of shared variables
+        There may be none.
+
+    Returns
+    -------
+    list of Lock
+        At least one. Who has them all is the only one with any of the variables.
+    """
+    global _made
+    containers = [variable.container for variable in variables]
+    with table:
+        found = {_locks[c] for c in containers if c in _locks}
+        if not found:
+            _made += 1
+            found = {Lock(_made)}
+            _every.update(found)
+        first = min(found, key=lambda lock: lock.number)
+        for container in containers:
+            _locks.setdefault(container, first)
+    return sorted(found, key=lambda lock: lock.number)
+
+
+def together(locks: list[Lock]) -> Any:
+    """Get what takes some locks, as a context."""
+    taken = [lock.thread_lock for lock in locks]
+    return taken[0] if len(taken) == 1 else _Several(taken)
+
+
+def hold(variables: Iterable[Any]) -> Any:
+    """Keep all others from some shared variables, so that they see all of a change or nothing.
+
+    Examples
+    --------
+    Parameters that belong together::
+
+        with hold(net.params):
+            values = [param.get_value() for param in net.params]
+    """
+    return together(share(variables))
+
+
+class Function:
+    """A compiled function that any number of threads may call: one after the other.
+
+    Its attributes are those of PyTensor's function.
+
+    Parameters
+    ----------
+    function : callable
+        PyTensor's.
+    locks : list of Lock
+        Those of its variables.
+    compiles : bool
+        Whether its first call compiles.
+    """
+
+    def __init__(self, function: Any, locks: list[Lock], compiles: bool) -> None:
+        self._function = function
+        self._locks = locks  # they live as long as a function needs them
+        self._together = together(locks)
+        self._fresh = compiles
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Compute the results for some arguments."""
+        if self._fresh:
+            with building(), self._together:
+                results = self._function(*arguments)
+            self._fresh = False
+            return results
+        with self._together:
+            return self._function(*arguments)
+
+    def held(self) -> Any:
+        """Keep all others from its variables, as `hold`: for several calls of one moment."""
+        return self._building() if self._fresh else self._together
+
+    @contextmanager
+    def _building(self) -> Iterator[None]:
+        with _builders, self._together:
+            yield
+
+    def repeated(self) -> Function:
+        """Get what does the same in a loop, see `theanets.backends.repeated`."""
+        make = getattr(self._function, "repeated", None)
+        return self if make is None else Function(make(), self._locks, self._fresh)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_function"], name)
+
+
+# ---- forks -----------------------------------------------------------------------
+
+
+def _after_fork() -> None:
+    """Free the locks of threads that are not there in this process."""
+    table._at_fork_reinit()  # type: ignore[attr-defined]
+    for lock in [_builders, *(lock.thread_lock for lock in _every)]:
+        if not lock._is_owned():  # type: ignore[attr-defined]
+            lock._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
