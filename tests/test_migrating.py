@@ -274,18 +274,3 @@ def test_recurrent_layers_of_keras(kind, layer, rng):
     x = rng.normal(size=(2, 6, 3))
     twin = {"rnn": keras_rnn, "lstm": keras_lstm, "gru": keras_gru}[kind]
     np.testing.assert_allclose(ours(x), twin(x, kernel, recurrent_kernel, bias), **CLOSE)
-
-
-# ---- earlier versions ---------------------------------------------------------------------
-
-
-def test_weights_of_theanets(recipes, tmp_path, rng):
-    """All parameters go by name; slopes were exponentials of their parameters."""
-    net = theanets.Regressor([4, (5, "lgrelu"), 3], dtype="float64")
-    old = {p.name: rng.normal(size=p.get_value().shape).astype("f") for p in net.params}
-    np.savez(tmp_path / "old.npz", **old)
-    recipes["load_old"](net, tmp_path / "old.npz")
-    x = rng.normal(size=(6, 4))
-    pre = x @ old["hid1.w"] + old["hid1.b"]
-    slopes = np.where(pre > 0, np.exp(old["hid1.gain"]), np.exp(old["hid1.leak"]))
-    np.testing.assert_allclose(net.predict(x), slopes * pre @ old["out.w"] + old["out.b"], **CLOSE)

@@ -50,6 +50,7 @@ from .feedforward import Autoencoder, Classifier, Regressor
 from .layers import Layer
 from .losses import Loss
 from .network import Network
+from .original import load_original
 from .precompile import warmup
 from .regularizers import Regularizer, penalty
 from .rng import set_seed
@@ -84,6 +85,7 @@ __all__ = [
     "feedforward",
     "init",
     "layers",
+    "load_original",
     "log",
     "losses",
     "main",

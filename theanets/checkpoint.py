@@ -128,6 +128,11 @@ def _parse(stream: IO[bytes], where: str) -> tuple[Arrays, dict[str, Any]]:
         offsets = [e["data_offsets"] for k, e in entries.items() if k != "__metadata__"]
         end = max((operator.index(stop) for _, stop in offsets), default=0)
     except (ValueError, KeyError, TypeError, RecursionError):
+        if size[:1] == b"\x80" and size[1] <= 5:
+            raise FileError(
+                f"{where}: a pickle, as theanets 0.6 to 0.8 wrote them; theanets.load_original("
+                f"{where!r}, trust=True) reads it, if it is of somebody you know"
+            ) from None
         raise FileError(
             f"{where}: not a file of theanets (a safetensors file with a {KEY!r} entry in its "
             "metadata)"

@@ -20,10 +20,10 @@ from .lengths import Lengths
 from .recurrent_weights import StateWeights
 from .recurrent_zoneout import zoned, zones
 from .signals import Inputs, Shape
-from .steps import exists
+from .steps import exists, turned
 
 #: What ``direction`` may be.
-DIRECTIONS = ("forward", "backward")
+DIRECTIONS = ("forward", "backward", "reversed")
 #: The state that counts the steps of series that are continued.
 COUNT = "count"
 
@@ -37,10 +37,11 @@ class Recurrent(StateWeights, abstract=True):
 
     Parameters
     ----------
-    direction : {'forward', 'backward'} or None
+    direction : {'forward', 'backward', 'reversed'} or None
         ``'backward'`` runs from the last step of each series to the first;
-        outputs are in the order of the input all the same. None is
-        ``'forward'``.
+        outputs are in the order of the input all the same. ``'reversed'``
+        runs likewise, with outputs in the order of the run, the last step's
+        first, as in theanets up to 0.8. None is ``'forward'``.
     last : bool
         Whether ``out`` is only what the recurrence ends with, the last step
         of each series that exists (the first for ``'backward'``), of shape
@@ -211,7 +212,7 @@ class Recurrent(StateWeights, abstract=True):
         if self.direction is not None and str(self.direction).lower() not in DIRECTIONS:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: direction={self.direction!r} is not 'forward', "
-                "'backward' or None"
+                "'backward', 'reversed' or None"
             )
         for option, default in self.valid_options().items():
             value = getattr(self, option)
@@ -276,7 +277,7 @@ class Recurrent(StateWeights, abstract=True):
     @property
     def backward(self) -> bool:
         """Whether the recurrence runs from the last step to the first."""
-        return str(self.direction).lower() == "backward"
+        return str(self.direction).lower() in ("backward", "reversed")
 
     def project(self, series: Any) -> Any:
         """Get what the input contributes to all steps, (batch, time, width)."""
@@ -307,6 +308,8 @@ class Recurrent(StateWeights, abstract=True):
         if self.stateful and inputs.training:
             inputs.updates.update({self.carried[s]: value for s, value in final.items()})
         outputs = self.finish(dict(result.outputs), mask)
+        if str(self.direction).lower() == "reversed":
+            outputs = {key: turned(value, lengths) for key, value in outputs.items()}
         if self.last:
             outputs["out"] = self.last_output(final)
         return outputs

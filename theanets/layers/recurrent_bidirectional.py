@@ -38,6 +38,10 @@ class Bidirectional(Layer, names=("bidirectional",)):
     last, lengths, bptt_limit, zoneout
         As for all recurrent layers, see `Recurrent`. With ``last``, ``out`` is
         what both end with: the backward half at the first step.
+    aligned : bool
+        Whether the outputs of both halves at a step are about the same step
+        of the series. Else those of the backward half are in the order of its
+        run, the last step's first, as in theanets up to 0.8.
     h_0, c_0, s_0 : str, or pair of str
         Name of an output that is the initial state, as far as the halves have
         such a state: its first half is the forward layer's, at the first
@@ -55,6 +59,7 @@ class Bidirectional(Layer, names=("bidirectional",)):
         "lengths": None,
         "bptt_limit": None,
         "zoneout": 0.0,
+        "aligned": True,
         **dict.fromkeys(INITIAL),
     }
     worker: Any
@@ -62,6 +67,7 @@ class Bidirectional(Layer, names=("bidirectional",)):
     lengths: Any
     bptt_limit: int | None
     zoneout: Any
+    aligned: bool
     max_inputs = 1
 
     def __init__(self, name: str | None = None, *, rng: Seed = None, **options: Any) -> None:
@@ -104,8 +110,13 @@ class Bidirectional(Layer, names=("bidirectional",)):
         keywords = {"activation": self.activation_spec, "rng": self.seed, **self.draws}
         for key in ("last", "lengths", "bptt_limit", "zoneout"):
             keywords[key] = getattr(self, key)
+        if not isinstance(self.aligned, bool):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: aligned={self.aligned!r} is not True or False"
+            )
         halves: list[Layer] = []
-        for i, (half, direction) in enumerate((("fw", "forward"), ("bw", "backward"))):
+        back = "backward" if self.aligned else "reversed"
+        for i, (half, direction) in enumerate((("fw", "forward"), ("bw", back))):
             given = self._given_states(kind, i)
             layer = kind(
                 f"{self.name}_{half}",

@@ -216,12 +216,20 @@ class MUT1(Recurrent, names=("mut1",)):
     units), ``bh``, ``br``, ``bz`` (units). Outputs ``out``, ``pre``, ``hid``
     and ``rate`` (z).
 
+    Parameters
+    ----------
+    inner_bias : bool
+        Whether :math:`b_h` is added inside of the inner tanh,
+        :math:`\tanh(x_t W_{xh} + b_h)`, as in theanets up to 0.8.
+
     References
     ----------
     Jozefowicz et al. 2015, "An empirical exploration of recurrent network
     architectures".
     """
 
+    options: ClassVar[dict[str, Any]] = {"inner_bias": False}
+    inner_bias: bool
     default_activation = "tanh"
 
     def _build_activation(self, spec: Any) -> Activation:
@@ -268,7 +276,10 @@ class MUT1(Recurrent, names=("mut1",)):
         reset = pt.sigmoid(x.r + hr + v.br)
         rate = pt.sigmoid(x.z + v.bz)
         (through,) = dot("hh", reset * s.h)
-        pre = pt.tanh(x.h) + through + v.bh
+        if self.inner_bias:
+            pre = pt.tanh(x.h + v.bh) + through
+        else:
+            pre = pt.tanh(x.h) + through + v.bh
         hid = pt.tanh(pre)
         out = s.h + rate * (hid - s.h)
         return {"h": out}, {"out": out, "pre": pre, "hid": hid, "rate": rate}

@@ -68,14 +68,18 @@ class Clockwork(_Modules, names=("clockwork",)):
     periods : list of int
         A period for each module of ``size / len(periods)`` units; they are
         sorted.
+    descending : bool
+        Whether the first units are the slowest, as in theanets up to 0.7; by
+        default they are the fastest.
 
     References
     ----------
     Koutník et al. 2014, "A clockwork RNN".
     """
 
-    options: ClassVar[dict[str, Any]] = {"periods": None}
+    options: ClassVar[dict[str, Any]] = {"periods": None, "descending": False}
     periods: Any
+    descending: bool
     counts = True
 
     def _numbers(self) -> Any:
@@ -88,7 +92,10 @@ class Clockwork(_Modules, names=("clockwork",)):
                 f"layer {self.full_name!r}: periods={self.periods!r} is not a list of positive "
                 "integers, such as (1, 2, 4)"
             )
-        return np.array(periods)
+        return np.array(periods[::-1] if self.descending else periods)
+
+    def _mask(self) -> Any:
+        return super()._mask().T if self.descending else super()._mask()
 
     def vectors(self) -> list[Any]:
         return [self.find("b"), self._by_unit(self._numbers())]
@@ -110,9 +117,9 @@ class BCRNN(_Modules, names=("bcrnn",)):
     .. math:: p_t = r * p_{t-1} + (1 - r) * (x_t W_{xh} + h_{t-1} W_{hh} + b),
               \quad h_t = g(p_t)
 
-    The rates r are fixed: ``i / modules`` for module i, from 0 for the first,
-    which changes at once, to nearly 1 for the last. A module receives from
-    itself and from slower ones only.
+    The rates r are fixed: by default ``i / modules`` for module i, from 0 for
+    the first, which changes at once, to nearly 1 for the last. A module
+    receives from itself and from slower ones only.
 
     Parameters ``xh``, ``hh``, ``b``; outputs ``out``, ``pre``.
 
@@ -120,19 +127,34 @@ class BCRNN(_Modules, names=("bcrnn",)):
     ----------
     num_modules : int
         Number of modules of ``size / num_modules`` units.
+    rates : list of float, optional
+        The rate of each module, in [0, 1], from the fastest to the slowest.
 
     References
     ----------
     Neverova et al. 2016, "Learning human identity from motion patterns".
     """
 
-    options: ClassVar[dict[str, Any]] = {"num_modules": None}
+    options: ClassVar[dict[str, Any]] = {"num_modules": None, "rates": None}
     num_modules: int | None
+    rates: Any
 
     def _numbers(self) -> Any:
         where = f"layer {self.full_name!r}: "
         modules = whole_number("num_modules", self.num_modules, where=where)
-        return np.arange(modules) / modules
+        if self.rates is None:
+            return np.arange(modules) / modules
+        try:
+            rates = np.array([float(rate) for rate in self.rates])
+        except (TypeError, ValueError):
+            rates = np.array([])
+        rising = (np.diff(rates) >= 0).all() and ((rates >= 0) & (rates <= 1)).all()
+        if len(rates) != modules or not rising:
+            raise ConfigurationError(
+                f"{where}rates={self.rates!r} is not a list of {modules} numbers in [0, 1] that do "
+                "not fall, one for each module"
+            )
+        return rates
 
     def vectors(self) -> list[Any]:
         return [self.find("b"), self._by_unit(self._numbers())]

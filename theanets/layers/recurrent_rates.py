@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from .. import activations
 from ..errors import ConfigurationError, nearest, whole_number
 from ..ops.recurrent_trace import Layout
 from .recurrent import Recurrent, joined
@@ -237,6 +238,9 @@ class SCRN(_Rated, names=("scrn",)):
     ----------
     context_size : int, optional
         m; by default 1 + the square root of the units, rounded down.
+    hidden : str
+        The activation that makes the hidden state, instead of the sigmoid:
+        one without parameters.
     rate : {'vector', 'uniform', 'log'} or None
         As for `RRNN`; None is ``'vector'``.
     rates : list of float, optional
@@ -249,8 +253,9 @@ class SCRN(_Rated, names=("scrn",)):
     Mikolov et al. 2015, "Learning longer memory in recurrent neural networks".
     """
 
-    options: ClassVar[dict[str, Any]] = {"context_size": None, "s_0": None}
+    options: ClassVar[dict[str, Any]] = {"context_size": None, "hidden": "sigmoid", "s_0": None}
     context_size: int | None
+    hidden: str
     s_0: Any
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "s": "s_0"}
 
@@ -260,6 +265,15 @@ class SCRN(_Rated, names=("scrn",)):
         check_rate(self, self.rate, ("vector", "uniform", "log"))
         if self.context_size is not None:
             whole_number("context_size", self.context_size, where=f"layer {self.full_name!r}: ")
+        if not isinstance(self.hidden, str):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: hidden={self.hidden!r} is not the name of an activation"
+            )
+        built = activations.build(self.hidden)
+        if type(built).setup is not activations.Activation.setup or built.width != 1:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: hidden={self.hidden!r} has parameters, or two arguments"
+            )
 
     def _context(self) -> int:
         if self.context_size is not None:
@@ -313,7 +327,7 @@ class SCRN(_Rated, names=("scrn",)):
         state = s.s + v.r * (x.s - s.s)
         (own,) = dot("hh", s.h)
         (context,) = dot("sh", state)
-        hid = pt.sigmoid(x.h + own + context)
+        hid = activations.build(self.hidden)(x.h + own + context)
         shown = v.r + pt.zeros_like(state)
         return {"h": hid, "s": state}, {"hid": hid, "state": state, "rate": shown}
 

@@ -91,6 +91,13 @@ def without(x: Any, lengths: Any) -> Any:
     return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
 
 
+def turned(series: Any, lengths: Any) -> Any:
+    """Get series, (batch, time, ...), with their steps that exist in the opposite order."""
+    step, last = pt.arange(series.shape[1]), lengths[:, None] - 1
+    taken = pt.switch(step <= last, last - step, step)
+    return series[pt.arange(series.shape[0])[:, None], taken]
+
+
 def one_for_all_steps(x: Any) -> Any:
     """Get the shape of what is the same at all steps: (batch, 1, ..., units)."""
     return x.shape if x.ndim < 3 else (x.shape[0], *(1,) * (x.ndim - 2), x.shape[x.ndim - 1])
