@@ -18,6 +18,7 @@ from ..ops.sparse import is_sparse
 from .fields import Field, behaved
 from .finite import settle
 from .sparse import as_csr
+from .tables import plain
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -207,7 +208,7 @@ def _as_array(value: Any, where: str) -> Any:
     if is_sparse(value) or isinstance(value, np.memmap):
         return value
     try:
-        return np.asarray(value)
+        return plain(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
             f"{where} is a {type(value).__name__} that is not one array: {error}"

@@ -34,6 +34,9 @@ class Field:
         finite and have weight 0 (or whose weights are not given) become 0.
     sparse : bool
         For a matrix: whether the network takes it as a sparse one.
+    lengths : str, optional
+        Name of the input with the number of steps of each series; of entries
+        after these, the second axis being the time, NaN and inf become 0.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Field:
     weighs: str | None = None
     impute: bool = False
     sparse: bool = False
+    lengths: str | None = None
 
     def __str__(self) -> str:
         lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ def settle(
     rows: Any = None,
     only: Iterable[int] | None = None,
 ) -> list[Any]:
-    """Refuse NaN and inf, except where weights of 0 make them irrelevant.
+    """Refuse NaN and inf, except where weights of 0 make them irrelevant, or series have ended.
 
     ``rows`` tells which rows of the data the arrays hold, ``only`` which of
-    the arrays to look at. Inputs with replaced entries are copies.
+    the arrays to look at. Arrays with replaced entries are copies.
     """
     settled = list(arrays)
     named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
@@ -39,12 +39,15 @@ def settle(
             wrong[:] = False
         elif field.role == "input":
             wrong = _row_counts(fields, arrays, index[0])
+        padding = _padding(field, named, index)
+        wrong &= ~padding
         if wrong.any():
             first = int(np.argmax(wrong))
             entry = tuple(int(axis[first]) for axis in index)
             value = (array.data if is_sparse(array) else array.reshape(-1))[flat[first]]
             raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
-        if field.impute or (field.role == "input" and field.weighted_by is None):
+        unweighted = field.role == "input" and field.weighted_by is None
+        if field.impute or unweighted or padding.any():
             settled[i] = array.copy()
             (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
     return settled
@@ -88,6 +91,14 @@ def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
         return np.unravel_index(flat, array.shape), flat
     flat = np.flatnonzero(~np.isfinite(array.data))
     return (np.searchsorted(array.indptr, flat, side="right") - 1, array.indices[flat]), flat
+
+
+def _padding(field: Field, named: Mapping[str, Any], index: tuple[Any, ...]) -> Any:
+    """Tell which entries are of steps that do not exist."""
+    lengths = named.get(field.lengths or "")
+    if lengths is None or len(index) < 2:
+        return np.zeros(len(index[0]), bool)
+    return index[1] >= np.ravel(lengths)[index[0]]
 
 
 def _entries(weights: Any, index: tuple[Any, ...]) -> Any:

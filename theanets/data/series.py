@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import rng as _rng
 from ..errors import ConfigurationError, DataError, renamed, whole_number
+from .tables import is_table, plain
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +37,7 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
     DataError
         If there are none, or they do not have the same further axes.
     """
-    arrays = [np.asarray(one) for one in series]
+    arrays = [plain(one) for one in series]
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1 or any(array.ndim == 0 for array in arrays):
         raise DataError(
@@ -70,7 +71,7 @@ def is_ragged(data: Any) -> bool:
     """Tell whether something is a list of series of different lengths."""
     if not isinstance(data, (list, tuple)) or len(data) < 2:
         return False
-    if not all(isinstance(one, (np.ndarray, list, tuple)) for one in data):
+    if not all(isinstance(one, (np.ndarray, list, tuple)) or is_table(one) for one in data):
         return False
     return len({len(one) for one in data}) > 1
 

@@ -19,6 +19,7 @@ from .. import rng as _rng
 from ..data import is_stream
 from ..data.mapped import mapped
 from ..data.series import Padded, Text, batches, buckets, is_ragged, pad
+from ..data.tables import plain
 from ..errors import ConfigurationError, DataError, whole_number
 from ..layers import CRF
 from ..network import Network
@@ -212,7 +213,7 @@ class Predictor(Regressor):
         if not single and isinstance(data, (list, tuple)) and not (listed or is_ragged(data)):
             return super().padded(data)
         if listed or is_ragged(series):
-            arrays = [np.asarray(one) for one in series]
+            arrays = [plain(one) for one in series]
             return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
         array = np.asarray(series)
         if array.ndim != 3 or array.shape[1] < 2:

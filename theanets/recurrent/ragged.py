@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .. import steps
 from ..data import Field
 from ..data.series import Padded, is_ragged, pad
+from ..data.tables import is_table, plain
 from ..errors import DataError
 from ..layers import Lengths
 from ..structure import Structure
@@ -58,7 +59,7 @@ def _is_list(value: Any, field: Field) -> bool:
     """Tell whether something is a list of series."""
     if not isinstance(value, (list, tuple)) or not value or field.shape[:1] != (None,):
         return False
-    if all(isinstance(one, np.ndarray) for one in value):
+    if all(isinstance(one, np.ndarray) or is_table(one) for one in value):
         return all(one.ndim == len(field.shape) for one in value)
     return is_ragged(value)
 
@@ -321,8 +322,8 @@ def existing(net: Structure, x: Any) -> Array | None:
 
 def _rows(values: Any, rows: Array) -> Array:
     if is_ragged(values):
-        return np.stack([np.asarray(values[i]) for i in rows])
-    return np.asarray(values)[rows]
+        return np.stack([plain(values[i]) for i in rows])
+    return plain(values)[rows]
 
 
 def _short(lengths: Array) -> str:

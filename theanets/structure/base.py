@@ -156,7 +156,9 @@ class Structure(Layered):
     @property
     def fields(self) -> list[Field]:
         """What data must look like, in the order of `variables`."""
-        return targets.fields(self.inputs, self.bound_losses(), self.graph.shape)
+        losses = self.bound_losses()
+        found = targets.fields(self.inputs, losses, self.graph.shape)
+        return targets.with_lengths(found, self.graph.by_name, losses)
 
     def bound_losses(self) -> list[Loss]:
         """Get the losses, each with its target: anew, as networks may share an instance."""

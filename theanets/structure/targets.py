@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
+from .. import steps
 from ..data import Field
 from ..errors import ConfigurationError
 from ..expressions import placeholder
+from ..layers import Layer
 from ..losses import Loss
 from ..losses.base import Function
 from ..ops.sparse import vectors
@@ -207,6 +210,19 @@ def fields(
             target = next(loss._target for loss in losses if loss._weights is variable)
             found.append(Field(variable.name, "weights", weighs=target.name, **common))
     return found
+
+
+def with_lengths(
+    found: Sequence[Field], layers: Mapping[str, Layer], losses: Sequence[Loss]
+) -> list[Field]:
+    """Say of fields of series which input has their numbers of steps, as far as one has."""
+    holders = {output: variable.name for output, variable in steps.from_inputs(layers).items()}
+    known = {output.partition(":")[0]: name for output, name in holders.items()}
+    for loss in losses if known else ():
+        names = {holders[name] for name in steps.same_time(layers, loss.output_name) & {*holders}}
+        if loss.by_step and len(names) == 1:
+            known.setdefault(loss._target.name, names.pop())
+    return [replace(field, lengths=known.get(field.name)) for field in found]
 
 
 def _labels(
