@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 
 import theanets
 from theanets.losses import Loss, ctc_beam_decode, ctc_greedy_decode
-from theanets.ops.ctc import Alignments, alignments
+from theanets.ops.ctc import Alignments, Tangent, alignments, alignments_tangent
 
 Array = np.ndarray
 K, TIME = 4, 5
@@ -166,19 +166,22 @@ def test_against_pytorch(reduction: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.linker
 @pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
-def test_linkers_agree(mode: str, z: Array) -> None:
+def test_linkers_agree(mode: str, z: Array, rng: np.random.Generator) -> None:
     scores, labels = pt.tensor3("z", dtype="float64"), pt.matrix("y", dtype="int32")
     mask = pt.matrix("m", dtype="bool")
     total, usage = Alignments(0)(scores, labels, mask)
-    results = [total, usage, pytensor.grad(pt.exp(total).sum(), scores)]
+    direction = rng.normal(size=z.shape)
+    tangent = Tangent(0)(scores, labels, mask, direction)
+    results = [total, usage, pytensor.grad(pt.exp(total).sum(), scores), tangent]
     y, m = TARGETS.astype("int32"), np.ones((6, TIME), bool)
     m[1, 2] = m[2] = m[5, 0] = False
     f = pytensor.function([scores, labels, mask], results, mode=mode)
     total, usage = alignments(z, y, m)
     assert total[5] == -np.inf
-    for found, expected in zip(
-        f(z, y, m), (total, usage, np.exp(total)[:, None, None] * usage), strict=True
-    ):
+    tangent = alignments_tangent(z, y, m, direction)
+    assert not tangent[5].any() and tangent[:2].any(axis=(1, 2)).all()
+    expected_ones = (total, usage, np.exp(total)[:, None, None] * usage, tangent)
+    for found, expected in zip(f(z, y, m), expected_ones, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-12)
     for wrong in ((z, y + 2, m), (z, y.clip(0), m), (z, y[:5], m), (z, y, m[:, :4])):
         with pytest.raises(ValueError, match=r"(?s)(fit|in \[0, 4\)|out of range)"):

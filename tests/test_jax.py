@@ -12,6 +12,7 @@ import pytest
 from test_recurrent_core import CELLS, Case, close
 
 import theanets
+from theanets.ops import ctc
 from theanets.ops.chain import ForwardBackward, PathCounts, Tangent, Viterbi
 from theanets.ops.ctc import Alignments
 
@@ -90,6 +91,9 @@ def test_alignments(labels, blank, rng):
     total, _ = compare(Alignments(blank), [scores, labels, MASKS])
     assert labels.size == 0 or np.isinf(total).any()
     compare(Alignments(blank), [1e30 * scores[1:], labels[1:], MASKS[1:]])
+    direction = rng.normal(size=scores.shape)
+    for factor in (1, 1e30):
+        compare(ctc.Tangent(blank), [factor * scores, labels, MASKS, direction])
 
 
 def same(make, data):

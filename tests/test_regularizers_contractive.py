@@ -295,5 +295,5 @@ def test_sparse_inputs_have_the_closed_form_only():
 def test_recurrent_layers_say_what_they_lack():
     net = recurrent.Regressor([2, (3, "rnn"), 1], dtype="float64")
     x = RNG.normal(size=(2, 3, 2))
-    with pytest.raises(NotImplementedError, match="first derivatives only"):
+    with pytest.raises(ConfigurationError, match=r"'contractive' needs .* than layer 'hid1' has"):
         net.train([x, x[:, :, :1]], contractive=1, epochs=1)

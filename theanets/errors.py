@@ -48,6 +48,22 @@ class FileError(Error, ValueError):
     """A file is not one of ours, is damaged, or belongs to another network."""
 
 
+class DerivativeError(Error, NotImplementedError):
+    """A derivative of a higher order is needed than an operation has.
+
+    Parameters
+    ----------
+    message : str
+        What is said of it.
+    op : Op, optional
+        The operation that has no derivative.
+    """
+
+    def __init__(self, message: str, op: Any = None) -> None:
+        super().__init__(message)
+        self.op = op
+
+
 class ZeroGradientWarning(UserWarning):
     """A loss does not depend, differentiably, on some parameters."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,17 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedGrad, ZeroGrad
+from pytensor.graph.op import Op
 from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
 from pytensor.tensor.elemwise import Elemwise
 
 from . import monitors, process, steps
-from .errors import ConfigurationError, ZeroGradientWarning
+from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
 from .expressions import scalar
 from .graph import Graph, Outputs
 from .losses import Loss
 from .monitors import Terms
+from .names import split_output
 from .regularizers import Regularizer
 
 
@@ -253,3 +256,57 @@ def gradients(cost: Any, params: Sequence[Any]) -> list[Any]:
         else {}
     )
     return [found.get(p, pt.zeros_like(p)) for p in params]
+
+
+@contextmanager
+def differentiable(objective: Objective, who: str | None = None) -> Iterator[None]:
+    """Say who needs higher derivatives, and of what, if there are none.
+
+    Parameters
+    ----------
+    objective : Objective
+        What is differentiated within.
+    who : str, optional
+        Who differentiates; by default the term of the objective that has a
+        derivative in it.
+
+    Raises
+    ------
+    ConfigurationError
+        Instead of a `DerivativeError`.
+    """
+    try:
+        yield
+    except DerivativeError as error:
+        if who is None:
+            terms = [*objective.losses.items(), *objective.penalties.items()]
+            asking = [repr(name) for name, pair in terms if _has(pair, type(error.op))]
+            who = ", ".join(asking) or "the objective"
+        layer_of = {value: split_output(name)[0] for name, value in objective.outputs.items()}
+        lacking = []
+        for layer in dict.fromkeys(layer_of.values()):
+            own = [value for value, name in layer_of.items() if name == layer]
+            if _has(own, error.op.derives, layer_of.keys() - own):
+                lacking.append(f"layer {layer!r}")
+        for name, pair in objective.losses.items():
+            if _has(pair, error.op.derives, layer_of):
+                lacking.append(f"loss {name!r}")
+        of = " and ".join(lacking) or error.op.derives.__name__
+        raise ConfigurationError(
+            f"{who} needs derivatives of a higher order than {of} has: leave it out, or train by "
+            "first derivatives, as 'adam' does"
+        ) from error
+
+
+def _has(values: Iterable[Any], kind: type[Op], known: Iterable[Any] = ()) -> bool:
+    """Tell whether expressions need an Op of a kind to be computed from known ones."""
+    stack, seen = list(values), set(known)
+    while stack:
+        variable = stack.pop()
+        if variable in seen or variable.owner is None:
+            continue
+        seen.add(variable)
+        if isinstance(variable.owner.op, kind):
+            return True
+        stack.extend(variable.owner.inputs)
+    return False

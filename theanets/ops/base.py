@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant
 from pytensor.graph.op import Op
 
+from ..errors import DerivativeError
 from ..process import building
 
 
@@ -48,6 +49,22 @@ class KernelOp(Op):
         """Get the shapes of the outputs; up to PyTensor 3.2 called with one argument more."""
         node, shapes = arguments[-2:]
         return self.shapes_of(node.inputs, shapes)
+
+
+class FirstOrder(Op):
+    """An Op that is the derivative of another, and has none itself."""
+
+    #: The other one.
+    derives: type[Op]
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        """Refuse."""
+        raise DerivativeError(
+            f"{self} is a derivative that has none itself, so what needs derivatives of a higher "
+            "order ('esgd', the contractive penalty, a gradient of a gradient) cannot be used "
+            "with it",
+            self,
+        )
 
 
 _registered: set[type[KernelOp]] = set()

@@ -26,7 +26,7 @@ from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
 from . import numpy_chain
-from .base import KernelOp, source_key
+from .base import FirstOrder, KernelOp, source_key
 
 
 class ChainOp(KernelOp):
@@ -104,7 +104,7 @@ class ForwardBackward(ChainOp):
         ]
 
 
-class Tangent(ChainOp):
+class Tangent(FirstOrder, ChainOp):
     """Derivative of `ForwardBackward`'s ``node`` and ``pair`` along a direction.
 
     Inputs those of `ForwardBackward`, ``d_unary`` (batch, time, K) and
@@ -113,6 +113,7 @@ class Tangent(ChainOp):
     """
 
     kernel_name = "tangent"
+    derives = ForwardBackward
 
     def make_node(
         self, unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any

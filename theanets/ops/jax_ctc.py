@@ -1,4 +1,4 @@
-"""The Op of `ctc` for JAX.
+"""The Ops of `ctc` for JAX.
 
 Labels are not checked: JAX raises no errors that depend on values.
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from pytensor.link.jax.dispatch import jax_funcify
 
-from .ctc import Alignments
+from .ctc import Alignments, Tangent
 
 
 @jax_funcify.register(Alignments)
-def _alignments(op: Alignments, **kwargs: Any) -> Callable[..., Any]:
+def _alignments(op: Alignments | Tangent, **kwargs: Any) -> Callable[..., Any]:
     def alignments(scores: Any, labels: Any, mask: Any) -> tuple[Any, Any]:
         # The steps are those of `theanets.ops.ctc.alignments`.
         lengths = (labels >= 0).sum(axis=1, keepdims=True)
@@ -31,9 +32,8 @@ def _alignments(op: Alignments, **kwargs: Any) -> Callable[..., Any]:
 
         def forth(alpha: Any, now: Any) -> Any:
             score, seen = now
-            step = jnp.logaddexp(alpha, _shift(alpha, 1))
-            step = jnp.logaddexp(step, jnp.where(skips, _shift(alpha, 2), -jnp.inf)) + score
-            new = jnp.where(seen, step, alpha)
+            two = jnp.where(skips, _shift(alpha, 2), -jnp.inf)
+            new = jnp.where(seen, _sum(alpha, _shift(alpha, 1), two) + score, alpha)
             return new, new
 
         place = jnp.arange(states.shape[1])
@@ -49,18 +49,44 @@ def _alignments(op: Alignments, **kwargs: Any) -> Callable[..., Any]:
         def back(beta: Any, now: Any) -> Any:
             alpha, score, seen = now
             share = jnp.where(seen & possible, alpha + beta, -jnp.inf)
-            top = jnp.maximum(share.max(axis=1, keepdims=True), jnp.finfo(share.dtype).min)
-            share = jnp.exp(share - top)
-            share /= jnp.maximum(share.sum(axis=1, keepdims=True), 1)
+            share = jnp.exp(share - _finite(share.max(axis=1, keepdims=True)))
+            norm = share.sum(axis=1, keepdims=True)
+            share /= jnp.where(norm > 0, norm, 1)
             after = beta + score
-            step = jnp.logaddexp(after, _shift(after, -1))
-            step = jnp.logaddexp(step, _shift(jnp.where(skips, after, -jnp.inf), -2))
+            two = _shift(jnp.where(skips, after, -jnp.inf), -2)
+            step = _sum(after, _shift(after, -1), two)
             return jnp.where(seen, step, beta), none.at[rows, states].add(share)
 
         _, usage = lax.scan(back, beta, (alphas, at, exists), reverse=True)
         return total.astype(scores.dtype), jnp.swapaxes(usage, 0, 1).astype(scores.dtype)
 
     return alignments
+
+
+@jax_funcify.register(Tangent)
+def _tangent(op: Tangent, **kwargs: Any) -> Callable[..., Any]:
+    alignments = _alignments(op)
+
+    def tangent(scores: Any, labels: Any, mask: Any, direction: Any) -> Any:
+        def usage(scores: Any) -> Any:
+            return alignments(scores, labels, mask)[1]
+
+        return jax.jvp(usage, (scores,), (direction.astype(scores.dtype),))[1]
+
+    return tangent
+
+
+def _sum(*parts: Any) -> Any:
+    """Log of a sum, whose derivative is no NaN where all of it is impossible."""
+    stacked = jnp.stack(parts)
+    top = _finite(stacked.max(axis=0))
+    total = jnp.exp(stacked - top).sum(axis=0)
+    return jnp.where(total > 0, top + jnp.log(jnp.where(total > 0, total, 1)), -jnp.inf)
+
+
+def _finite(top: Any) -> Any:
+    """Get what may be subtracted; the results do not depend on it."""
+    return lax.stop_gradient(jnp.maximum(top, jnp.finfo(top.dtype).min))
 
 
 def _shift(x: Any, by: int) -> Any:

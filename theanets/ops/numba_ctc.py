@@ -64,12 +64,117 @@ def _example(
 
 
 @_njit
-def _alignments(scores: Any, labels: Any, mask: Any, blank: int) -> Any:
+def _sum(x: Any, dx: Any) -> Any:
+    """Log of the sum of what three numbers are the logs of, and its tangent."""
+    top = max(x)
+    if top == -np.inf:
+        return top, 0.0
+    total, tangent = 0.0, 0.0
+    for i in range(3):
+        power = np.exp(x[i] - top)
+        total += power
+        tangent += power * dx[i]
+    return top + np.log(total), tangent / total
+
+
+@_njit
+def _example_tangent(
+    scores: Any, d_scores: Any, states: Any, alpha: Any, beta: Any, after: Any, out: Any, blank: int
+) -> None:
+    """Differentiate the usage of one example whose frames all exist.
+
+    ``alpha``, ``beta`` and ``after`` have a first axis of 2: values and their tangents.
+    """
+    time, size = scores.shape[0], states.size
+    none = (-np.inf, 0.0)
+    alpha[0, 0, :size] = -np.inf
+    alpha[1, 0, :size] = 0
+    alpha[0, 0, 0] = 0
+    for t in range(time):
+        for s in range(size):
+            one = (alpha[0, t, s - 1], alpha[1, t, s - 1]) if s > 0 else none
+            skips = s > 1 and states[s] != blank and states[s] != states[s - 2]
+            two = (alpha[0, t, s - 2], alpha[1, t, s - 2]) if skips else none
+            x, dx = _sum((alpha[0, t, s], one[0], two[0]), (alpha[1, t, s], one[1], two[1]))
+            alpha[0, t + 1, s] = x + scores[t, states[s]]
+            alpha[1, t + 1, s] = dx + d_scores[t, states[s]]
+    beta[0, :size] = -np.inf
+    beta[1, :size] = 0
+    beta[0, max(size - 2, 0) : size] = 0
+    if not np.isfinite((alpha[0, time, :size] + beta[0, :size]).max()):
+        return
+    for t in range(time - 1, -1, -1):
+        top, norm, mean = -np.inf, 0.0, 0.0
+        for s in range(size):
+            top = max(top, alpha[0, t + 1, s] + beta[0, s])
+        for s in range(size):
+            share = np.exp(alpha[0, t + 1, s] + beta[0, s] - top)
+            norm += share
+            mean += share * (alpha[1, t + 1, s] + beta[1, s])
+        for s in range(size):
+            share = np.exp(alpha[0, t + 1, s] + beta[0, s] - top) / norm
+            out[t, states[s]] += share * (alpha[1, t + 1, s] + beta[1, s] - mean / norm)
+            after[0, s] = beta[0, s] + scores[t, states[s]]
+            after[1, s] = beta[1, s] + d_scores[t, states[s]]
+        for s in range(size):
+            one = (after[0, s + 1], after[1, s + 1]) if s + 1 < size else none
+            skips = s + 2 < size and states[s + 2] != blank and states[s + 2] != states[s]
+            two = (after[0, s + 2], after[1, s + 2]) if skips else none
+            beta[0, s], beta[1, s] = _sum(
+                (after[0, s], one[0], two[0]), (after[1, s], one[1], two[1])
+            )
+
+
+@_njit
+def _check(scores: Any, labels: Any, mask: Any, blank: int) -> None:
     batch, time, k = scores.shape
     if mask.shape != (batch, time) or labels.shape[0] != batch:
         raise ValueError("shapes of the scores, labels and mask do not fit")
     if blank < 0 or blank >= k:
         raise ValueError("the blank is not one of the labels")
+    for b in range(batch):
+        for i in range(labels.shape[1]):
+            if labels[b, i] >= k or labels[b, i] == blank:
+                raise ValueError("a label of ctc is out of range, or the blank")
+
+
+@_njit
+def _states(labels: Any, blank: int, states: Any) -> int:
+    """Write the states of an example's alignments: blank, first label, blank, ...; count them."""
+    states[0] = blank
+    length = 1
+    for label in labels:
+        if label >= 0:
+            states[length] = label
+            states[length + 1] = blank
+            length += 2
+    return length
+
+
+@_njit
+def _gather(rows: Any, mask: Any, gathered: Any) -> int:
+    """Write the frames that exist one after the other; count them."""
+    n = 0
+    for t in range(mask.size):
+        if mask[t]:
+            gathered[n] = rows[t]
+            n += 1
+    return n
+
+
+@_njit
+def _spread(gathered: Any, mask: Any, rows: Any) -> None:
+    n = 0
+    for t in range(mask.size):
+        if mask[t]:
+            rows[t] = gathered[n]
+            n += 1
+
+
+@_njit
+def _sums(scores: Any, labels: Any, mask: Any, blank: int) -> Any:
+    _check(scores, labels, mask, blank)
+    batch, time, k = scores.shape
     size = 2 * labels.shape[1] + 1
     totals = np.zeros(batch, scores.dtype)
     usage = np.zeros((batch, time, k), scores.dtype)
@@ -77,36 +182,50 @@ def _alignments(scores: Any, labels: Any, mask: Any, blank: int) -> Any:
     alpha, beta, after = np.empty((time + 1, size)), np.empty(size), np.empty(size)
     frames, used = np.empty((time, k)), np.empty((time, k))
     for b in range(batch):
-        states[0] = blank
-        length = 1
-        for i in range(labels.shape[1]):
-            label = labels[b, i]
-            if label >= k or label == blank:
-                raise ValueError("a label of ctc is out of range, or the blank")
-            if label >= 0:
-                states[length] = label
-                states[length + 1] = blank
-                length += 2
-        n = 0
-        for t in range(time):
-            if mask[b, t]:
-                frames[n] = scores[b, t]
-                n += 1
+        length = _states(labels[b], blank, states)
+        n = _gather(scores[b], mask[b], frames)
         used[:n] = 0
         totals[b] = _example(frames[:n], states[:length], alpha, beta, after, used[:n], blank)
-        n = 0
-        for t in range(time):
-            if mask[b, t]:
-                usage[b, t] = used[n]
-                n += 1
+        _spread(used, mask[b], usage[b])
     return totals, usage
 
 
-def specialized(blank: int) -> Any:
-    """Get the kernel for one blank."""
+@_njit
+def _tangent(scores: Any, labels: Any, mask: Any, direction: Any, blank: int) -> Any:
+    _check(scores, labels, mask, blank)
+    if direction.shape != scores.shape:
+        raise ValueError("the direction does not have the shape of the scores")
+    batch, time, k = scores.shape
+    size = 2 * labels.shape[1] + 1
+    found = np.zeros((batch, time, k), scores.dtype)
+    states = np.empty(size, np.int64)
+    alpha, beta, after = np.empty((2, time + 1, size)), np.empty((2, size)), np.empty((2, size))
+    frames, steps, out = np.empty((time, k)), np.empty((time, k)), np.empty((time, k))
+    for b in range(batch):
+        length = _states(labels[b], blank, states)
+        n = _gather(scores[b], mask[b], frames)
+        _gather(direction[b], mask[b], steps)
+        out[:n] = 0
+        _example_tangent(frames[:n], steps[:n], states[:length], alpha, beta, after, out[:n], blank)
+        _spread(out, mask[b], found[b])
+    return found
+
+
+def sums(blank: int) -> Any:
+    """Get the kernel of `ctc.Alignments` for one blank."""
 
     @_njit
     def kernel(scores: Any, labels: Any, mask: Any) -> Any:
-        return _alignments(scores, labels, mask, blank)
+        return _sums(scores, labels, mask, blank)
+
+    return kernel
+
+
+def tangent(blank: int) -> Any:
+    """Get the kernel of `ctc.Tangent` for one blank."""
+
+    @_njit
+    def kernel(scores: Any, labels: Any, mask: Any, direction: Any) -> Any:
+        return _tangent(scores, labels, mask, direction, blank)
 
     return kernel

@@ -20,7 +20,7 @@ from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.tensor.rewriting.basic import register_canonicalize
 
 from . import recurrent_numpy
-from .base import KernelOp
+from .base import FirstOrder, KernelOp
 from .recurrent_cell import Cell, with_cotangents
 from .recurrent_plan import backward_plan
 
@@ -123,6 +123,10 @@ class RecurrentForward(_Recurrent):
         self.cell, self.dtype, self.kept = cell, dtype, kept
         self.reverse, self.limit = reverse, limit
 
+    def keeping(self, kept: tuple[bool, ...]) -> RecurrentForward:
+        """Get the Op that makes other arrays."""
+        return RecurrentForward(self.cell, self.dtype, kept, self.reverse, self.limit)
+
     def kernel(self) -> tuple[Any, str | None]:
         from .recurrent_numba import forward_kernel
 
@@ -170,7 +174,8 @@ class RecurrentForward(_Recurrent):
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
         if not all(self.kept):
-            raise NotImplementedError("a recurrence has no gradient once its graph was rewritten")
+            # A rewrite left out what only the derivative reads.
+            return self._complete(inputs, cotangents)
         connected = [not isinstance(g.type, DisconnectedType) for g in cotangents]
         many = self.cell.num_arrays
         given, final = tuple(connected[:many]), tuple(connected[many:])
@@ -184,8 +189,15 @@ class RecurrentForward(_Recurrent):
         grads += [next(results) if yes else DisconnectedType()() for yes in self.cell.trained]
         return grads + [next(results) for _ in self.cell.dots]
 
+    def _complete(self, inputs: Any, cotangents: Any) -> list[Any]:
+        """Get the gradients from the Op that makes all arrays."""
+        op = self.keeping((True,) * self.cell.num_arrays)
+        given = iter(cotangents)
+        full = [next(given) if yes else DisconnectedType()() for yes in self.kept]
+        return op.pullback(inputs, op(*inputs, return_list=True), [*full, *given])
 
-class RecurrentBackward(_Recurrent):
+
+class RecurrentBackward(FirstOrder, _Recurrent):
     """The derivative of `RecurrentForward`.
 
     Inputs are its, then the outputs that the derivative reads, the cotangents
@@ -206,6 +218,7 @@ class RecurrentBackward(_Recurrent):
     """
 
     __props__ = ("cell", "dtype", "given", "final", "reverse", "limit", "inplace")
+    derives = RecurrentForward
 
     def __init__(
         self,
@@ -247,12 +260,6 @@ class RecurrentBackward(_Recurrent):
         for place, value in zip(storage, run(self.reverse, self.limit, *inputs), strict=True):
             place[0] = np.ascontiguousarray(value)
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
-        raise NotImplementedError(
-            "a recurrent layer has first derivatives only: what needs second ones (the "
-            "contractive penalty, 'esgd') cannot be used with it"
-        )
-
 
 def _check(z: Any, lengths: Any) -> None:
     batch, time, _ = z.shape
@@ -275,16 +282,38 @@ def drop_unused_outputs(fgraph: Any, node: Apply) -> Any:
     kept = tuple(yes and next(used) for yes in op.kept)
     if kept == op.kept:
         return False
-    new = RecurrentForward(op.cell, op.dtype, kept, op.reverse, op.limit)
-    results = iter(new(*node.inputs, return_list=True))
-    found = {}
-    old = iter(node.outputs)
-    for before, after in zip(op.kept, kept, strict=True):
-        if before:
-            variable = next(old)
-            if after:
-                found[variable] = next(results)
-    found.update(zip(old, results, strict=True))
+    return _replaced([node], kept)
+
+
+@register_canonicalize
+@node_rewriter([RecurrentForward])
+def share_steps(fgraph: Any, node: Apply) -> Any:
+    """Make the outputs of two that differ in nothing else by one.
+
+    There are two once a graph was rewritten and then differentiated.
+    """
+    op = node.op
+    for client, _ in fgraph.clients[node.inputs[0]]:
+        other = client.op
+        if client is node or not isinstance(other, RecurrentForward):
+            continue
+        kept = tuple(map(any, zip(op.kept, other.kept, strict=False)))
+        if client.inputs == node.inputs and other.keeping(kept) == op.keeping(kept):
+            return _replaced([node, client], kept)
+    return False
+
+
+def _replaced(nodes: Sequence[Apply], kept: tuple[bool, ...]) -> dict[Any, Any]:
+    """Get what the outputs of some nodes become where one Op makes all that are kept."""
+    many = sum(kept)
+    results = nodes[0].op.keeping(kept)(*nodes[0].inputs, return_list=True)
+    arrays = iter(results[:many])
+    new = [next(arrays) if yes else None for yes in kept]
+    found: dict[Any, Any] = {}
+    for node in nodes:
+        of_op = [variable for variable, yes in zip(new, node.op.kept, strict=True) if yes]
+        pairs = zip(node.outputs, [*of_op, *results[many:]], strict=True)
+        found.update((old, variable) for old, variable in pairs if variable is not None)
     return found
 
 

@@ -213,8 +213,10 @@ def compile_step(
     objective = objectives.build(graph, losses, regularizers, training=True, watched=watched)
     params = trained(graph, frozen)
     with process.building(graph.dtype):
-        grads = objectives.gradients(objective.total, params)
-        applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
+        with objectives.differentiable(objective):
+            grads = objectives.gradients(objective.total, params)
+        with objectives.differentiable(objective, f"algorithm {optimizer.name()}"):
+            applied = optimizer.apply(params, grads, objective.total, dtype=graph.dtype, rng=rng)
         one = pt.as_tensor(np.asarray(1, dtype=graph.dtype))
         if watch_gradients:
             for param, grad in zip(params, grads, strict=True):
@@ -286,7 +288,8 @@ def compile_gradient(
         ]
         parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
         cost = sum(parts[1:], parts[0]).astype(dtype)
-        grads = objectives.gradients(cost, trained(graph, frozen))
+        with objectives.differentiable(objective):
+            grads = objectives.gradients(cost, trained(graph, frozen))
         updates = objective.outputs.updates
         function = backends.function(
             variables,

@@ -1,0 +1,73 @@
+"""Operations of ours with arguments, for tests of what all of them must do."""
+
+import numpy as np
+import pytensor.tensor as pt
+
+from theanets.ops import chain, convolution, ctc, pooling, sparse
+from theanets.ops.window import Window
+
+RNG = np.random.default_rng(0)
+MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+SCORES = RNG.normal(size=(4, 4, 3))
+CHAIN = [SCORES, RNG.normal(size=(4, 4)), MASK]
+LABELS = np.array([[1, 2, 2], [1, -1, -1], [-1, -1, 2], [-1, -1, -1]], "int32")
+ALIGNED = [RNG.normal(size=(4, 4, 3)), LABELS, MASK]
+WINDOW = Window((2, 3), (2, 1), (1, 2), (1, 1), (0, 2))
+IMAGES = RNG.normal(size=(2, 5, 6, 2))
+FILTERS = RNG.normal(size=(2, 3, 2, 3))
+RESULTS = RNG.normal(size=(2, *WINDOW.positions((5, 6)), 3))
+POOLED = RNG.normal(size=(2, *WINDOW.positions((5, 6)), 2))
+ROWS = [
+    np.array([1.5, -0.5, 2, 0.3]),
+    np.array([0, 3, 1, 1], "int32"),
+    np.array([0, 2, 2, 4], "int32"),
+]
+
+#: Ops with arguments; of these, what has second derivatives.
+SMOOTH = {
+    "ForwardBackward": (chain.ForwardBackward(), CHAIN, slice(0, 1)),
+    "Alignments": (ctc.Alignments(0), ALIGNED, slice(0, 1)),
+    "Convolution": (convolution.Convolution(WINDOW), [IMAGES, FILTERS], slice(None)),
+    "FilterGradient": (convolution.FilterGradient(WINDOW), [IMAGES, RESULTS], slice(None)),
+    "ImageGradient": (convolution.ImageGradient(WINDOW), [FILTERS, RESULTS, 5, 6], slice(None)),
+    "MaxPool": (pooling.MaxPool(WINDOW), [IMAGES], slice(None)),
+    "MaxGather": (pooling.MaxGather(WINDOW), [IMAGES, IMAGES[::-1]], slice(None)),
+    "MaxScatter": (pooling.MaxScatter(WINDOW), [IMAGES, POOLED], slice(None)),
+    "SumPool": (pooling.SumPool(WINDOW), [IMAGES], slice(None)),
+    "SumSpread": (pooling.SumSpread(WINDOW), [POOLED, 5, 6], slice(None)),
+    "Dense": (sparse.Dense(), [*ROWS, 4], slice(None)),
+    "Product": (sparse.Product(), [*ROWS, RNG.normal(size=(4, 2))], slice(None)),
+    "TransposedProduct": (
+        sparse.TransposedProduct(),
+        [*ROWS, RNG.normal(size=(3, 2)), 4],
+        slice(None),
+    ),
+}
+DIRECTION = RNG.normal(size=SCORES.shape)
+#: Derivatives, which have none.
+FIRST = {
+    "Tangent of a chain": (chain.Tangent(), [*CHAIN, DIRECTION, RNG.normal(size=(4, 4, 4))]),
+    "Tangent of alignments": (ctc.Tangent(0), [*ALIGNED, DIRECTION]),
+}
+#: Of integers, or of shapes.
+DISCRETE = {
+    "Viterbi": (chain.Viterbi(), CHAIN),
+    "PathCounts": (chain.PathCounts(), [np.maximum(LABELS[:, [0, 1, 2, 0]], 0), *CHAIN[1:]]),
+}
+
+
+def applied(op, arguments):
+    """Get symbols for the arguments, the outputs, and which of both are floats."""
+    inputs = [pt.as_tensor(a).type() if isinstance(a, np.ndarray) else a for a in arguments]
+    symbols = [i for i in inputs if not isinstance(i, int)]
+    values = [a for a in arguments if isinstance(a, np.ndarray)]
+    return symbols, values, op(*inputs, return_list=True)
+
+
+def floats(variables):
+    return [i for i, v in enumerate(variables) if v.dtype.startswith("float")]
+
+
+def cost_of(outputs):
+    rng = np.random.default_rng(1)
+    return sum((pt.sin(out) * rng.normal(size=(1,) * out.ndim)).sum() for out in outputs)
