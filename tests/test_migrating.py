@@ -1,5 +1,6 @@
 """Weights of other libraries, by the recipes of the documentation, give the same outputs."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 @pytest.fixture(scope="module")
-def recipes():
+def recipes(tmp_path_factory):
     """The functions of the page, in float64."""
     namespace = {"__name__": "page"}
-    for code in blocks(PAGE):
-        exec(compile(code, str(PAGE), "exec"), namespace)
+    with contextlib.chdir(tmp_path_factory.mktemp("page")):
+        for code in blocks(PAGE):
+            exec(compile(code, str(PAGE), "exec"), namespace)
     return namespace
 
 
