@@ -16,57 +16,28 @@ import theanets
 from theanets import layers, losses, regularizers, util
 from theanets.errors import ConfigurationError
 
+
+def words(text):
+    return text.split()
+
+
 X = np.random.default_rng(1).normal(size=(16, 4)).astype("f")
 Y = np.random.default_rng(2).normal(size=(16, 3)).astype("f")
 LABELS = np.arange(16) % 3
 FAST = {"epochs": 1, "mode": "FAST_COMPILE"}
 
-LAYERS = [
-    "BCRNN",
-    "Bidirectional",
-    "Classifier",
-    "Clockwork",
-    "Concatenate",
-    "Conv1",
-    "Conv2",
-    "Feedforward",
-    "Flatten",
-    "GRU",
-    "Input",
-    "LSTM",
-    "MRNN",
-    "MUT1",
-    "Pool1",
-    "Pool2",
-    "Product",
-    "RNN",
-    "RRNN",
-    "Recurrent",
-    "Reshape",
-    "SCRN",
-    "Tied",
-]
-LOSSES = [
-    "CrossEntropy",
-    "GaussianLogLikelihood",
-    "Hinge",
-    "KullbackLeiblerDivergence",
-    "Loss",
-    "MaximumMeanDiscrepancy",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-]
-REGULARIZERS = [
-    "BernoulliDropout",
-    "Contractive",
-    "GaussianNoise",
-    "HiddenL1",
-    "RecurrentNorm",
-    "RecurrentState",
-    "Regularizer",
-    "WeightL1",
-    "WeightL2",
-]
+LAYERS = words(
+    """BCRNN Bidirectional Classifier Clockwork Concatenate Conv1 Conv2 Feedforward Flatten GRU
+Input LSTM MRNN MUT1 Pool1 Pool2 Product RNN RRNN Recurrent Reshape SCRN Tied"""
+)
+LOSSES = words(
+    """CrossEntropy GaussianLogLikelihood Hinge KullbackLeiblerDivergence Loss
+MaximumMeanDiscrepancy MeanAbsoluteError MeanSquaredError"""
+)
+REGULARIZERS = words(
+    """BernoulliDropout Contractive GaussianNoise HiddenL1 RecurrentNorm RecurrentState Regularizer
+WeightL1 WeightL2"""
+)
 
 #: What is found at a path, without a warning.
 PLACES = {
@@ -175,57 +146,16 @@ def test_forms_of_layers(form):
 
 
 #: What layers have; those that a custom layer uses are in test_compatibility_custom.py.
-LAYER = [
-    "add_bias",
-    "add_weights",
-    "bind",
-    "connect",
-    "find",
-    "full_name",
-    "input_name",
-    "input_shape",
-    "input_size",
-    "log",
-    "log_params",
-    "name",
-    "num_params",
-    "output_name",
-    "output_shape",
-    "output_size",
-    "params",
-    "resolve_inputs",
-    "resolve_outputs",
-    "rng",
-    "setup",
-    "size",
-    "to_spec",
-    "transform",
-]
-NETWORK = [
-    "DEFAULT_OUTPUT_ACTIVATION",
-    "INPUT_NDIM",
-    "add_layer",
-    "add_loss",
-    "build_graph",
-    "feed_forward",
-    "find",
-    "inputs",
-    "itertrain",
-    "layers",
-    "load",
-    "loss",
-    "losses",
-    "monitors",
-    "num_params",
-    "params",
-    "predict",
-    "save",
-    "score",
-    "set_loss",
-    "train",
-    "updates",
-    "variables",
-]
+LAYER = words(
+    """add_bias add_weights bind connect find full_name input_name input_shape input_size log
+log_params name num_params output_name output_shape output_size params resolve_inputs
+resolve_outputs rng setup size to_spec transform"""
+)
+NETWORK = words(
+    """DEFAULT_OUTPUT_ACTIVATION INPUT_NDIM add_layer add_loss build_graph feed_forward find inputs
+itertrain layers load loss losses monitors num_params params predict save score set_loss
+train updates variables"""
+)
 
 
 @pytest.mark.parametrize("name", LAYER)

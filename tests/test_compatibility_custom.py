@@ -130,24 +130,24 @@ def test_a_layer_of_earlier_versions(form):
     # What it is now is kept, also after loading; so is the default.
     loaded.layers[1].factor = -2.5
     assert again(loaded).layers[1].factor == -2.5
-    assert again(theanets.Regressor([4, (6, form), 3])).layers[1].factor == 1
+    assert again(theanets.Regressor([4, (6, form), 3], rng=1)).layers[1].factor == 1
 
 
 @OLD
 def test_keywords_of_a_constructor_and_those_of_all_layers():
     spec = dict(form="oldaffine", size=6, factor=2, activation="tanh", std=0.01, mean_b=5, name="a")
-    net = again(theanets.Regressor([4, spec, dict(form="oldaffine", size=2, inputs="a"), 3]))
+    net = again(theanets.Regressor([4, spec, dict(form="oldaffine", size=2, inputs="a"), 3], rng=1))
     layer = net.layers[1]
     assert (layer.name, layer.factor, layer.activation.name) == ("a", 2, "tanh")
     assert layer.find("w").get_value().std() < 0.02
     np.testing.assert_array_equal(layer.find("b").get_value(), 5)
     assert net.layers[2].input_name == "a:out"
     alone = OldAffine(2, size=6, name="b")
-    assert theanets.Regressor([4, alone, 3]).layers[1].factor == 2
+    assert theanets.Regressor([4, alone, 3], rng=1).layers[1].factor == 2
 
 
 def test_what_is_old_says_what_is_new():
-    net = theanets.Regressor([4, (6, OldScaled), 3])
+    net = theanets.Regressor([4, (6, OldScaled), 3], rng=1)
     with pytest.warns(DeprecationWarning) as caught:
         net.outputs()
     texts = {str(one.message) for one in caught}
@@ -167,11 +167,11 @@ def test_keywords_that_a_layer_looks_at():
     assert abs(found[1]).max() > 0.1
     assert again(trained(net)).layers[1].kwargs["gain"] == 2
     # Those that it does not look at are refused, as soon as that is known.
-    wrong = theanets.Regressor([4, dict(form="oldscaled", size=6, gian=2.0), 3])
+    wrong = theanets.Regressor([4, dict(form="oldscaled", size=6, gian=2.0), 3], rng=1)
     with pytest.raises(ConfigurationError, match=r"'hid1' got .* 'gian' \(did you mean 'gain'\?\)"):
         wrong.outputs()
     with pytest.raises(ConfigurationError, match="OldDrawn got unknown keyword 'gain'"):
-        theanets.Regressor([4, dict(form="olddrawn", size=6, gain=2.0), 3])
+        theanets.Regressor([4, dict(form="olddrawn", size=6, gain=2.0), 3], rng=1)
 
 
 def test_keywords_that_a_layer_passes_on():
@@ -182,7 +182,7 @@ def test_keywords_that_a_layer_passes_on():
         def transform(self, inputs):
             return inputs.only
 
-    net = theanets.Regressor([4, dict(form=Passing, odd=3), 3])
+    net = theanets.Regressor([4, dict(form=Passing, odd=3), 3], rng=1)
     net.outputs()
     assert net.layers[1].made == {"odd": 3}
 
@@ -216,7 +216,7 @@ def test_what_cannot_be_a_partner(spec):
 
 
 def test_an_argument_that_is_taken_out():
-    net = again(theanets.Regressor([4, dict(form="oldpopped", shift=0.5), 3]))
+    net = again(theanets.Regressor([4, dict(form="oldpopped", shift=0.5), 3], rng=1))
     assert net.layers[1].shift == 0.5
     np.testing.assert_allclose(net.feed_forward(X, mode="FAST_COMPILE")["hid1:out"], X + 0.5)
 
@@ -243,7 +243,7 @@ def test_draws_of_earlier_versions():
 def test_binding_by_hand():
     layer = theanets.layers.Feedforward("l", size=3, inputs="in")
     with pytest.raises(ConfigurationError, match=r"net.add_layer\(layer\) does that"):
-        layer.bind(theanets.Regressor([4], loss=None))
+        layer.bind(theanets.Regressor([4], loss=None, rng=1))
 
 
 def test_names_that_later_versions_took(monkeypatch):
@@ -257,7 +257,7 @@ def test_names_that_later_versions_took(monkeypatch):
             def transform(self, inputs):
                 return 2 * inputs.only
 
-    net = theanets.Regressor([4, "embedding", 3])
+    net = theanets.Regressor([4, "embedding", 3], rng=1)
     np.testing.assert_allclose(net.feed_forward(X, mode="FAST_COMPILE")["hid1:out"], 2 * X)
     again(net)
     with pytest.warns(UserWarning, match="regularizer name 'weight_inverse' now means"):
@@ -269,7 +269,7 @@ def test_names_that_later_versions_took(monkeypatch):
                 found = [p for _, p in util.params_matching(layers, self.pattern) if p.ndim > 1]
                 return sum((1 / (p * p).sum(axis=0)).sum() for p in found) / len(found)
 
-    net = theanets.Regressor([4, 5, 3])
+    net = theanets.Regressor([4, 5, 3], rng=1)
     norms = [(1 / (p.get_value() ** 2).sum(axis=0)).sum() for p in net.params if p.ndim > 1]
     found = net.evaluate([X, Y], weight_inverse=0.5, mode="FAST_COMPILE")
     np.testing.assert_allclose(found["loss"] - found["err"], np.mean(norms) / 2, rtol=1e-4)
@@ -325,7 +325,7 @@ def test_activations_that_use_their_layer(dtype):
 
 @OLD
 def test_compositions_of_activations_that_use_their_layer():
-    net = theanets.Regressor([4, (6, "oldgated+oldgated+tanh"), 3])
+    net = theanets.Regressor([4, (6, "oldgated+oldgated+tanh"), 3], rng=1)
     assert {"hid1.beta", "hid1.1_beta"} <= {p.name for p in net.params}
     again(trained(net))
     # Setting it anew makes new parameters.
@@ -337,11 +337,11 @@ def test_compositions_of_activations_that_use_their_layer():
 
 
 def test_parameters_of_activations():
-    layer = theanets.Regressor([4, (5, "prelu"), 3]).layers[1]
+    layer = theanets.Regressor([4, (5, "prelu"), 3], rng=1).layers[1]
     assert layer.activation.params == [layer.find("leak")]
     assert layer.activation.layer is layer
-    assert theanets.Regressor([4, 5, 3]).layers[1].activation.params == []
-    layer = theanets.Regressor([4, 5, 3]).layers[1]
+    assert theanets.Regressor([4, 5, 3], rng=1).layers[1].activation.params == []
+    layer = theanets.Regressor([4, 5, 3], rng=1).layers[1]
     built = theanets.activations.build("lgrelu", layer)
     assert {p.name for p in built.params} == {"hid1.gain", "hid1.leak"}
     with pytest.raises(ConfigurationError, match="activation 'oldgated' has no layer yet"):
@@ -355,7 +355,7 @@ def test_an_instance_is_an_activation():
         def __call__(self, z):
             return z**3
 
-    net = theanets.Regressor([4, dict(size=5, activation=Cubic()), 3])
+    net = theanets.Regressor([4, dict(size=5, activation=Cubic()), 3], rng=1)
     found = net.feed_forward(X, mode="FAST_COMPILE")
     np.testing.assert_allclose(found["hid1:out"], found["hid1:pre"] ** 3, rtol=1e-4)
 
@@ -391,7 +391,7 @@ class OldAbsolute(theanets.Loss):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_loss_with_an_argument(weighted):
-    net = theanets.Regressor([4, 5, 3], loss=dict(form="pow", power=3), weighted=weighted)
+    net = theanets.Regressor([4, 5, 3], loss=dict(form="pow", power=3), weighted=weighted, rng=1)
     w = np.arange(48).reshape(16, 3).astype("f")
     data = [X, Y, w] if weighted else [X, Y]
     trained(net, data)
@@ -406,10 +406,10 @@ def test_a_loss_with_an_argument(weighted):
 
 def test_a_loss_that_takes_its_target():
     """And nothing but what losses of earlier versions took."""
-    net = trained(theanets.Regressor([4, 3], loss="oldabsolute"))
+    net = trained(theanets.Regressor([4, 3], loss="oldabsolute", rng=1))
     found = again(net).evaluate([X, Y], mode="FAST_COMPILE")["loss"]
     assert found == pytest.approx(abs(predict(net) - Y).mean(), rel=1e-5)
-    net = theanets.Regressor([4, 3], loss=dict(form="oldabsolute", weight=0.5))
+    net = theanets.Regressor([4, 3], loss=dict(form="oldabsolute", weight=0.5), rng=1)
     net.add_loss("oldabsolute", weight=2)
     assert [loss.weight for loss in again(net).losses] == [0.5, 2]
 
@@ -417,7 +417,7 @@ def test_a_loss_that_takes_its_target():
 def test_accuracy_of_a_loss():
     labels = np.arange(16) % 3
     for weighted in (False, True):
-        net = theanets.Classifier([4, 3], weighted=weighted)
+        net = theanets.Classifier([4, 3], weighted=weighted, rng=1)
         outputs, _ = net.build_graph()
         loss = net.losses[0]
         weights = np.arange(16.0, dtype="f")
@@ -428,12 +428,12 @@ def test_accuracy_of_a_loss():
         met = predict(net) == labels
         assert found == pytest.approx(np.average(met, weights=weights if weighted else None))
     with pytest.raises(ConfigurationError, match="'mse' compares values"):
-        net = theanets.Regressor([4, 3])
+        net = theanets.Regressor([4, 3], rng=1)
         net.losses[0].accuracy(net.build_graph()[0])
 
 
 def test_a_loss_by_default():
-    net = theanets.Regressor([4, 3], loss=None)
+    net = theanets.Regressor([4, 3], loss=None, rng=1)
     net.add_loss()
     net.set_loss(weight=2)
     assert [(loss.name, loss.weight) for loss in net.losses] == [("mse", 2)]
@@ -449,7 +449,7 @@ class OldNothing(theanets.Regularizer):
 
 
 def test_a_penalty_that_is_a_number():
-    net = theanets.Regressor([4, 3])
+    net = theanets.Regressor([4, 3], rng=1)
     trained(net)
     found = net.evaluate([X, Y], oldnothing=0.3, mode="FAST_COMPILE")
     assert found["loss"] == found["err"]
@@ -468,7 +468,7 @@ def test_the_arguments_of_regularizers():
 
 
 def test_regularizers_of_a_network():
-    net = theanets.Regressor([4, 5, 3])
+    net = theanets.Regressor([4, 5, 3], rng=1)
     with pytest.warns(DeprecationWarning, match=r"is now from_kwargs\(net.layers"):
         found = theanets.regularizers.from_kwargs(net, weight_l2=0.1, hidden_dropout=0.2)
     assert [(type(one).__name__, one.weight) for one in found] == [
