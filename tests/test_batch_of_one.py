@@ -1,8 +1,5 @@
 """Layers that normalize over the examples of a batch, and batches of one example."""
 
-import functools
-import operator
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -59,14 +56,11 @@ def test_no_batch_is_of_one_example(n, size, batches, shuffle, chunk):
         assert {len(rows) for rows in epoch} <= {*range(2, size + 2)}
     if batches is None:
         for epoch in epochs:
-            assert sorted(functools.reduce(operator.iadd, epoch, [])) == list(range(n))
+            assert sorted(np.concatenate(epoch)) == list(range(n))
             assert {len(rows) for rows in epoch[:-1]} <= {size}
     elif shuffle and batches >= len(dataset(n, size)):
         # Each example comes as often as any other, as orders follow each other.
-        times = np.bincount(
-            functools.reduce(operator.iadd, functools.reduce(operator.iadd, epochs, []), []),
-            minlength=n,
-        )
+        times = np.bincount(np.concatenate([r for e in epochs for r in e]), minlength=n)
         assert times.max() - times.min() <= 1
 
 
