@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +125,7 @@ def build(
     watched: Any = (),
     seed: int | None = None,
     noise: bool = True,
+    divisor: Callable[[str, Any, Any], Any] | None = None,
 ) -> Objective:
     """Build the objective of a network.
 
@@ -144,6 +145,9 @@ def build(
         Seed of the noise; by default that of the graph.
     noise : bool
         Whether regularizers may change the graph, or only add penalties.
+    divisor : callable, optional
+        Gets what the sum of a loss is divided by, from its name, its count and
+        the number of examples; by default the count, unless it is 0.
 
     Returns
     -------
@@ -170,11 +174,14 @@ def build(
         loss_terms = dict(
             zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=True)
         )
-        parts = [
-            strengths.loss(i) * (total / pt.switch(pt.eq(count, 0), 1, count))
-            for i, (total, count) in enumerate(loss_terms.values())
-        ]
         batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
+        parts = []
+        for i, (name, (total, count)) in enumerate(loss_terms.items()):
+            if divisor is None:
+                below = pt.switch(pt.eq(count, 0), 1, count)
+            else:
+                below = divisor(name, count, batch)
+            parts.append(strengths.loss(i) * (total / below))
         penalties: Terms = {}
         for regularizer in regularizers:
             value = regularizer.loss(graph.layers, outputs)

@@ -86,7 +86,8 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
 
     Over several batches, the loss is that of all their examples together,
     for each reduction: the sum grows with the data, and the gradient with the
-    size of a batch.
+    size of a batch. In training ``'mean'`` divides by the mean weight of all
+    data, see `theanets.training.counts.MeanCounts`.
     """
 
     registry: ClassVar[Registry[type[Loss]]] = Registry("loss")

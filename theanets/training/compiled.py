@@ -22,6 +22,7 @@ from ..metrics.measures import Measures
 from ..monitors import RESERVED
 from ..optimizers.transforms import joint_norm
 from ..regularizers import Constraint, Regularizer
+from .counts import MeanCounts
 
 Vector = npt.NDArray[np.floating[Any]]
 
@@ -147,9 +148,15 @@ class Step(Evaluation):
     ----------
     optimizer : Any
         The optimizer's variables: state, hyper-parameters, generators.
+    counts : MeanCounts
+        What the losses are divided by.
+    variables : list of variables
+        What a batch is of.
     """
 
     optimizer: Any = field(default=None)
+    counts: MeanCounts = field(default_factory=lambda: MeanCounts("float32"))
+    variables: Sequence[Any] = ()
 
 
 def compile_evaluation(
@@ -210,7 +217,10 @@ def compile_step(
     rng: np.random.Generator | None = None,
 ) -> Step:
     """Compile one update of the parameters, but those that are frozen, by an optimizer."""
-    objective = objectives.build(graph, losses, regularizers, training=True, watched=watched)
+    counts = MeanCounts(graph.dtype)
+    objective = objectives.build(
+        graph, losses, regularizers, training=True, watched=watched, divisor=counts.divisor
+    )
     params = trained(graph, frozen)
     with process.building(graph.dtype):
         with objectives.differentiable(objective):
@@ -221,7 +231,7 @@ def compile_step(
         if watch_gradients:
             for param, grad in zip(params, grads, strict=True):
                 objective.metrics[f"grad({param.name})"] = (joint_norm([grad]), one)
-        updates = {**applied.updates, **objective.outputs.updates}
+        updates = {**applied.updates, **objective.outputs.updates, **counts.updates}
         for regularizer in regularizers:
             if isinstance(regularizer, Constraint):
                 regularizer.constrain(graph.layers, updates, objective.strengths.level)
@@ -236,7 +246,7 @@ def compile_step(
             dtype=graph.dtype,
             name="step",
         )
-    return Step(function, objective, measures, applied)
+    return Step(function, objective, measures, applied, counts, variables)
 
 
 def trained(graph: Graph, frozen: Sequence[Any]) -> list[Any]:

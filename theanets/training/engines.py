@@ -123,6 +123,7 @@ class GradientEngine:
         for name, generator in step.optimizer.generators.items():
             generator.set_value(_rng.stream(seed, "optimizer", name))
         step.objective.outputs.reseed(seed)
+        step.counts.start(step.variables, data)
 
     def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
         """Update once for each batch."""
@@ -195,7 +196,9 @@ class GradientEngine:
 
     def arrays(self) -> dict[str, Any]:
         """Get the optimizer's state, and the states that stateful layers carry on."""
-        return {**self.step.optimizer.state, **self.step.objective.outputs.carried}
+        found = {**self.step.optimizer.state, **self.step.objective.outputs.carried}
+        # Of arrays the mean counts are known.
+        return found if self.data.examples is not None else {**found, **self.step.counts.state}
 
     def generators(self) -> dict[str, Any]:
         """Get the generators of noise and of the optimizer."""
