@@ -455,7 +455,7 @@ def test_loss_of_nothing():
         theanets.Network([3, 2], loss=None).loss()
     with pytest.raises(ConfigurationError, match="needs a loss"):
         theanets.Network([3, 2]).add_loss(None)
-    with pytest.raises(UnknownNameError, match=r"unknown output 'out:out'.* valid: in:out"):
+    with pytest.raises(ConfigurationError, match=r"no layer that computes an output, only .*'in'"):
         theanets.Network([3]).loss()
 
 

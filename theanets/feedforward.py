@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import prediction
 from . import rng as _rng
 from .errors import ConfigurationError, checked
-from .layers import CRF
+from .layers import CRF, Layer
 from .losses import Loss
 from .metrics.scores import check_targets
 from .network import Network
@@ -115,7 +115,7 @@ class Autoencoder(Network):
             If the output does not depend on that layer alone.
         """
         name = prediction.middle_output(self, layer)
-        return self._compute(z, "out:out", kwargs, given=name, where="z")
+        return self._compute(z, self.output_name, kwargs, given=name, where="z")
 
     def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
         """Get R squared of the reproduction of ``x``, weighted by ``w``; see `Network.score`."""
@@ -157,8 +157,9 @@ class Classifier(Network):
         automatic = isinstance(loss, str) and loss == "auto"
         super().__init__(layers, None if automatic else loss, weighted, rng, dtype, mode)
         if automatic:
-            is_crf = any(layer.name == "out" and isinstance(layer, CRF) for layer in self.layers)
-            self.set_loss("crf" if is_crf else "xe")
+            last = self.layers[-1] if self.layers else None
+            named = self.graph.by_name.get("out", last)
+            self.set_loss("crf" if isinstance(named, CRF) else "xe")
 
     def predict(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
         """Get the most probable class of each example, as integers.
@@ -182,21 +183,21 @@ class Classifier(Network):
         return self._choose(self._scores(x, kwargs), mask)
 
     def _check_mask(self, mask: Any) -> None:
-        if mask is not None and not isinstance(self.graph.layer("out"), CRF):
+        if mask is not None and not isinstance(self.output_layer, CRF):
             raise ConfigurationError(
                 "mask= is for networks whose output layer is a crf layer; this one's is "
-                f"{self.graph.layer('out')!r}"
+                f"{self.output_layer!r}"
             )
 
     def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
-        layer = self.graph.layer("out")
+        layer = self.output_layer
         # Logits tell apart what is the same as a probability; but noise may come after them.
-        clean = set(kwargs) <= set(prediction.OPTIONS)
-        name = "out:pre" if isinstance(layer, CRF) else (clean and layer.logits_output) or "out:out"
-        return self._compute(x, name, kwargs)
+        if isinstance(layer, CRF) or set(kwargs) <= set(prediction.OPTIONS):
+            return self._compute(x, scores_of(layer), kwargs)
+        return self._compute(x, layer.output_name, kwargs)
 
     def _choose(self, scores: Array, mask: Any) -> Array:
-        layer = self.graph.layer("out")
+        layer = self.output_layer
         if isinstance(layer, CRF):
             return layer.decode(scores, mask)
         return scores.argmax(axis=-1)
@@ -212,18 +213,18 @@ class Classifier(Network):
         Takes what `predict` takes. Of a `crf` layer, these are the marginal
         probabilities of the labels of each step.
         """
-        layer = self.graph.layer("out")
+        layer = self.output_layer
         if isinstance(layer, CRF) and mask is not None:
             return layer.marginals(self._scores(x, kwargs), mask)
         self._check_mask(mask)
-        return self._compute(x, "out:out", kwargs)
+        return self._compute(x, layer.output_name, kwargs)
 
     def predict_logit(self, x: Any, **kwargs: Any) -> Array:
         """Get the logits, what the softmax is taken of, of shape (examples, ..., classes).
 
         Of a `crf` layer, these are the scores of the labels of each step.
         """
-        return self._compute(x, "out:pre", kwargs)
+        return self._compute(x, f"{self.output_layer.name}:pre", kwargs)
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get the (weighted) share of examples whose most probable class is the label.
@@ -248,3 +249,10 @@ class Classifier(Network):
         scores = self._scores(x, kwargs)
         labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1])
         return float(np.average(self._choose(scores, weights) == labels, weights=weights))
+
+
+def scores_of(layer: Layer) -> str:
+    """Get the name of a layer's output that is greatest for the most probable class."""
+    return (
+        f"{layer.name}:pre" if isinstance(layer, CRF) else layer.logits_output or layer.output_name
+    )

@@ -40,7 +40,7 @@ def loss_names(losses: Sequence[Loss]) -> list[str]:
     target = [f"{o}:{loss.target_name or 'target'}" for o, loss in zip(output, losses, strict=True)]
     result: list[str] = []
     for i, loss in enumerate(losses):
-        main = loss.output_name == "out:out" or len(losses) == 1
+        main = loss.main or len(losses) == 1
         for names in (plain, output, target):
             clear = names is not plain or (main and plain[i] not in RESERVED)
             if clear and names.count(names[i]) == 1:
@@ -59,13 +59,12 @@ def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
     Returns
     -------
     dict
-        ``'acc'`` for the output ``out:out``, else ``'acc:<layer>'``.
+        ``'acc'`` for the network's output, else ``'acc:<layer>'``.
     """
     found: Terms = {}
     for loss in losses:
         terms = loss.accuracy_terms(outputs)
-        layer = loss.output_name.removesuffix(":out")
-        key = "acc" if layer == "out" else f"acc:{layer}"
+        key = "acc" if loss.main else f"acc:{loss.output_name.removesuffix(':out')}"
         if terms is not None and key not in found:
             found[key] = terms
     return found

@@ -329,7 +329,7 @@ class Network(Saved):
             Figures of agreement, see `theanets.metrics`: names such as
             ``'f1'``, ``'f1_micro'``, ``'top_5'``, ``'auc'``, ``'r2'``, dicts
             with options, or instances. Each is of every output for which it
-            has a meaning, and called ``'f1'`` for the output ``out``, else
+            has a meaning, and called ``'f1'`` for the network's output, else
             ``'f1:<layer>'``. A dict says which are of which output.
         monitors : dict or list, optional
             Further things to watch, see `theanets.monitors.custom`.
@@ -380,8 +380,8 @@ class Network(Saved):
         return prediction.compute(self, x, None, kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Array:
-        """Compute the output ``out``, as `feed_forward` does."""
-        return self._compute(x, "out:out", kwargs)
+        """Compute the network's output, `output_name`, as `feed_forward` does."""
+        return self._compute(x, self.output_name, kwargs)
 
     def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
         return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]

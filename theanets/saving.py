@@ -69,6 +69,7 @@ class Saved(Structure):
             "model": self._model_name(),
             "layers": [layer.to_spec() for layer in self.layers],
             "losses": [loss.to_spec() for loss in self.losses],
+            "output": self._last,
             "weighted": self.weighted,
             "seed": self.seed,
             "dtype": self.dtype,
@@ -85,6 +86,7 @@ class Saved(Structure):
         Saved.__init__(net, [], loss=None, rng=described["seed"], **keywords)
         for layer in described["layers"]:
             net.add_layer(layer)
+        net._last = described.get("output")
         for loss in described["losses"]:
             net.add_loss(loss)
         return net

@@ -27,6 +27,9 @@ from .reduction import Reduced, batch_length
 
 __all__ = ["Function", "Loss", "one_hot"]
 
+#: The output that a loss is about as long as nobody says which, and it is in no network.
+DEFAULT_OUTPUT = "out:out"
+
 Shape = tuple[int | None, ...]
 Limits = dict[str, tuple[float | None, float | None]]
 
@@ -58,9 +61,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         Strength of the loss in the sum that training minimizes.
     weighted : bool
         Whether the data hold an array of weights for the target.
-    output_name : str
-        The output that is compared with the target; ``'out'`` means
-        ``'out:out'``.
+    output_name : str, optional
+        The output that is compared with the target; ``'hid1'`` means
+        ``'hid1:out'``. By default the network's, see `Structure.output_name`.
     reduction : {'mean', 'sum', 'batch', 'none'}
         What becomes of the errors of the entries, e, with weights w:
 
@@ -101,7 +104,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         target: Any = None,
         weight: float = 1.0,
         weighted: bool = False,
-        output_name: str = "out",
+        output_name: str | None = None,
         **options: Any,
     ) -> None:
         valid = self.valid_options()
@@ -111,7 +114,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
             setattr(self, key, options.get(key, default))
         self.weight = weight
         self.weighted = bool(weighted)
-        self.output_name = _names.output_name(output_name)
+        self.output_name = DEFAULT_OUTPUT if output_name is None else output_name
+        self._follows = output_name is None
+        self._main = self.output_name == DEFAULT_OUTPUT
         self._functions: dict[Any, Any] = {}
         self._check_reduction()
         self.check_options()
@@ -171,7 +176,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
                         "is made"
                     )
             for key, value in options.items():
-                setattr(form, key, _names.output_name(value) if key == "output_name" else value)
+                setattr(form, key, value)
             return form
         kind = cls.registry[form] if isinstance(form, str) else form
         if isinstance(kind, type) and issubclass(kind, Loss):
@@ -222,6 +227,32 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         if not number or np.ndim(value) or not np.isfinite(value):
             raise ConfigurationError(f"loss {self.name!r}: weight={value!r} is not a finite number")
         self._weight = float(value)
+
+    @property
+    def output_name(self) -> str:
+        """Full name of the output that is compared with the target."""
+        return self._output_name
+
+    @output_name.setter
+    def output_name(self, value: str) -> None:
+        self._output_name = _names.output_name(value)
+        self._follows = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether nobody said which output it is about, so that it is the network's."""
+        return self._follows
+
+    @property
+    def main(self) -> bool:
+        """Whether it is about the output of the network that it is in."""
+        return self._main
+
+    def follow(self, output: str) -> None:
+        """Tell the loss what the output of its network is."""
+        if self._follows:
+            self._output_name = output
+        self._main = self.output_name == output
 
     @property
     def name(self) -> str:

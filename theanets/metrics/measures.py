@@ -139,8 +139,8 @@ def _asked(spec: Any) -> list[tuple[str | None, Any]]:
 
 
 def _name(metric: Metric, source: Source, taken: set[str]) -> str:
-    layer = source.loss.output_name.removesuffix(":out")
-    base = metric.name if layer == "out" else f"{metric.name}:{layer}"
+    loss = source.loss
+    base = metric.name if loss.main else f"{metric.name}:{loss.output_name.removesuffix(':out')}"
     if base in taken and source.loss.target_name:
         base = f"{base}:{source.loss.target_name}"
     name, number = base, 2

@@ -101,7 +101,7 @@ def confusion_counts(net: Any, x: Any, y: Any, **kwargs: Any) -> Any:
     """Count how many examples of each class (row) are taken for each (column)."""
     if not hasattr(net, "predict_proba"):
         raise ConfigurationError(f"{type(net).__name__} does not predict classes")
-    classes = net.graph.layer("out").output_size
+    classes = net.output_layer.output_size
     predicted, true = _flat(net.predict(x, **kwargs)), _flat(y)
     if true.shape != predicted.shape:
         raise DataError(f"y has {true.size} labels, but there are {predicted.size} predictions")

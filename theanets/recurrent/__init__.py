@@ -160,7 +160,7 @@ class _Series(Network):
 
     def _predicted(self) -> str:
         """Get the output that predictions are made of."""
-        return "out:out"
+        return self.output_name
 
     def _as_prediction(self, output: Array, mask: Any) -> Array:
         return output
@@ -173,7 +173,7 @@ class _Series(Network):
         series : int
             How many run side by side.
         """
-        return Stream(self, "out:out", series)
+        return Stream(self, self.output_name, series)
 
 
 class Regressor(_Series, feedforward.Regressor):
@@ -276,14 +276,13 @@ class Classifier(_Series, feedforward.Classifier):
 
     def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Tell an output layer that looks at whole series which steps exist."""
-        if "mask" in kwargs or not isinstance(self.graph.layer("out"), CRF):
+        if "mask" in kwargs or not isinstance(self.output_layer, CRF):
             return kwargs
         mask = self._existing(x)
         return kwargs if mask is None else {**kwargs, "mask": mask}
 
     def _predicted(self) -> str:
-        layer = self.graph.layer("out")
-        return "out:pre" if isinstance(layer, CRF) else layer.logits_output or "out:out"
+        return feedforward.scores_of(self.output_layer)
 
     def _as_prediction(self, output: Array, mask: Any) -> Array:
         return self._choose(output, mask)

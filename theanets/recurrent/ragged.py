@@ -305,7 +305,7 @@ def existing(net: Structure, x: Any) -> Array | None:
     ndarray of bool of shape (examples, time), or None if all do, or it is not known
     """
     arrays = by_name(net, x, "input") or {}
-    same = {n.partition(":")[0] for n in steps.same_time(net.graph.by_name, "out:out")}
+    same = {n.partition(":")[0] for n in steps.same_time(net.graph.by_name, net.output_name)}
     inputs = [name for name in arrays if name in same]
     for name in inputs:
         value = arrays[name]

@@ -253,7 +253,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     def _logits(self, X: Any) -> Array:
         X = self._check_inputs(X)
         with working(self.network_, keep=False) as net:
-            return compute(net, X, ["out:pre"])["out:pre"]
+            name = f"{net.output_layer.name}:pre"
+            return compute(net, X, [name])[name]
 
 
 @dataclass(eq=False, repr=False)

@@ -82,7 +82,6 @@ class Structure(Layered):
         resolve_mode(mode)
         self.mode = mode
         self.weighted = bool(weighted)
-        self.losses: list[Loss] = []
         self._targets = Targets(
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
@@ -123,7 +122,7 @@ class Structure(Layered):
         built = Loss.build(form, **keywords)
         # Without a layer that computes, what losses are about is yet to come.
         if any(not isinstance(layer, Input) for layer in self.layers):
-            self._targets.bind([*self.losses, built], self.inputs)
+            self._bind([*self.losses, built])
         self.losses.append(built)
         return built
 
@@ -162,8 +161,16 @@ class Structure(Layered):
 
     def bound_losses(self) -> list[Loss]:
         """Get the losses, each with its target: anew, as networks may share an instance."""
-        self._targets.bind(self.losses, self.inputs)
+        self._bind(self.losses)
         return self.losses
+
+    def _bind(self, losses: list[Loss]) -> None:
+        if any(isinstance(loss, Loss) for loss in losses):
+            output = self._output_among(loss for loss in losses if isinstance(loss, Loss))
+            for loss in losses:
+                if isinstance(loss, Loss):
+                    loss.follow(output)
+        self._targets.bind(losses, self.inputs)
 
     # ---- expressions ---------------------------------------------------------------
 
@@ -293,7 +300,8 @@ class Structure(Layered):
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
             described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
-            parts.append((type(loss), *loss.variables, spec.frozen(described)))
+            about = (loss.output_name, loss.main)
+            parts.append((type(loss), *loss.variables, about, spec.frozen(described)))
         return tuple(parts)
 
     def cached(self, key: Hashable, make: Any) -> Any:

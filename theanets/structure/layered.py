@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import activations, process, spec
+from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError, unknown
 from ..graph import Graph
 from ..layers import Input, Layer, is_form
+from ..losses import Loss
 
 
 class Layered:
@@ -40,6 +42,8 @@ class Layered:
         # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
         self._seed_chosen = rng is not None
         self.graph = Graph(dtype, self.seed)
+        self.losses: list[Loss] = []
+        self._last: str | None = None
 
     @property
     def layers(self) -> list[Layer]:
@@ -81,6 +85,46 @@ class Layered:
         for i, layer in enumerate(specs):
             self.add_layer(layer, is_output=0 < i == len(specs) - 1)
 
+    @property
+    def output_layer(self) -> Layer:
+        """The layer whose output `output_name` is."""
+        return self.graph.layer(_names.split_output(self.output_name)[0])
+
+    @property
+    def output_name(self) -> str:
+        """Full name of the network's output: what is predicted, and what losses are about.
+
+        That is the layer ``out``, unless another layer takes its output. If
+        there is none: what the first loss is about that says so, or else the
+        last layer of the list that the network was made from, or the last one
+        that was added. Losses say what they are about by ``output_name=``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no layer besides inputs.
+        """
+        return self._output_among(self.losses)
+
+    def _output_among(self, losses: Iterable[Loss]) -> str:
+        layers = self.graph.by_name
+        if "out" in layers and not isinstance(layers["out"], Input):
+            output = layers["out"].output_name
+            if not any(output in layer.input_names for layer in self.layers):
+                return output
+        for loss in losses:
+            if not loss.follows:
+                return loss.output_name
+        if self._last in self.graph.output_names:
+            return str(self._last)
+        computing = [layer for layer in self.layers if not isinstance(layer, Input)]
+        if not computing:
+            raise ConfigurationError(
+                f"the network has no layer that computes an output, only {self.layers!r}; give "
+                "it more, as in [4, 10, 3], or use add_layer()"
+            )
+        return computing[-1].output_name
+
     def add_layer(self, layer: Any = None, is_output: bool = False, **keywords: Any) -> Layer:
         """Append a layer.
 
@@ -98,8 +142,9 @@ class Layered:
         -------
         Layer
             Also in `layers`. Without a name it is called ``in`` if it is the
-            first, else ``hid1``, ``hid2``, ...; one called ``out`` gets the
-            model's default activation.
+            first, else ``hid1``, ``hid2``, ...; one called ``out``, and the
+            last of the list that a network is made from, gets the model's
+            default activation.
 
         Raises
         ------
@@ -117,7 +162,8 @@ class Layered:
             made = layer
             if made.name is None:
                 made.name = self._free_name(first, is_output, isinstance(made, Input))
-            if made.name == "out" and not made.bound and made.activation_spec is None:
+            ends = made.name == "out" or is_output
+            if ends and not made.bound and made.activation_spec is None:
                 made.activation_spec = self._output_activation(type(made))
         else:
             made = self._make_layer(layer, first, is_output, keywords)
@@ -129,6 +175,8 @@ class Layered:
         if isinstance(made, Input) and made.ndim is None and made.shape and not made.bound:
             made.ndim = max(self.INPUT_NDIM, len(made.shape) + 1)
         self.graph.add(made)
+        if is_output and not isinstance(made, Input):
+            self._last = made.output_name
         return made
 
     def _output_activation(self, form: type[Layer]) -> str | None:
@@ -156,7 +204,7 @@ class Layered:
         if not (isinstance(kind, type) and issubclass(kind, Layer)):
             raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
         name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
-        if name == "out" and options.get("activation") is None:
+        if (name == "out" or output) and options.get("activation") is None:
             options["activation"] = self._output_activation(kind)
         if shape is not None:
             # A class of the user's may have a size that is an argument.
@@ -167,11 +215,12 @@ class Layered:
     def _free_name(self, first: bool, output: bool, form_is_input: bool) -> str:
         if first:
             return "in"
-        if output and not form_is_input:
+        taken = {layer.name for layer in self.layers}
+        if output and not form_is_input and "out" not in taken:
             return "out"
         stem = "in" if form_is_input else "hid"
         number = sum(isinstance(layer, Input) == form_is_input for layer in self.layers) + 1
-        while f"{stem}{number}" in {layer.name for layer in self.layers}:
+        while f"{stem}{number}" in taken:
             number += 1
         return f"{stem}{number}"
 
