@@ -387,7 +387,7 @@ class Network(Saved):
         return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
-        r"""Get the coefficient of determination, R squared.
+        r"""Get the coefficient of determination, R squared; of quantiles, that of the median.
 
         Parameters
         ----------
@@ -412,8 +412,14 @@ class Network(Saved):
         DataError
             If ``x``, ``y`` or ``w`` do not have the form that the network
             needs, a weight is negative or all are 0, or ``y`` is constant.
+        ConfigurationError
+            If it predicts several quantiles, and none of them is the median.
         """
         predicted = self.predict(x, **kwargs).astype(float)
+        for loss in self.losses:
+            if loss.output_name == "out:out":
+                predicted = loss.point(predicted)
+                break
         y, w = check_targets(y, w, predicted.shape)
         return r2(y, predicted, w)
 

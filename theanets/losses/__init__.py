@@ -13,6 +13,7 @@ from .ctc import ConnectionistTemporalClassification, ctc_beam_decode, ctc_greed
 from .distribution import KullbackLeiblerDivergence, MaximumMeanDiscrepancy
 from .likelihood import GaussianLogLikelihood, Laplace, MixtureDensity, StudentT
 from .margin import Hinge, LSoftmax, SquaredHinge
+from .quantile import Quantile
 from .regression import (
     Cosine,
     Gamma,
@@ -23,7 +24,6 @@ from .regression import (
     MeanSquaredError,
     MeanSquaredLogError,
     Poisson,
-    Quantile,
     Regression,
     SmoothL1,
 )

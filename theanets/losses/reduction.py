@@ -17,16 +17,18 @@ class Compared(NamedTuple):
 
     Attributes
     ----------
-    kind : {'classes', 'labels', 'binary', 'values'}
+    kind : {'classes', 'labels', 'binary', 'values', 'quantiles'}
         Class labels with scores of the classes, or with the labels that are
         predicted; decisions (0 or 1) with numbers that are positive for yes;
-        values with values.
+        values with values, or with their quantiles.
     target, output : expressions
         Of one shape; scores have the classes as a further, last axis.
     weights : expression or None
         Of the target's shape, 0 for what does not count; None for 1 each.
     logits : bool
         Whether the scores are logits, whose softmax are probabilities.
+    orders : tuple of float
+        Of quantiles, which are a further, last axis of the output.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class Compared(NamedTuple):
     output: Any
     weights: Any
     logits: bool = False
+    orders: tuple[float, ...] = ()
 
 
 class Reduced:
@@ -262,6 +265,15 @@ class Reduced:
             return Compared("values", target, output, weights)
         scores, limit = decisions
         return Compared("binary", pt.gt(target, limit).astype("int8"), scores, weights)
+
+    def comparisons(self, outputs: Mapping[str, Any]) -> list[Compared]:
+        """Get all that measures of agreement may compare: by default one thing or nothing."""
+        found = self.compared(outputs)
+        return [] if found is None else [found]
+
+    def point(self, output: Any) -> Any:
+        """Get the values that an output, an array, says; by default these are the output."""
+        return output
 
     def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
         """Get numbers that are positive for yes, and what targets that mean yes are above.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
-from .base import Limits, Loss, Shape
+from .base import Limits, Loss
 from .formulas import FLOOR, const, one_hot, safe_exp, safe_log, sqr_norm
 
 
@@ -146,76 +146,6 @@ class LogCosh(Regression, names=("log_cosh",)):
         near = pt.log1p(const(2, size) * pt.sqr(pt.sinh(half)))
         far = size + pt.log1p(pt.exp(const(-2, size) * size)) - const(math.log(2), size)
         return pt.switch(small, near, far)
-
-
-class Quantile(Loss, names=("quantile", "pinball")):
-    r"""Quantile (pinball) loss, :math:`\max(q (t - y), (q - 1) (t - y))`.
-
-    The mean over all entries of the target, and over the quantiles. Targets
-    and outputs are any real numbers. The minimizer is the conditional
-    quantile of order q; use it to predict intervals, for instance with
-    ``quantile=[0.05, 0.5, 0.95]``.
-
-    For one quantile the output has the target's shape. For Q of them the last
-    axis of the output is Q times as long: all quantiles of the first variable,
-    then those of the second, and so on. (An output with the quantiles as a
-    further last axis is understood as well.)
-
-    Parameters
-    ----------
-    quantile : float or list of float
-        Orders of the quantiles, in (0, 1); the median by default.
-
-    References
-    ----------
-    Koenker & Bassett 1978, "Regression quantiles".
-    """
-
-    options: ClassVar[dict[str, Any]] = {"quantile": 0.5}
-    quantile: Any
-    accepts_labels = False
-
-    def check_options(self) -> None:
-        """Refuse orders outside of (0, 1)."""
-        orders = np.asarray(self.quantile, dtype=float)
-        valid = orders.ndim < 2 and orders.size > 0 and bool(((orders > 0) & (orders < 1)).all())
-        self.require(valid, "quantile", "a number in (0, 1) or a list of these")
-
-    def target_shape(self, shape: Any, labels: bool) -> Shape:
-        """Get the shape of the target: without the quantiles."""
-        found: Shape = shape(self.output_name)
-        if np.ndim(self.quantile) == 0 or not found or found[-1] is None:
-            return found
-        count = len(self.quantile)
-        if len(found) > 1 and found[-1] == count:
-            return found[:-1]
-        self.require(
-            found[-1] % count == 0,
-            "quantile",
-            f"of a length that divides the {found[-1]} variables of output {self.output_name!r}",
-        )
-        return (*found[:-1], found[-1] // count)
-
-    def mask(self, raw: Any, seen: Any) -> Any:
-        """Replace the quantiles of what must not have an influence."""
-        return super().mask(self._apart(seen, raw), seen)
-
-    def errors(self, target: Any, output: Any) -> Any:
-        """Get the error of each entry of the target."""
-        orders = const(self.quantile, output)
-        if orders.ndim == 0:
-            short = target - output
-        else:
-            short = target[..., None] - self._apart(target, output)
-        found = pt.switch(short < 0, orders - const(1, output), orders) * short
-        return found if orders.ndim == 0 else found.mean(axis=-1)
-
-    def _apart(self, target: Any, output: Any) -> Any:
-        """Give the quantiles an axis of their own."""
-        if np.ndim(self.quantile) == 0 or output.ndim > target.ndim:
-            return output
-        lengths = [output.shape[i] for i in range(output.ndim - 1)]
-        return output.reshape((*lengths, -1, len(self.quantile)), ndim=output.ndim + 1)
 
 
 class Poisson(Regression):

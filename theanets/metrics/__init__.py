@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from .base import KINDS, Metric, Part, part
 from .classification import AUC, F1, Accuracy, Averaged, BalancedAccuracy, Precision, Recall, TopK
+from .quantile import Coverage, Pinball
 from .regression import MAE, MSE, R2, RMSE
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "RMSE",
     "Accuracy",
     "BalancedAccuracy",
+    "Coverage",
     "Metric",
     "Part",
+    "Pinball",
     "Precision",
     "Recall",
     "TopK",

@@ -20,6 +20,7 @@ KINDS = {
     "labels": "class labels with the labels of the best path",
     "binary": "decisions, yes or no, with log-odds",
     "values": "values with values",
+    "quantiles": "values with quantiles",
 }
 
 
@@ -29,14 +30,14 @@ class Part:
 
     Attributes
     ----------
-    kind : {'classes', 'labels', 'binary', 'values'}
+    kind : {'classes', 'labels', 'binary', 'values', 'quantiles'}
         What is compared.
     target : ndarray
         Labels (rows), or decisions (0 or 1) or values (rows, variables).
         Steps of series and examples are all rows.
     output : ndarray
         Scores (rows, classes), labels (rows), log-odds or values (rows,
-        variables).
+        variables), quantiles (rows, variables, orders).
     weights : ndarray
         Of the target's shape. Labels of weight 0 have been left out; other
         entries of weight 0 are 0.
@@ -44,6 +45,8 @@ class Part:
         Number of classes or variables.
     logits : bool
         Whether scores are logits, whose softmax are probabilities.
+    orders : tuple of float
+        Of quantiles.
     """
 
     kind: str
@@ -52,6 +55,7 @@ class Part:
     weights: Array
     size: int
     logits: bool = False
+    orders: tuple[float, ...] = ()
 
     @property
     def decisions(self) -> Array:
@@ -62,7 +66,13 @@ class Part:
 
 
 def part(
-    kind: str, size: int, target: Any, output: Any, weights: Any = None, logits: bool = False
+    kind: str,
+    size: int,
+    target: Any,
+    output: Any,
+    weights: Any = None,
+    logits: bool = False,
+    orders: tuple[float, ...] = (),
 ) -> Part:
     """Make a `Part` of arrays of any number of leading axes; no weights are 1 each."""
     target, output = np.asarray(target), np.asarray(output)
@@ -74,6 +84,10 @@ def part(
         output = output.reshape(-1, size) if kind == "classes" else output.ravel()
         return Part(kind, target.ravel()[seen], output[seen], weights.ravel()[seen], size, logits)
     seen = weights != 0
+    if kind == "quantiles":
+        target = np.where(seen, target, 0).astype(float).reshape(-1, size)
+        output = np.where(seen[..., None], output, 0).astype(float).reshape(-1, size, len(orders))
+        return Part(kind, target, output, weights.reshape(-1, size), size, orders=orders)
     target, output = (
         np.where(seen, a, 0).astype(float).reshape(-1, size) for a in (target, output)
     )
@@ -95,7 +109,7 @@ class Metric(Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Metric]]] = Registry("metric")
-    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    kinds: ClassVar[tuple[str, ...]] = ("classes", "labels", "binary", "values")
     #: ``'max'``, ``'min'``, or None where nobody knows.
     better: str | None = "max"
     options: ClassVar[dict[str, Any]] = {}

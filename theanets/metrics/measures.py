@@ -93,7 +93,9 @@ class Measures:
         for i, source in enumerate(self._sources):
             target, output = next(values), next(values)
             weights = None if source.weights is None else next(values)
-            part = _metrics.part(source.kind, sizes[i], target, output, weights, source.logits)
+            part = _metrics.part(
+                source.kind, sizes[i], target, output, weights, source.logits, source.orders
+            )
             parts.append(part)
         for metric, i, _ in self._metrics.values():
             metric.add(parts[i])
@@ -109,16 +111,21 @@ class Source:
     def __init__(self, loss: Loss, compared: Compared, outputs: Mapping[str, Any]) -> None:
         self.loss = loss
         self.compared = compared
-        self.size = int(outputs[loss.output_name].type.shape[-1])
+        size = outputs[loss.output_name].type.shape[-1]
+        if compared.kind in ("values", "quantiles"):
+            # The output may have several numbers for each variable.
+            size = compared.target.type.shape[-1] or size
+        self.size = int(size)
 
 
 def _sources(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> list[Source]:
     """Get what is compared; of losses that compare the same, by the weights of the first."""
     found: dict[Any, Source] = {}
     for loss in losses:
-        compared = loss.compared(outputs)
-        if compared is not None and outputs[loss.output_name].type.shape[-1] is not None:
-            key = (loss.output_name, id(loss._target), compared.kind)
+        if outputs[loss.output_name].type.shape[-1] is None:
+            continue
+        for compared in loss.comparisons(outputs):
+            key = (loss.output_name, id(loss._target), compared.kind, compared.orders)
             found.setdefault(key, Source(loss, compared, outputs))
     return list(found.values())
 

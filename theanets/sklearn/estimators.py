@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Self
@@ -11,11 +12,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ..feedforward import Classifier, Regressor
+from ..losses import Loss, Quantile
 from ..network import Network
 from ..prediction import compute
 from .base import NetEstimator
@@ -266,6 +269,10 @@ class NetRegressor(RegressorMixin, NetEstimator):
     The network does not scale targets; scikit-learn's
     ``TransformedTargetRegressor`` does.
 
+    With the loss ``{'form': 'quantile', 'quantile': [0.05, 0.5, 0.95]}`` it
+    predicts several quantiles of each output, of shape (examples, quantiles)
+    or (examples, outputs, quantiles); `score` is then that of the median.
+
     Parameters
     ----------
     output_activation : str, Activation or callable, optional
@@ -319,19 +326,50 @@ class NetRegressor(RegressorMixin, NetEstimator):
         X, y = self._check_training(X, y, going_on, multi_output=True, y_numeric=True)
         weights = self._check_weights(weights, X)
         number = 1 if y.ndim == 1 else y.shape[1]
+        quantiles = self._quantiles()
+        many = 1 if quantiles is None else len(quantiles.orders)
         self._train(
             X,
             y.reshape(len(y), number).astype(X.dtype),
             weights,
-            {"size": number, "activation": self.output_activation},
+            {"size": number * many, "activation": self.output_activation},
             going_on=going_on,
             partial=partial,
         )
         self.n_outputs_, self._flat = number, y.ndim == 1
+        self._of_each: int | None = None if quantiles is None else many
         return self
 
+    def _quantiles(self) -> Quantile | None:
+        """Get the loss of several quantiles, if there is one."""
+        for loss in self.loss if isinstance(self.loss, (list, tuple)) else [self.loss]:
+            built = None if loss is None else Loss.build(copy.deepcopy(loss))
+            if isinstance(built, Quantile) and np.ndim(built.quantile):
+                return built
+        return None
+
     def predict(self, X: Any) -> Array:
-        """Compute values, of shape (examples,) or (examples, outputs) as those of `fit`."""
+        """Compute values, of shape (examples,) or (examples, outputs) as those of `fit`.
+
+        Several quantiles of each are a further axis.
+        """
         X = self._check_inputs(X)
         predicted = self._compute("predict", X)
-        return predicted.ravel() if self._flat else predicted
+        if self._of_each is not None:
+            predicted = predicted.reshape(len(predicted), self.n_outputs_, self._of_each)
+        return predicted[:, 0] if self._flat else predicted
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Get R squared, as scikit-learn computes it; of several quantiles that of the median.
+
+        Raises
+        ------
+        ConfigurationError
+            If the median is not among the quantiles.
+        """
+        predicted = self.predict(X)
+        quantiles = self._quantiles()
+        if self._of_each is not None and quantiles is not None:
+            predicted = quantiles.point(predicted)
+            predicted = predicted.reshape(len(predicted), -1)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
