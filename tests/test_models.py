@@ -324,7 +324,20 @@ def test_encode_and_decode():
     np.testing.assert_array_equal(net.encode(X, "hid2:pre"), outputs["hid2:pre"])
 
 
-def test_the_code_is_the_smallest_hidden_layer():
+@pytest.mark.parametrize(
+    "sizes, code", [([3], 1), ([3, 5], 2), ([5, 3], 2), ([3, 5, 2], 2), ([2, 5, 3, 6], 3)]
+)
+def test_the_code_is_the_middle_layer(sizes, code):
+    """That of the position len(layers) // 2, as in earlier versions."""
+    net = theanets.Autoencoder([4, *sizes, 4], dtype="float64")
+    assert code == len(net.layers) // 2
+    outputs = net.feed_forward(X)
+    z = net.encode(X)
+    np.testing.assert_array_equal(z, outputs[f"hid{code}:out"])
+    np.testing.assert_allclose(net.decode(z), outputs["out:out"], rtol=1e-12)
+
+
+def test_further_inputs_are_no_layers_of_the_middle():
     b = {"form": "input", "size": 1, "name": "b"}
     net = theanets.Autoencoder([4, b, {"size": 3, "inputs": ("in", "b")}, 2, 2, 4])
     code = net.encode([X, X[:, :1]])

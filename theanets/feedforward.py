@@ -63,7 +63,8 @@ class Autoencoder(Network):
         x : array_like
             Inputs.
         layer : str, int or Layer, optional
-            Whose output; by default the smallest hidden layer's.
+            Whose output; by default that of the layer in the middle,
+            and of two in the middle the later: ``[7, 8, 12, 7]`` has 12.
         sample : bool
             Whether to draw 0 or 1 for each unit, with its output as the
             probability of 1; outputs must be in [0, 1].
@@ -101,7 +102,7 @@ class Autoencoder(Network):
         z : array_like
             What `encode` returns.
         layer : str, int or Layer, optional
-            Whose output ``z`` is; by default the smallest hidden layer's.
+            Whose output ``z`` is; by default as for `encode`.
         **kwargs
             See `feed_forward`.
 

@@ -190,15 +190,15 @@ def middle_output(net: Structure, layer: Any = None) -> str:
     net : Structure
         The network.
     layer : str, int, Layer or None
-        A layer, or the name of an output. None is the smallest hidden layer,
-        and of several the first.
+        A layer, or the name of an output. None is the middle one of all
+        layers in order, inputs but the first left out, and of two the later.
     """
     if isinstance(layer, str) and ":" in layer:
         net.graph.shape(layer)
         return layer
     if layer is not None:
         return net.graph.layer(layer).output_name
-    hidden = [found for found in net.layers[1:-1] if not isinstance(found, Input)]
-    if not hidden:
+    layers = [found for found in net.layers if not isinstance(found, Input)]
+    if len(layers) < 2:
         raise ConfigurationError("the network has no hidden layer to encode to")
-    return min(hidden, key=lambda found: found.output_size).output_name
+    return layers[(len(layers) + 1) // 2 - 1].output_name

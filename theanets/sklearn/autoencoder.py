@@ -31,7 +31,8 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
         Of the output layer; ``'linear'`` by default.
     code_layer : str or int, optional
         Name or position of the layer that has the code, ``'hid1'`` for the
-        first hidden one; by default the smallest of them.
+        first hidden one; by default the one in the middle, see
+        `theanets.Autoencoder.encode`.
 
     Attributes
     ----------
