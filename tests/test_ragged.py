@@ -134,7 +134,7 @@ def test_checkpoints_know_of_buckets(buckets, tmp_path, rng):
     xs, ys = ragged(rng, range(1, 12)), ragged(rng, range(1, 12), 2)
 
     def train(epochs, path=None, **changed):
-        net = recurrent.Regressor([3, (4, "rnn"), 2], weighted=True)
+        net = recurrent.Regressor([3, (4, "rnn"), 2], weighted=True, rng=1)
         keywords = {"epochs": epochs, "batch_size": 2, "train_batches": 4, "buckets": buckets}
         net.train([xs, ys], **{**keywords, **changed}, checkpoint=path)
         return [param.get_value() for param in net.params]
@@ -149,7 +149,7 @@ def test_checkpoints_know_of_buckets(buckets, tmp_path, rng):
     x, _ = recurrent.pad(xs)
     y, _ = recurrent.pad(ys)
     with pytest.raises(FileError, match="buckets"):
-        recurrent.Regressor([3, (4, "rnn"), 2], weighted=True).train(
+        recurrent.Regressor([3, (4, "rnn"), 2], weighted=True, rng=1).train(
             [x, y, np.ones(11)], epochs=6, batch_size=2, train_batches=4, checkpoint=path
         )
 

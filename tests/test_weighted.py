@@ -3,6 +3,7 @@
 import numpy as np
 import pytensor
 import pytest
+import scipy.sparse as sp
 
 import theanets
 
@@ -66,12 +67,46 @@ def test_value(model):
     assert net.evaluate({**named, "weights": w})["loss"] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_negative_weights_keep_their_sign(model):
-    net, data, w = model()
-    w[:3] *= -1
-    expected = (w * errors(net, data)).sum() / w.sum()
-    assert net.evaluate([*data, w])["loss"] == pytest.approx(expected)
+WRONG = [(-1.0, "-1"), (-1e-40, "-1e-40"), (1e38, "1e[+]38"), (1e-46, "1e-46"), (1e200, "1e[+]200")]
+
+
+@pytest.mark.parametrize(("wrong", "shown"), WRONG)
+@pytest.mark.parametrize("form", [np.asarray, list, sp.csr_array, iter, "memmap", "named"])
+def test_weights_without_meaning_are_refused(wrong, shown, form, tmp_path):
+    net = theanets.Regressor([4, 3], weighted=True)
+    w = np.ones((12, 3))
+    w[5, 1], w[0] = wrong, 0
+    data = [X, Y, w]
+    if form == "memmap":
+        np.save(tmp_path / "w.npy", w)
+        data = [X, Y, np.load(tmp_path / "w.npy", mmap_mode="r")]
+    elif form == "named":
+        data = {"in": X, "target": Y, "weights": w}
+    elif form is not iter:
+        data = [X, Y, form(w)]
+    with pytest.raises(
+        theanets.DataError, match=f"weights.* has the weight {shown}; expected 0, or"
+    ):
+        net.train(iter([data]) if form is iter else data, [X, Y, np.ones(12)], epochs=1)
+    if form is np.asarray:
+        with pytest.raises(theanets.DataError, match="weight"):
+            net.losses[0].value(X[:, :3].astype("float32"), Y, w)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-9, 1e9, 1e30])
+def test_the_size_of_weights_changes_nothing(size):
+    net, data, w = regressor()
+    net = theanets.Regressor([4, 3], weighted=True, rng=1)
+    w[0] = 0
+    expected = net.evaluate([*data, w])["loss"]
+    w = w * size / w[w > 0].min() if size < 1 else w * size / w.max()
+    assert net.evaluate([*data, w])["loss"] == pytest.approx(expected, rel=1e-5)
+    net.train([*data, w], algo="sgd", learning_rate=0.1, epochs=3, progress=False)
+    other = theanets.Regressor([4, 3], weighted=True, rng=1)
+    other.train([*data, w / size], algo="sgd", learning_rate=0.1, epochs=3, progress=False)
+    for one, two in zip(net.params, other.params, strict=True):
+        np.testing.assert_allclose(one.get_value(), two.get_value(), rtol=1e-4, atol=1e-6)
+    assert net.history.best_epoch > 0
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from .earlier import successor
 
 P = ParamSpec("P")
@@ -282,3 +284,40 @@ def renamed(**keywords: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return call
 
     return decorate
+
+
+#: The least and the greatest weight but 0: sums of them, and of their products with errors,
+#: are numbers of the type.
+WEIGHTS = {"float32": (1e-30, 1e30), "float64": (1e-200, 1e200)}
+
+
+def check_weights(weights: Any, dtype: Any, where: str) -> None:
+    """Refuse weights that are negative, or so small or large that their sums are not right.
+
+    Those that are not finite are left to others.
+
+    Parameters
+    ----------
+    weights : ndarray
+        The weights, as they were given.
+    dtype : dtype
+        The type that they will have.
+    where : str
+        Describes them in the message.
+
+    Raises
+    ------
+    DataError
+        If there are such.
+    """
+    least, most = WEIGHTS.get(str(np.dtype(dtype)), (0.0, np.inf))
+    wrong = (weights < least) & (weights != 0)
+    if weights.dtype.kind == "f":
+        wrong |= (weights > most) & np.isfinite(weights)
+    if wrong.any():
+        value = weights[wrong][0]
+        hint = "; divide all by their mean, which changes nothing" if value > 0 else ""
+        raise DataError(
+            f"{where} has the weight {value:g}; expected 0, or a number from {least:g} to "
+            f"{most:g}{hint}"
+        )

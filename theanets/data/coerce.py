@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import process
-from ..errors import DataError, nearest
+from ..errors import DataError, check_weights, nearest
 from ..ops.sparse import is_sparse
 from .fields import Field, behaved
 from .finite import settle
@@ -272,6 +272,8 @@ def _fit_weights(field: Field, array: Any, shape: tuple[int, ...], where: str) -
 def _cast(field: Field, array: Any, where: str) -> Any:
     if field.dtype == "int32":
         _check_range(field, array, where)
+    elif field.role == "weights":
+        check_weights(array, field.dtype, where)
     with np.errstate(all="ignore"):
         return np.require(array, field.dtype, ["C", "A"])
 
@@ -280,6 +282,8 @@ def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
     matrix = as_csr(matrix, where)
     if field.dtype == "int32" and matrix.nnz:
         _check_range(field, matrix.data, where)
+    elif field.role == "weights":
+        check_weights(matrix.data, field.dtype, where)
     with np.errstate(all="ignore"):
         return matrix.astype(field.dtype, copy=False)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, check_weights
 from ..ops.sparse import is_sparse
 from . import sparse
 from .coerce import agree, integers, load
@@ -142,6 +142,11 @@ def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
             return None
         if not floats and not (low <= int(value.min()) and int(value.max()) <= high):
             return None
+        if weights:
+            try:
+                check_weights(value, dtype, field.name)
+            except DataError:
+                return None
         if given != dtype and given.kind != "f":
             value = value.astype(dtype, order="C")
         elif given != dtype:

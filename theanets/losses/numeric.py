@@ -13,7 +13,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
 from .. import backends, process
-from ..errors import DataError, unknown
+from ..errors import DataError, check_weights, unknown
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -228,7 +228,10 @@ def _target(
 
 
 def _weights(loss: Loss, weights: Any, target: Array, dtype: Any) -> Array:
-    array = np.asarray(weights, dtype=dtype)
+    given = np.asarray(weights)
+    if given.dtype.kind in "iuf":
+        check_weights(given, dtype, f"loss {loss.name!r}: the array of weights")
+    array = np.asarray(given, dtype=dtype)
     full = array.reshape(array.shape + (1,) * (target.ndim - array.ndim))
     try:
         spread = np.broadcast_to(full, target.shape)
