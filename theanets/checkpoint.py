@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
-import io
 import json
+import math
 import operator
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -28,6 +29,12 @@ Arrays: TypeAlias = "dict[str, npt.NDArray[Any]]"
 
 #: Key of our entry in the metadata of a safetensors file.
 KEY = "theanets"
+#: The types that arrays may have, as the format calls them, and the bytes of a number.
+_BYTES = {
+    **{f"F{8 * n}": n for n in (2, 4, 8)},
+    **{f"{kind}{8 * n}": n for kind in "IU" for n in (1, 2, 4, 8)},
+    "BOOL": 1,
+}
 #: Version of what is written; a file of a later version is refused.
 VERSION = 1
 
@@ -64,17 +71,56 @@ def write(target: PathOrFile, arrays: Mapping[str, npt.NDArray[Any]], header: An
     atomic.write(target, data)
 
 
-def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:
-    """Read what `write` wrote.
+class File:
+    """A file that is being read: what it announces, and then its arrays.
+
+    Attributes
+    ----------
+    where : str
+        What messages call it.
+    header : dict
+        What was written beside the arrays.
+    shapes : dict of str to tuple
+        Shapes of the arrays by name. Nothing of them was read yet.
+    """
+
+    def __init__(self, stream: IO[bytes], where: str, packed: bool = False) -> None:
+        self.where = where
+        self._stream, self._packed = stream, packed
+        self._head, self.header, entries = _parse(stream, where)
+        self.shapes, self._end = _announced(entries, where)
+
+    def arrays(self) -> Arrays:
+        """Read the arrays; once.
+
+        Raises
+        ------
+        FileError
+            If the file is truncated or damaged.
+        """
+        body = _read(self._stream, self._end)
+        if self._packed:
+            # At the end it is compared with what was compressed.
+            self._stream.read(1)
+        try:
+            return dict(_load(self._head + body))
+        except (SafetensorError, KeyError) as error:
+            raise FileError(f"{self.where}: the file is truncated or damaged: {error}") from None
+
+
+@contextlib.contextmanager
+def reading(source: PathOrFile) -> Iterator[File]:
+    """Open what `write` wrote.
 
     Parameters
     ----------
     source : path or binary file
         A file object is read from its position to the end of what was written.
 
-    Returns
-    -------
-    (arrays, header)
+    Yields
+    ------
+    File
+        No more is read, or decompressed, than the file announces.
 
     Raises
     ------
@@ -84,20 +130,29 @@ def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:
         If there is no such file.
     """
     where = name_of(source)
-    if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as handle:
-            data = handle.read()
-        if data[:2] == b"\x1f\x8b":
-            try:
-                data = gzip.decompress(data)
-            except (OSError, EOFError, zlib.error) as error:
-                raise FileError(f"{where}: the compressed file is damaged: {error}") from None
-        stream: IO[bytes] = io.BytesIO(data)
-    else:
+    if not isinstance(source, (str, os.PathLike)):
         _check_file(source, "read")
-        where = str(getattr(source, "name", "file object"))
-        stream = source
-    return _parse(stream, where)
+        yield File(source, where)
+        return
+    with open(source, "rb") as handle:
+        packed = handle.read(2) == b"\x1f\x8b"
+        handle.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=handle) if packed else handle
+        try:
+            yield File(stream, where, packed)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FileError(f"{where}: the compressed file is damaged: {error}") from None
+
+
+def read(source: PathOrFile) -> tuple[Arrays, dict[str, Any]]:
+    """Read what `write` wrote, see `reading`.
+
+    Returns
+    -------
+    (arrays, header)
+    """
+    with reading(source) as file:
+        return file.arrays(), file.header
 
 
 def _check_file(file: Any, method: str) -> None:
@@ -112,7 +167,8 @@ def name_of(source: PathOrFile) -> str:
     return str(getattr(source, "name", "file object"))
 
 
-def _parse(stream: IO[bytes], where: str) -> tuple[Arrays, dict[str, Any]]:
+def _parse(stream: IO[bytes], where: str) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
+    """Read the head of a file: its bytes, our header, and the entries of the arrays."""
     size = stream.read(8)
     if not isinstance(size, bytes):
         raise ConfigurationError(f"{where}: the file is open as text; open it with 'rb'")
@@ -125,8 +181,7 @@ def _parse(stream: IO[bytes], where: str) -> tuple[Arrays, dict[str, Any]]:
         entries = json.loads(head)
         header = json.loads(entries["__metadata__"][KEY])
         version = header["version"]
-        offsets = [e["data_offsets"] for k, e in entries.items() if k != "__metadata__"]
-        end = max((operator.index(stop) for _, stop in offsets), default=0)
+        del entries["__metadata__"]
     except (ValueError, KeyError, TypeError, RecursionError):
         if size[:1] == b"\x80" and size[1] <= 5:
             raise FileError(
@@ -144,11 +199,35 @@ def _parse(stream: IO[bytes], where: str) -> tuple[Arrays, dict[str, Any]]:
             f"{where}: written by a later version of theanets (format {version}; "
             f"this one reads up to {VERSION})"
         )
-    try:
-        arrays = dict(_load(size + head + _read(stream, end)))
-    except (SafetensorError, KeyError) as error:
-        raise FileError(f"{where}: the file is truncated or damaged: {error}") from None
-    return arrays, header
+    return size + head, header, entries
+
+
+def _announced(entries: Mapping[str, Any], where: str) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Get the shapes of the arrays, and the bytes of all of them."""
+    shapes, spans = {}, []
+    for name, entry in entries.items():
+        try:
+            shape = tuple(map(operator.index, entry["shape"]))
+            first, last = map(operator.index, entry["data_offsets"])
+            size = math.prod(shape) * _BYTES[entry["dtype"]]
+        except (TypeError, ValueError, KeyError):
+            raise FileError(
+                f"{where}: the entry of the array {name!r}, {entry!r:.200}, has no meaning here"
+            ) from None
+        if min(shape, default=0) < 0 or last - first != size:
+            raise FileError(
+                f"{where}: the array {name!r} of shape {shape} and type {entry['dtype']} has "
+                f"{last - first} bytes"
+            )
+        shapes[name] = shape
+        spans.append((first, last))
+    # One after the other; the library wants it so, but looks only when all is read.
+    end = 0
+    for first, last in sorted(spans):
+        if first != end:
+            raise FileError(f"{where}: the arrays do not follow each other without gaps")
+        end = last
+    return shapes, end
 
 
 def _read(stream: IO[bytes], length: int) -> bytes:
@@ -187,9 +266,9 @@ def encode(value: Any, where: str, names: dict[str, Any] | None = None) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
-        return value.item()
+        return encode(value.item(), where, names)
     if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
+        return {"array": encode(value.tolist(), where, names), "dtype": str(value.dtype)}
     if isinstance(value, Mapping):
         return {str(k): encode(v, f"{where}[{k!r}]", names) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -233,11 +312,11 @@ def decode(value: Any, custom: Mapping[str, Any], where: str) -> Any:
     Raises
     ------
     FileError
-        If a callable is not in ``custom``.
+        If a callable is not in ``custom``, or an array has no meaning.
     """
     if isinstance(value, Mapping):
         if set(value) == {"callable"}:
-            name = value["callable"]
+            name = str(value["callable"])
             if name not in custom:
                 raise FileError(
                     f"{where}: the network uses the callable {name!r}; give it as "
@@ -245,8 +324,23 @@ def decode(value: Any, custom: Mapping[str, Any], where: str) -> Any:
                 )
             return custom[name]
         if set(value) == {"array", "dtype"}:
-            return np.asarray(value["array"], dtype=value["dtype"])
+            return _array(value["array"], value["dtype"], where)
         return {k: decode(v, custom, where) for k, v in value.items()}
     if isinstance(value, list):
         return [decode(v, custom, where) for v in value]
     return value
+
+
+def _array(value: Any, dtype: Any, where: str) -> Any:
+    try:
+        found = np.dtype(dtype)
+        # A type of text, or of anything, may announce that each entry is huge.
+        if found.kind in "biufU":
+            return np.asarray(value, found if found.kind != "U" else "U")
+        if found.kind == "O":
+            return np.asarray(value, found)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FileError(
+            f"{where}: an array of type {dtype!r:.50} has no meaning: {error}"
+        ) from None
+    raise FileError(f"{where}: arrays of type {dtype!r:.50} are not read")

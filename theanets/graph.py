@@ -11,6 +11,7 @@ from . import process, steps
 from . import rng as _rng
 from .errors import ConfigurationError, unknown
 from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
+from .layers.held import Held, using
 from .layers.steps import without
 from .regularizers import Regularizer
 
@@ -106,6 +107,8 @@ class Graph:
     def __init__(self, dtype: str = "float32", seed: int = 0) -> None:
         self.dtype = dtype
         self.seed = seed
+        #: Whence the values of parameters come, where they are not drawn.
+        self.held: Held | None = None
         self._layers: dict[str, Layer] = {}
 
     @property
@@ -151,7 +154,7 @@ class Graph:
             raise ConfigurationError(
                 f"layer name {name!r} is taken; layers: {', '.join(self._layers)}"
             )
-        with process.building(self.dtype):
+        with process.building(self.dtype), using(self.held):
             layer.bind(dict(self._layers), dtype=self.dtype, seed=self.seed)
         self._layers[name] = layer
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from . import checkpoint, copies, process
 from . import rng as _rng
 from .errors import FileError, checked, renamed
+from .layers.held import Held
 from .structure import Structure
 from .training.history import History
 
@@ -77,18 +81,29 @@ class Saved(Structure):
         }
 
     @classmethod
-    def from_spec(cls, described: Mapping[str, Any]) -> Self:
-        """Build a network from what `to_spec` gave; parameters have new initial values."""
+    def from_spec(cls, described: Mapping[str, Any], held: Held | None = None) -> Self:
+        """Build a network from what `to_spec` gave.
+
+        Parameters
+        ----------
+        described : dict
+            What `to_spec` gave.
+        held : Held, optional
+            What there is of the parameters, whose values have to be set then.
+            By default they have new initial values.
+        """
         keys = ("weighted", "dtype", "mode")
         keywords = {key: described[key] for key in keys if key in described}
         # A subclass may have another signature.
         net = cls.__new__(cls)
         Saved.__init__(net, [], loss=None, rng=described["seed"], **keywords)
+        net.graph.held = held
         for layer in described["layers"]:
             net.add_layer(layer)
         net._last = described.get("output")
         for loss in described["losses"]:
             net.add_loss(loss)
+        net.graph.held = None
         return net
 
     @renamed(filename_or_handle="target", filename="target")
@@ -142,27 +157,36 @@ class Saved(Structure):
             If the file is damaged, of another kind or class, or needs
             something that is not defined.
         """
-        arrays, header = checkpoint.read(source)
-        where = checkpoint.name_of(source)
+        with checkpoint.reading(source) as file:
+            # Nothing is drawn or allocated before it is known to be what the file holds.
+            net = cls._build(file, custom or {})
+            net._set_arrays(file.arrays(), file.where)
+            return net
+
+    @classmethod
+    def _build(cls, file: checkpoint.File, custom: Mapping[str, Any]) -> Self:
+        """Build the network that a file describes, with stand-ins for its parameters."""
+        where, header = file.where, file.header
         if header.get("kind") != "network":
             raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        described = checkpoint.decode(header.get("spec"), custom or {}, where)
-        missing = {"model", "layers", "losses", "seed"} - set(described or ())
-        if missing:
-            raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
-        model = described["model"]
-        if model not in Saved._models:
-            raise FileError(
-                f"{where}: holds a {model}, which is not defined here; import it before loading"
-            )
-        found = Saved._models[model]
-        # Of a class that was defined again, any definition will do.
-        bases = {base._model_name() for base in found.__mro__ if issubclass(base, Saved)}
-        if cls._model_name() not in bases:
-            raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
-        net: Any = found.from_spec(described)
-        net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom or {}, where))
-        net._set_arrays(arrays, where)
+        with _described(where):
+            described = checkpoint.decode(header.get("spec"), custom, where)
+            missing = {"model", "layers", "losses", "seed"} - set(described or ())
+            if missing:
+                raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
+            model = described["model"]
+            if model not in Saved._models:
+                raise FileError(
+                    f"{where}: holds a {model}, which is not defined here; import it before loading"
+                )
+            found = Saved._models[model]
+            # Of a class that was defined again, any definition will do.
+            bases = {base._model_name() for base in found.__mro__ if issubclass(base, Saved)}
+            if cls._model_name() not in bases:
+                raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
+            net: Any = found.from_spec(described, held=Held(file.shapes, where))
+            net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom, where))
+        net._check_shapes(file.shapes, where)
         return net
 
     @renamed(filename_or_handle="source", filename="source")
@@ -180,32 +204,30 @@ class Saved(Structure):
         FileError
             If the file is damaged, or its parameters differ in name or shape.
         """
-        arrays, header = checkpoint.read(source)
-        where = checkpoint.name_of(source)
-        if header.get("kind") == "checkpoint":
-            arrays = {k[5:]: v for k, v in arrays.items() if k.startswith("best/")}
-        elif header.get("kind") != "network":
-            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        self._set_arrays(arrays, where)
+        with checkpoint.reading(source) as file:
+            kind, start = file.header.get("kind"), ""
+            if kind == "checkpoint":
+                start = "best/"
+            elif kind != "network":
+                raise FileError(f"{file.where}: this is a {kind} file, not a network")
+            self._check_shapes(_after(start, file.shapes), file.where)
+            self._set_arrays(_after(start, file.arrays()), file.where)
         return self
 
-    def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
-        mine = self._arrays()
+    def _check_shapes(self, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+        mine, held = self._arrays(), Held(shapes, where)
         for name, value in mine.items():
-            if name not in arrays:
-                raise FileError(f"{where}: parameter {name!r} is missing")
-            if arrays[name].shape != value.shape:
-                raise FileError(
-                    f"{where}: parameter {name!r} has shape {arrays[name].shape}, "
-                    f"the network's has {value.shape}"
-                )
-        extra = sorted(set(arrays) - set(mine))
+            held.check(name, value.shape)
+        extra = sorted(set(shapes) - set(mine))
         if extra:
             raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
+
+    def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
         variables = [*self.params, *self.state]
+        values = [_cast(variable, arrays[variable.name], where) for variable in variables]
         with process.hold(variables):
-            for variable in variables:
-                variable.set_value(arrays[variable.name].astype(variable.dtype))
+            for variable, value in zip(variables, values, strict=True):
+                variable.set_value(value, borrow=True)
 
     def __getstate__(self) -> dict[str, Any]:
         return self._everything(copies.named(self.to_spec()))
@@ -225,7 +247,9 @@ class Saved(Structure):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        made = type(self).from_spec(state["spec"])
+        shapes = {name: value.shape for name, value in state["arrays"].items()}
+        made = type(self).from_spec(state["spec"], held=Held(shapes, "pickle"))
+        made._check_shapes(shapes, "pickle")
         made._set_arrays(state["arrays"], "pickle")
         made.history, made._runs = state["history"], state["runs"]
         made.metadata = state["metadata"]
@@ -255,3 +279,36 @@ class Saved(Structure):
 
 def _new(cls: type[Saved]) -> Any:
     return cls.__new__(cls)
+
+
+def _after(start: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key[len(start) :]: v for key, v in values.items() if key.startswith(start)}
+
+
+def _cast(param: Any, value: Any, where: str) -> Any:
+    """Get what a file holds of a parameter, in the parameter's type."""
+    if value.dtype.kind != "f":
+        raise FileError(
+            f"{where}: parameter {param.name!r} has the type {value.dtype}; expected are "
+            "floating-point numbers"
+        )
+    with np.errstate(over="ignore"):
+        made = np.array(value, param.dtype, order="C")
+    if made.itemsize < value.itemsize and (np.isinf(made) & ~np.isinf(value)).any():
+        raise FileError(
+            f"{where}: parameter {param.name!r} has the value {np.nanmax(np.abs(value)):g}, beyond "
+            f"those of {param.dtype}"
+        )
+    return made
+
+
+@contextlib.contextmanager
+def _described(where: str) -> Iterator[None]:
+    """Say of any error that the description of a network leads to whose it is."""
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise FileError(f"{where}: the network that it describes cannot be made: {said}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.special import softmax as _softmax
 
@@ -100,7 +99,7 @@ class Prelu(Activation, names=("prelu", "leaky-relu")):
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create ``leak``, of shape (units,)."""
-        self.leak = layer.add_param(f"{prefix}leak", np.full(layer.output_size, 0.25))
+        self.leak = layer.add_param(f"{prefix}leak", 0.25, (layer.output_size,))
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
@@ -115,8 +114,8 @@ class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create ``gain`` and ``leak``, of shape (units,)."""
-        self.gain = layer.add_param(f"{prefix}gain", np.ones(layer.output_size))
-        self.leak = layer.add_param(f"{prefix}leak", np.full(layer.output_size, 0.25))
+        self.gain = layer.add_param(f"{prefix}gain", 1.0, (layer.output_size,))
+        self.leak = layer.add_param(f"{prefix}leak", 0.25, (layer.output_size,))
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
@@ -132,7 +131,7 @@ class Elu(Activation):
 
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create ``gain``, of shape (units,)."""
-        self.gain = layer.add_param(f"{prefix}gain", np.ones(layer.output_size))
+        self.gain = layer.add_param(f"{prefix}gain", 1.0, (layer.output_size,))
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
@@ -164,9 +163,10 @@ class Maxout(Activation):
     def setup(self, layer: Layer, prefix: str = "") -> None:
         """Create ``slope`` and ``intercept``, of shape (units, pieces)."""
         shape = (layer.output_size, self.pieces)
-        slope = layer.rng.normal(1.0, 0.5, size=shape)
-        self.slope = layer.add_param(f"{prefix}slope", slope)
-        self.intercept = layer.add_param(f"{prefix}intercept", np.zeros(shape))
+        self.slope = layer.add_param(
+            f"{prefix}slope", lambda: layer.rng.normal(1.0, 0.5, size=shape), shape
+        )
+        self.intercept = layer.add_param(f"{prefix}intercept", 0.0, shape)
 
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""

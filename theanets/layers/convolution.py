@@ -148,8 +148,12 @@ class Convolution(Layer, abstract=True):
         # A filter has no diagonal, and no eigenvalues.
         kinds = ("mean", "std", "sparsity")
         draws = self._draws("w", kinds, {"std": std}, kinds)
-        matrix = self._random_matrix("w", nin * k1 * k2, nout, draws)
-        self.add_param("w", matrix.reshape(nin, k1, k2, nout).transpose(3, 0, 1, 2))
+
+        def draw() -> Any:
+            matrix = self._random_matrix("w", nin * k1 * k2, nout, draws)
+            return matrix.reshape(nin, k1, k2, nout).transpose(3, 0, 1, 2)
+
+        self.add_param("w", draw, (nout, nin, k1, k2))
         self.add_bias("b", nout)
 
     def transform(self, inputs: Inputs) -> Any:

@@ -81,7 +81,11 @@ class CRF(Feedforward, names=("crf",)):
         super().setup()
         size = self.output_size
         found = self._draws("transition", (), {"std": 0.0})
-        self.add_param("transition", self._random_matrix("transition", size, size, found))
+        self.add_param(
+            "transition",
+            lambda: self._random_matrix("transition", size, size, found),
+            (size, size),
+        )
         self.add_bias("start")
         self.add_bias("end")
 

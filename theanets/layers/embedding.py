@@ -90,8 +90,8 @@ class Embedding(Layer, names=("embedding",)):
     def setup(self) -> None:
         """Make ``w``."""
         draws = self._draws("w", DRAWS, {"std": self.output_size**-0.5})
-        matrix = self._random_matrix("w", self.symbols, self.output_size, draws)
-        self.add_param("w", matrix)
+        shape = (self.symbols, self.output_size)
+        self.add_param("w", lambda: self._random_matrix("w", *shape, draws), shape)
 
     def keeps_time(self, given: Shape, made: Shape) -> bool:
         """Tell whether the symbols are a series."""

@@ -92,10 +92,10 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
     def setup(self) -> None:
         """Make ``scale`` and ``shift``, and the running ``mean`` and ``variance``."""
         size = self.input_size
-        self.add_param("scale", np.ones(size))
-        self.add_param("shift", np.zeros(size))
-        self.add_state("mean", np.zeros(size))
-        self.add_state("variance", np.ones(size))
+        self.add_param("scale", 1.0, (size,))
+        self.add_param("shift", 0.0, (size,))
+        self.add_state("mean", 0.0, (size,))
+        self.add_state("variance", 1.0, (size,))
 
     @property
     def least_examples(self) -> int:
@@ -162,8 +162,8 @@ class LayerNorm(_Unchanged, names=("layer_norm",)):
 
     def setup(self) -> None:
         """Make ``scale`` and ``shift``."""
-        self.add_param("scale", np.ones(self.input_size))
-        self.add_param("shift", np.zeros(self.input_size))
+        self.add_param("scale", 1.0, (self.input_size,))
+        self.add_param("shift", 0.0, (self.input_size,))
 
     def transform(self, inputs: Inputs) -> Any:
         """Get the normalized input."""

@@ -12,6 +12,7 @@ import pytensor
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
 from ..names import Name
+from . import held
 
 #: Keywords of a layer that say how weights are drawn.
 DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
@@ -85,24 +86,27 @@ class Parameters:
             return self._state[key]
         raise unknown(f"parameter of layer {self.full_name!r}", key, [*found, *self._state])
 
-    def add_param(self, name: str, value: Any) -> Any:
+    def add_param(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Any:
         """Make a parameter from its initial value.
 
         Parameters
         ----------
         name : str
             Short name; the variable is called ``'layer.name'``.
-        value : array-like
-            Initial value; cast to the network's dtype.
+        value : array-like or callable
+            Initial value; cast to the network's dtype. A function returns it.
+        shape : tuple of int, optional
+            Shape, to which the value is broadcast. Where it is given, no value
+            is made for a network whose values come from a file.
 
         Returns
         -------
         shared variable
         """
-        self._params[name] = self._shared(name, value)
+        self._params[name] = self._shared(name, value, shape)
         return self._params[name]
 
-    def add_state(self, name: str, value: Any) -> Any:
+    def add_state(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Any:
         """Make what is kept from batch to batch, a running mean for instance.
 
         It is saved with a network, and with its best parameters; only what
@@ -112,21 +116,27 @@ class Parameters:
         ----------
         name : str
             Short name; the variable is called ``'layer.name'``.
-        value : array-like
-            Initial value; cast to the network's dtype.
+        value, shape
+            As for `add_param`.
 
         Returns
         -------
         shared variable
         """
-        self._state[name] = self._shared(name, value)
+        self._state[name] = self._shared(name, value, shape)
         return self._state[name]
 
-    def _shared(self, name: str, value: Any) -> Any:
+    def _shared(self, name: str, value: Any, shape: Sequence[int] | None) -> Any:
         if name in self._params or name in self._state:
             raise ConfigurationError(f"layer {self.full_name!r} has two parameters {name!r}")
+        full, known = f"{self.name}.{name}", held.current()
+        if known is not None and shape is not None:
+            value = known.stand_in(full, tuple(shape), self.dtype)
+            return pytensor.shared(value, name=full, shape=value.shape, borrow=True)
+        value = value() if callable(value) else value
+        value = value if shape is None else np.broadcast_to(value, tuple(shape))
         value = np.array(value, dtype=self.dtype, order="C")
-        return pytensor.shared(value, name=f"{self.name}.{name}", shape=value.shape)
+        return pytensor.shared(value, name=full, shape=value.shape)
 
     def add_weights(
         self,
@@ -159,14 +169,19 @@ class Parameters:
             ``radius``, which keywords of the layer override.
         """
         rows = self.input_size if nin is None else nin
-        parts = []
-        for cols in blocks or [self.output_size if nout is None else nout]:
-            found = self._draws(name, self.general_draws(nin, cols), draws)
-            if orthogonal and not found:
-                parts.append(init.random_orthogonal(rows, cols, self.rng, self.dtype))
-            else:
-                parts.append(self._random_matrix(name, rows, cols, found))
-        return self.add_param(name, np.hstack(parts))
+        widths = blocks or [self.output_size if nout is None else nout]
+        how = [self._draws(name, self.general_draws(nin, cols), draws) for cols in widths]
+
+        def draw() -> Any:
+            parts = []
+            for cols, found in zip(widths, how, strict=True):
+                if orthogonal and not found:
+                    parts.append(init.random_orthogonal(rows, cols, self.rng, self.dtype))
+                else:
+                    parts.append(self._random_matrix(name, rows, cols, found))
+            return np.hstack(parts)
+
+        return self.add_param(name, draw, (rows, sum(widths)))
 
     def general_draws(self, nin: int | None, nout: int) -> tuple[str, ...]:
         """Get the keywords that are, without a suffix, for a matrix of weights.
@@ -189,7 +204,9 @@ class Parameters:
         """
         size = self.output_size if size is None else size
         found = self._draws(name, (), draws, BIAS_DRAWS)
-        return self.add_param(name, init.random_vector(size, rng=self.rng, **found))
+        return self.add_param(
+            name, lambda: init.random_vector(size, rng=self.rng, **found), (size,)
+        )
 
     def _random_matrix(self, name: str, rows: int, cols: int, draws: dict[str, Any]) -> Any:
         try:

@@ -19,10 +19,14 @@ class _Modules(RNN, abstract=True):
         """Get a number for each module."""
         raise NotImplementedError
 
+    def _count(self) -> int:
+        """Get the number of modules, which may still be any."""
+        return len(self._numbers())
+
     def check_options(self) -> None:
         """Refuse sizes that modules do not divide; called before parameters are made."""
         super().check_options()
-        modules, size = len(self._numbers()), self._units()
+        modules, size = self._count(), self._units()
         if size % modules:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: size={size} is not a multiple of its {modules} "
