@@ -15,6 +15,9 @@ from ..ops import sparse
 from .base import Layer
 from .signals import Inputs, Shape
 
+#: The axes that an array of NumPy can have in all of its versions.
+MOST = 32
+
 
 class Input(Layer, names=("input",)):
     """A place where data enters a network.
@@ -68,9 +71,10 @@ class Input(Layer, names=("input",)):
                 f"input layer {self.full_name!r}: sparse={self.sparse!r} is not False, True, "
                 "'csr' or 'csc'"
             )
-        if self.ndim is not None and not isinstance(self.ndim, Integral):
+        if self.ndim is not None and not (isinstance(self.ndim, Integral) and self.ndim <= MOST):
             raise ConfigurationError(
-                f"input layer {self.full_name!r}: ndim={self.ndim!r} is not an integer"
+                f"input layer {self.full_name!r}: ndim={self.ndim!r} is not an integer of at most "
+                f"{MOST}, the axes that an array may have"
             )
         if self.sparse:
             self._check_sparse()

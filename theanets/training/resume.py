@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import atomic, checkpoint, process
-from ..errors import FileError
+from ..errors import FileError, is_integer
 from ..locks import Lock
 from ..optimizers import Schedule
 from ..regularizers import Regularizer
@@ -20,21 +20,24 @@ from .history import History
 if TYPE_CHECKING:
     from .loop import Run
 
-#: Attributes of a run that a checkpoint holds as they are.
-COUNTERS = (
-    "epoch",
-    "updates",
-    "train",
-    "valid",
-    "best_loss",
-    "_best",
-    "best_epoch",
-    "_best_train",
-    "_best_valid",
-    "_last_success",
-    "_failures",
-    "_validated",
-)
+#: Attributes of a run that a checkpoint holds as they are, and what they are: counts, with the
+#: least, numbers, or monitors.
+COUNTERS: dict[str, Any] = {
+    "epoch": 0,
+    "updates": 0,
+    "train": dict,
+    "valid": dict,
+    "best_loss": float,
+    "_best": float,
+    "best_epoch": 0,
+    "_best_train": dict,
+    "_best_valid": dict,
+    "_last_success": float,
+    "_failures": 0,
+    "_validated": -1,
+}
+#: How the columns of the history begin that hold numbers.
+MEASURED = ("train_", "valid_", "epoch", "updates", "seconds", "learning_rate")
 #: A run that ended for one of these reasons stays ended. Limits may be raised,
 #: and what was cut off goes on.
 FINAL = ("diverged", "converged")
@@ -87,38 +90,35 @@ def restore(run: Run, path: Path) -> bool:
     # What a process left that was killed while it wrote.
     atomic.clean(path)
     try:
-        arrays, header = checkpoint.read(path)
+        with checkpoint.reading(path) as file:
+            _check_run(run, file)
+            arrays, header = file.arrays(), file.header
     except FileNotFoundError:
         return False
-    if header.get("kind") != "checkpoint":
-        raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
-    differs = _differences(header.get("identity"), describe(run.identity))
-    if differs:
-        raise FileError(
-            f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
-            "anew, or take its parameters first: net.load_params(path)"
-        )
     engine, state = run.engine, run.engine.arrays()
     try:
-        counters = {key: header["counters"][key] for key in COUNTERS}
-        best = [arrays[f"best/{param.name}"] for param in run.params]
-        values = [(param, arrays[f"param/{param.name}"]) for param in run.params]
+        counters = {key: _counter(key, header["counters"][key]) for key in COUNTERS}
+        best = [_fitting(param, arrays[f"best/{param.name}"]) for param in run.params]
+        values = [(param, _fitting(param, arrays[f"param/{param.name}"])) for param in run.params]
         values += [(variable, arrays[f"state/{name}"]) for name, variable in state.items()]
+        history, seconds = History(), float(header["seconds"])
+        history.initial = _monitors("initial", header.get("initial", {}))
+        if "history" in header:  # as of files of version 0.9 and before
+            history.rows = list(header["history"])
+        else:
+            history.read_bytes(arrays["history"])
+        for row in history.rows:
+            # What a callback adds to a row may be anything.
+            _monitors("history", {k: v for k, v in row.items() if k.startswith(MEASURED)})
         for name, generator in engine.generators().items():
             value = generator.get_value(borrow=False)
             value.bit_generator.state = header["generators"][name]
             generator.set_value(value, borrow=True)
         engine.restore(header["engine"])
-        history, seconds = History(), float(header["seconds"])
-        history.initial = dict(header.get("initial", {}))
-        if "history" in header:  # as of files of version 0.9 and before
-            history.rows = list(header["history"])
-        else:
-            history.read_bytes(arrays["history"])
         with process.hold(variable for variable, _ in values):
             for variable, array in values:
                 variable.set_value(array)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
     for key, counter in counters.items():
         setattr(run, key, counter)
@@ -130,6 +130,51 @@ def restore(run: Run, path: Path) -> bool:
     return True
 
 
+def _check_run(run: Run, file: checkpoint.File) -> None:
+    """Refuse the file of another run, before its arrays are read."""
+    path, header = file.where, file.header
+    if header.get("kind") != "checkpoint":
+        raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
+    differs = _differences(header.get("identity"), describe(run.identity))
+    if differs:
+        raise FileError(
+            f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
+            "anew, or take its parameters first: net.load_params(path)"
+        )
+
+
+def _counter(key: str, value: Any) -> Any:
+    kind = COUNTERS[key]
+    if kind is dict:
+        if _monitors(key, value) and "loss" not in value:
+            raise ValueError(f"{key} has no loss")
+        return value
+    valid = _is_number(value) if kind is float else is_integer(value, kind)
+    if not valid:
+        raise ValueError(f"{key} is {value!r:.50}")
+    return value
+
+
+def _monitors(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(map(_is_number, value.values())):
+        raise ValueError(f"{what} has {value!r:.50}, which is not numbers by name")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _fitting(param: Any, value: Any) -> Any:
+    mine = param.get_value(borrow=True)
+    if value.shape != mine.shape or value.dtype != mine.dtype:
+        raise ValueError(
+            f"{param.name} is {value.dtype} of shape {value.shape}, the network's is {mine.dtype} "
+            f"of {mine.shape}"
+        )
+    return value
+
+
 def adopt_seed(net: Any, path: str | os.PathLike[str] | None) -> None:
     """Give a network whose seed nobody chose that of the run that it is to continue.
 
@@ -138,12 +183,13 @@ def adopt_seed(net: Any, path: str | os.PathLike[str] | None) -> None:
     if path is None or net._seed_chosen:
         return
     try:
-        _, header = checkpoint.read(path)
+        with checkpoint.reading(path) as file:
+            header = file.header
     except FileNotFoundError:
         return
     described = header.get("identity")
     seed = described.get("seed") if isinstance(described, Mapping) else None
-    if isinstance(seed, int):
+    if is_integer(seed, 0):
         net.seed = net.graph.seed = seed
 
 
