@@ -41,6 +41,7 @@ def recurrent():
         3,
         dict(form="bidirectional", size=4, worker="gru"),
         dict(form="clockwork", size=4, periods=(1, 2)),
+        dict(form="bcrnn", size=4, num_modules=2),
         dict(form="lstm", size=3, bptt_limit=5),
         2,
     ]
@@ -139,6 +140,7 @@ def test_mutated_descriptions(kind):
         except FileError as error:
             outcomes["refused"] += 1
             assert "file object" in str(error)
+            assert not isinstance(error.__cause__, MemoryError)
         else:
             outcomes["loaded"] += 1
             assert all(np.isfinite(p.get_value()).all() for p in net.params)
@@ -380,13 +382,15 @@ def bombs():
     body = gzip.compress(announcing((4, 2), (4, 2)) + bytes(40))
     yield "after.gz", body + gzip.compress(bytes(2**20)) * 2000, "loaded"
     yield "short", announcing(large, large), "truncated"
+    arrays, header = checkpoint.read(io.BytesIO(saved(small())))
+    header["spec"]["layers"][0]["ndim"] = 2**31
+    yield "axes", with_header(arrays, header), "ndim=2147483648"
     _, header = checkpoint.read(io.BytesIO(saved(small())))
-    arrays, _ = checkpoint.read(io.BytesIO(saved(small())))
     for dtype in ("S2000000000", "U500000000", "(500000000,)f8", "V2000000000"):
         header["metadata"] = {"x": {"array": ["a"], "dtype": dtype}}
         loaded = "loaded" if dtype[0] == "U" else "array of type|arrays of type"
         yield f"array{dtype}", with_header(arrays, header), loaded
-    for form in ("batch_norm", "clockwork", "embedding", "crf", "prelu", "maxout:3"):
+    for form in ("batch_norm", "clockwork", "bcrnn", "embedding", "crf", "prelu", "maxout:3"):
         _, header = checkpoint.read(io.BytesIO(saved(small())))
         first, last = header["spec"]["layers"]
         first["shape"] = [2_000_000_000]
@@ -396,6 +400,8 @@ def bombs():
             last.update(form=form, shape=[2_000_000_000])
         if form == "clockwork":
             first["shape"], last["periods"] = [None, 3], [1, 2]
+        if form == "bcrnn":
+            first["shape"], last["num_modules"] = [None, 3], 2_000_000_000
         last.pop("activation") if form in ("batch_norm", "embedding") else None
         yield form.replace(":", ""), with_header(arrays, header), "refused"
 

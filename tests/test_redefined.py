@@ -96,16 +96,16 @@ def networks(module):
     layer = dict(form="twicelayer", size=3, factor=0.5, activation="linear")
     worker = dict(form="bidirectional", worker=module.TwiceRnn, size=4)
     return {
-        "model": module.TwiceModel([4, 2]),
-        "loss": module.TwiceModel([4, 2], loss=dict(form="twice", factor=3.0)),
-        "layer": module.TwiceModel([4, layer, 2]),
-        "activation": module.TwiceModel([4, (3, "twiceactivation"), 2]),
-        "class": module.TwiceModel([4, (3, module.TwiceActivation()), 2]),
-        "composed": module.TwiceModel([4, (3, "tanh+twiceactivation"), 2]),
-        "worker": theanets.recurrent.Regressor([4, worker, 2]),
-        "private loss": module.TwiceModel([4, 2], loss=module.PrivateLoss),
-        "private layer": module.TwiceModel([4, (3, module.PrivateLayer), 2]),
-        "function": module.TwiceModel([4, (3, module.twice_function), 2]),
+        "model": module.TwiceModel([4, 2], rng=1),
+        "loss": module.TwiceModel([4, 2], loss=dict(form="twice", factor=3.0), rng=1),
+        "layer": module.TwiceModel([4, layer, 2], rng=1),
+        "activation": module.TwiceModel([4, (3, "twiceactivation"), 2], rng=1),
+        "class": module.TwiceModel([4, (3, module.TwiceActivation()), 2], rng=1),
+        "composed": module.TwiceModel([4, (3, "tanh+twiceactivation"), 2], rng=1),
+        "worker": theanets.recurrent.Regressor([4, worker, 2], rng=1),
+        "private loss": module.TwiceModel([4, 2], loss=module.PrivateLoss, rng=1),
+        "private layer": module.TwiceModel([4, (3, module.PrivateLayer), 2], rng=1),
+        "function": module.TwiceModel([4, (3, module.twice_function), 2], rng=1),
     }
 
 
@@ -186,9 +186,9 @@ def test_a_class_that_gives_up_its_name(cell):
 
 def test_functions_of_an_older_definition_side_by_side(cell):
     old, new = cell().twice_function, cell(sign=-1).twice_function
-    net = theanets.Regressor([4, (3, old), (3, new), 2])
+    net = theanets.Regressor([4, (3, old), (3, new), 2], rng=1)
     loaded = through_a_file(net, twice_function=new)
-    assert figures(loaded) == figures(theanets.Regressor([4, (3, new), (3, new), 2]))
+    assert figures(loaded) == figures(theanets.Regressor([4, (3, new), (3, new), 2], rng=1))
 
     def made(factor):
         def closure(x):
@@ -203,7 +203,7 @@ def test_functions_of_an_older_definition_side_by_side(cell):
 
 def test_a_checkpoint_continues_with_the_newer_definition(cell, tmp_path):
     kwargs = dict(algo="sgd", epochs=2, checkpoint=tmp_path / "run")
-    spec = dict(layers=[4, (3, "twicelayer"), 2], loss="twice")
+    spec = dict(layers=[4, (3, "twicelayer"), 2], loss="twice", rng=1)
     cell()
     net = theanets.Regressor(**spec)
     net.train([X, Y], **kwargs)

@@ -215,12 +215,12 @@ class Saved(Structure):
         return self
 
     def _check_shapes(self, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-        mine, held = self._arrays(), Held(shapes, where)
-        for name, value in mine.items():
-            held.check(name, value.shape)
-        extra = sorted(set(shapes) - set(mine))
+        held, extra = Held(shapes, where), set(shapes)
+        for variable in [*self.params, *self.state]:
+            held.check(variable.name, variable.get_value(borrow=True).shape)
+            extra.discard(variable.name)
         if extra:
-            raise FileError(f"{where}: the network has no parameter {', '.join(extra)}")
+            raise FileError(f"{where}: the network has no parameter {', '.join(sorted(extra))}")
 
     def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
         variables = [*self.params, *self.state]

@@ -143,6 +143,11 @@ class BCRNN(_Modules, names=("bcrnn",)):
     num_modules: int | None
     rates: Any
 
+    def _count(self) -> int:
+        where = f"layer {self.full_name!r}: "
+        modules = whole_number("num_modules", self.num_modules, where=where)
+        return modules if self.rates is None else len(self._numbers())
+
     def _numbers(self) -> Any:
         where = f"layer {self.full_name!r}: "
         modules = whole_number("num_modules", self.num_modules, where=where)
