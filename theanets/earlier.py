@@ -41,6 +41,11 @@ SUCCESSORS: dict[str, str] = {
     "noise": _OF_TRAIN.format("noise") + ", or a layer 'noise'",
     "dropout": _OF_TRAIN.format("dropout") + ", or a layer 'dropout'",
     "optimize": "algo= of train()",
+    **{
+        key: f"{key}= of train()"
+        for key in ("train_batches", "valid_batches", "patience", "validate_every")
+    },
+    **{key: f"{key}= of train()" for key in ("min_improvement", "max_updates", "algo")},
     "pieces": "the activation 'maxout:3'",
     "batch_size": "batch_size= of train()",
     "learning_rate": "learning_rate= of train()",

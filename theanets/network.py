@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from . import fitting, prediction, pretraining
 from .drawing import network_html
-from .errors import ConfigurationError, nearest
+from .errors import ConfigurationError, deprecated, nearest
 from .metrics.scores import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
@@ -251,9 +250,10 @@ class Network(Saved):
     def _make_runs(
         self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
     ) -> Iterator[Run | fitting.TrainerRun]:
-        if "algorithm" in kwargs:
-            warnings.warn("algorithm= is now algo=", DeprecationWarning, stacklevel=4)
-            algo = kwargs.pop("algorithm")
+        for old in ("algorithm", "optimize"):
+            if old in kwargs:
+                deprecated(f"{old}= is now algo=")
+                algo = kwargs.pop(old)
         algorithms = algo if isinstance(algo, (list, tuple)) else [algo]
         if not algorithms:
             raise ConfigurationError("algo=[] names no algorithm")
