@@ -18,7 +18,7 @@ def script(source):
     SCRIPTS[title.lstrip("# ")] = source
 
 
-script('''
+script("""
 # a denoising autoencoder of digits, with a command line
 import argparse
 import logging
@@ -65,9 +65,9 @@ assert exp.network.score(valid) > before
 exp.save('digits.pkl')
 again = theanets.Experiment('digits.pkl')
 assert np.allclose(again.network.predict(valid), exp.network.predict(valid))
-''')
+""")
 
-script('''
+script("""
 # a deep autoencoder, trained layer by layer and then as a whole
 import numpy as np
 import theanets
@@ -87,9 +87,9 @@ import glob
 saved, = set(glob.glob('deep-*.pkl.gz')) and [sorted(glob.glob('deep-*.pkl.gz'))[-1]]
 assert np.allclose(theanets.Autoencoder.load(saved).predict(train), net.predict(train))
 assert net.encode(train, 'hid2').shape == (64, 4)
-''')
+""")
 
-script('''
+script("""
 # the memory task of a recurrent network
 import numpy as np
 import numpy.random as rng
@@ -127,9 +127,9 @@ net.train(generate,
 
 out = net.predict(src)[:, :, 0].T
 assert out.shape == (TIME, BATCH_SIZE)
-''')
+""")
 
-script('''
+script("""
 # text, character by character
 import numpy as np
 import theanets
@@ -155,9 +155,9 @@ for layer in (dict(form='rnn', activation='sigmoid'), dict(form='gru', activatio
         if i == 1:
             break
     assert np.isfinite(losses).all()
-''')
+""")
 
-script('''
+script("""
 # independent components by a regularizer of one's own
 import numpy as np
 import theanets
@@ -187,9 +187,9 @@ tm, vm = net.train(whiten(train), whiten(train),
                    max_updates=6,
                    monitors={'hid1:out': (-0.9, -0.1, 0.1, 0.9)})
 assert 0 <= tm['hid1:out<-0.9'] <= tm['hid1:out<0.9'] <= 1, tm
-''')
+""")
 
-script('''
+script("""
 # a layer, an activation and a loss of one's own
 import numpy as np
 import pytensor
@@ -251,9 +251,9 @@ net.save('custom.pkl')
 new = theanets.Network.load('custom.pkl')
 assert new.layers[2].bias == -2
 assert np.allclose(new.predict(x), net.predict(x))
-''')
+""")
 
-script('''
+script("""
 # a rare class, weights, and a classifier that is pretrained
 import numpy as np
 import theanets
@@ -280,9 +280,9 @@ guess = exp.network.classify(valid[0])
 assert guess.shape == (50,)
 assert exp.network.predict_proba(valid[0]).shape == (50, 2)
 assert 0 <= exp.network.score(valid[0], valid[1], valid[2]) <= 1
-''')
+""")
 
-script('''
+script("""
 # a graph of several inputs and outputs, and series read in both directions
 import numpy as np
 import theanets
@@ -312,9 +312,9 @@ net.train([series, labels, mask], algo='rmsprop', max_gradient_norm=1, max_updat
           input_noise=0.6)
 assert net.find('bd_fw', 'xh') is not None
 assert net.predict(series).shape == (6, 7)
-''')
+""")
 
-script('''
+script("""
 # trainers as objects, and a computation graph that is used by itself
 import numpy as np
 import pytensor
@@ -339,7 +339,7 @@ loss = pytensor.function(net.variables, [net.loss(weight_l2=0.1)] + [m for _, m 
 assert loss(x, y)[0] > loss(x, y)[1]
 matching = dict(theanets.util.outputs_matching(outputs, 'hid*'))
 assert set(matching) == {'hid1:out', 'hid1:pre'}
-''')
+""")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -143,3 +143,33 @@ def test_words(name):
 
 def test_words_of_any_language():
     assert names.is_word("слой-1_é")
+
+
+KINDS = [
+    theanets.Layer,
+    theanets.Loss,
+    theanets.Activation,
+    theanets.Regularizer,
+    theanets.metrics.Metric,
+    theanets.optimizers.Optimizer,
+    theanets.optimizers.Schedule,
+]
+CLASSES = [
+    found
+    for base in KINDS
+    for found in (base.registry[name] for name in base.registry)
+    if isinstance(found, type) and found.__module__.startswith("theanets.")
+]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_arguments_that_nobody_takes(cls):
+    """Whichever base has the constructor, the message is about the class called."""
+    # Some names have a number in them, 'top_5'.
+    names = {cls.__name__.lower(), cls.registry.name_of(cls).removesuffix("k")}
+    for args, kwargs in (((), {"nonsense": 1}), (range(1, 40), {})):
+        with pytest.raises(ConfigurationError) as caught:
+            cls(*args, **kwargs)
+        message = str(caught.value)
+        assert any(name in message.lower() for name in names), message
+        assert "nonsense" in message or "too many positional arguments; it takes" in message

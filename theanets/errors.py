@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
@@ -236,28 +236,46 @@ def deprecated(message: str) -> None:
     warnings.warn(message, DeprecationWarning, stacklevel=level)
 
 
-def checked(method: Callable[P, R]) -> Callable[P, R]:
-    """Let a constructor refuse arguments that it does not take in words of the class called.
+def check_arguments(
+    where: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Refuse arguments that a method does not take, in words of the class that was called.
 
     Python would name the class that has the method, which may be a base that
     the user has never heard of.
 
+    Parameters
+    ----------
+    where : str
+        The class that was called.
+    signature : Signature
+        Of the method, ``self`` included.
+    args, kwargs
+        The arguments, without ``self``.
+
     Raises
     ------
     ConfigurationError
-        When the method is called with others; names the nearest valid keyword.
+        If the call would fail; names the nearest valid keyword.
     """
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = list(signature.parameters.values())[1:]
+    valid = [p.name for p in parameters if p.kind not in many]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        check_keywords(where, [key for key in kwargs if key not in valid], valid)
+    try:
+        return signature.bind(None, *args, **kwargs)
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: {error}; it takes {', '.join(valid)}") from None
+
+
+def checked(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a constructor do what `check_arguments` does, for all classes that inherit it."""
     signature = inspect.signature(method)
-    valid = list(signature.parameters)[1:]
 
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        where = type(args[0]).__name__
-        check_keywords(where, [key for key in kwargs if key not in valid], valid)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise ConfigurationError(f"{where}: {error}; it takes {', '.join(valid)}") from None
+        check_arguments(type(args[0]).__name__, signature, args[1:], kwargs)
         return method(*args, **kwargs)
 
     return call

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from .errors import ConfigurationError, deprecated, unknown
+from .errors import ConfigurationError, check_arguments, deprecated, unknown
 
 T = TypeVar("T")
 
@@ -117,21 +117,16 @@ _PLAIN = (bool, int, float, str, list, tuple, dict, np.ndarray, np.generic)
 
 
 def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Get the arguments of a constructor by name; none where the call is going to fail."""
-    if _ours(cls):
-        return {}
+    """Get the arguments of a constructor by name, and refuse those that it does not take."""
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]
-    try:
-        found = signature.bind(None, *args, **kwargs).arguments
-    except TypeError:
-        return {}
-    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
     named: dict[str, Any] = {}
-    for name, value in list(found.items())[1:]:
-        if kinds[name] is inspect.Parameter.VAR_KEYWORD:
+    for name, value in check_arguments(cls.__name__, signature, args, kwargs).arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
             named.update(value)
-        elif kinds[name] is not inspect.Parameter.VAR_POSITIONAL:
+        elif kind is not inspect.Parameter.VAR_POSITIONAL:
             named[name] = value
+    named.pop(next(iter(signature.parameters)))  # self
     return named
 
 
@@ -173,8 +168,10 @@ class Registered:
     _given: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # A copy is made without any, and gets its attributes then.
+        given = _named(cls, args, kwargs) if args or kwargs else {}
         made = super().__new__(cls)
-        made._given = _named(cls, args, kwargs)
+        made._given = {} if _ours(cls) else given
         return made
 
     def own_arguments(self, others: Iterable[str]) -> dict[str, Any]:

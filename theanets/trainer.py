@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from .errors import deprecated
+from .errors import checked, deprecated
 from .network import Network
 
 __all__ = [
@@ -67,6 +67,7 @@ class SampleTrainer(_Trainer):
 class _Pretrainer(_Trainer):
     method: ClassVar[str]
 
+    @checked
     def __init__(self, algo: Any, network: Network) -> None:
         super().__init__(network, algo=self.method, subalgo=algo)
 
