@@ -1,7 +1,8 @@
 """Callbacks: code that runs while a network trains, of the user and ready to use.
 
 What one derives from is `Callback`; `CSVLogger` and `TensorBoard` write what
-is measured, `SaveBest` the best network, and `EarlyStop` ends training.
+is measured, `SaveBest` the best network, `EarlyStop` ends training, and
+`Prune` a trial of Optuna.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from ..training.callback import Callback, CallbackLike, build, overrides
 from .control import EarlyStop, SaveBest
 from .logs import CSVLogger
+from .pruning import Prune
 from .tensorboard import TensorBoard
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Callback",
     "CallbackLike",
     "EarlyStop",
+    "Prune",
     "SaveBest",
     "TensorBoard",
     "build",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import atomic
-from ..errors import ConfigurationError, unknown
+from ..errors import ConfigurationError
 from ..training.callback import Callback
 from ..training.criterion import DIRECTIONS
+from .watching import Watching
 
 if TYPE_CHECKING:
     from ..training import Run
@@ -56,7 +56,7 @@ class SaveBest(Callback):
         self._saved = run.best_epoch
 
 
-class EarlyStop(Callback):
+class EarlyStop(Watching):
     """Ends training when a monitor no longer improves, or is good enough.
 
     What ``train(patience=)`` and ``train(criterion=)`` do for the one figure
@@ -96,8 +96,7 @@ class EarlyStop(Callback):
         threshold: float | None = None,
         min_improvement: float = 0.0,
     ) -> None:
-        if not isinstance(monitor, str):
-            raise ConfigurationError(f"monitor={monitor!r} is not the name of a monitor")
+        super().__init__(monitor)
         if mode not in (None, *DIRECTIONS):
             raise ConfigurationError(f"mode={mode!r} is not 'min', 'max' or None")
         if patience is None and threshold is None:
@@ -106,19 +105,15 @@ class EarlyStop(Callback):
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and value >= 0):
                 raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
-        self.monitor = monitor
         self.patience = patience
         self.mode = mode
         self.threshold = threshold
         self.min_improvement = min_improvement
-        part, _, name = monitor.partition("_")
-        self._part, self._name = (part, name) if part in ("train", "valid") else ("valid", monitor)
         self._sign, self._last, self._failures = 1.0, math.inf, 0
 
     def start(self, run: Run) -> None:
         """Find the monitor, and go through the epochs of a run that continues."""
-        if run.valid and self._name not in run.valid and self._part == "valid":
-            raise unknown("monitor", self.monitor, run.valid)
+        super().start(run)
         self._sign = -1.0 if self._direction(run) == "max" else 1.0
         self._last, self._failures = math.inf, 0
         if self._part == "valid":
@@ -126,17 +121,11 @@ class EarlyStop(Callback):
             figure = self._sign * run.history.initial.get(self._name, math.inf)
             self._last = figure if math.isfinite(figure) else math.inf
         for row in run.history.rows:
-            self._look(row)
+            self._look(row.get(self.column))
 
     def epoch(self, run: Run) -> None:
         """Look at the epoch, and end training if it is enough."""
-        row = run.history.rows[-1]
-        column = f"{self._part}_{self._name}"
-        measured = [key for key in row if key.startswith(f"{self._part}_")]
-        if measured and column not in row:
-            names = [key.partition("_")[2] for key in measured]
-            raise unknown("monitor", self._name, names)
-        reason = self._look(row)
+        reason = self._look(self.measured(run))
         if reason:
             run.stop(reason)
 
@@ -149,9 +138,8 @@ class EarlyStop(Callback):
             )
         return found
 
-    def _look(self, row: Mapping[str, Any]) -> str:
+    def _look(self, value: float | None) -> str:
         """Count whether an epoch is better; get the reason to stop, or nothing."""
-        value = row.get(f"{self._part}_{self._name}")
         if value is None:
             return ""
         figure = self._sign * value

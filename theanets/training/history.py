@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import FileError
+from ..errors import ConfigurationError, FileError
 from ..markup import clean, table
 
 #: Epochs that notebooks show, first and last ones each.
@@ -84,6 +84,24 @@ class History:
             writer = csv.DictWriter(handle, self.columns)
             writer.writeheader()
             writer.writerows(self.rows)
+
+    def to_frame(self) -> Any:
+        """Get the table as a pandas ``DataFrame``, with a row for each epoch.
+
+        Where an epoch has no value, it is NaN.
+
+        Raises
+        ------
+        ConfigurationError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ConfigurationError(
+                "history.to_frame() needs pandas, which is not installed: pip install pandas"
+            ) from None
+        return pandas.DataFrame(self.rows, columns=self.columns)
 
     def to_bytes(self) -> npt.NDArray[np.uint8]:
         """Get the rows as text, JSON of one in each line.
