@@ -23,12 +23,16 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.lowering import Lower
 from pytensor import config
+from pytensor.graph.basic import Apply, Constant
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
+from pytensor.link.numba.linker import NumbaLinker
 
 _wrapped = basic.numba_funcify_ensure_cache
 #: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
 _pieces: dict[tuple[Any, ...], Any] = {}
+#: By the pieces that are whole graphs, what Python calls.
+_whole: dict[Any, Any] = {}
 
 
 class KeyedCache(FunctionCache):
@@ -44,30 +48,45 @@ class KeyedCache(FunctionCache):
 
 def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
     """Get the function of an Op or a graph, and its key; what PyTensor's linker calls."""
+    if node is not None:
+        node = _apart(node)
     if not config.numba__cache:
         return _wrapped(op, node=node, **kwargs)
     function, key = basic.numba_funcify_and_cache_key(op, node=node, **kwargs)
     if key is None:
         return function, None
     fast_key = f"{key}_fastmath{int(config.numba__fastmath)}"
-    if node is None:  # a graph: there is one function of it, which goes when that goes
-        return _kept(function, fast_key), key
     # A key leaves to Numba what it tells functions on the disk apart by: what they take.
-    piece = (
-        fast_key,
-        *((getattr(x.type, "dtype", x.type), getattr(x.type, "ndim", 0)) for x in node.inputs),
-    )
+    taken = (op if node is None else node).inputs
+    types = [(getattr(x.type, "dtype", x.type), getattr(x.type, "ndim", 0)) for x in taken]
+    piece = (fast_key, node is None, *types)
     if piece not in _pieces:
-        known = isinstance(function, Dispatcher)
-        _pieces[piece] = (
-            _kept(function, fast_key) if known else _wrapped(op, node=node, **kwargs)[0]
-        )
+        if isinstance(function, Dispatcher):
+            _pieces[piece] = _kept(function, fast_key)
+        else:
+            _pieces[piece] = _wrapped(op, node=node, **kwargs)[0]
     return _pieces[piece], key
+
+
+def _apart(node: Apply) -> Apply:
+    """Get a node that is in no graph.
+
+    Functions of PyTensor's refer to the node that they were made for, and Numba never lets go
+    of a function. So it would hold the graph, and all variables in it with their arrays. (The
+    frozen nodes of inner graphs lead to no others.)
+    """
+    if type(node) is not Apply:
+        return node
+    inputs = {v: v if isinstance(v, Constant) else v.type(v.name) for v in node.inputs}
+    return Apply(node.op, [inputs[v] for v in node.inputs], [v.type(v.name) for v in node.outputs])
 
 
 def _kept(function: Dispatcher, key: str) -> Dispatcher:
     """Have a function itself kept on the disk."""
     source = function.py_func
+    # PyTensor puts what shared variables hold beside the code, which takes it as arguments.
+    for name in source.__code__.co_varnames[: source.__code__.co_argcount]:
+        source.__globals__.pop(name, None)
     if source.__code__.co_filename != source.__globals__.get("__file__"):
         # It was generated, into a file that has another name in the next process.
         source.__code__ = source.__code__.replace(co_filename="<string>")
@@ -81,8 +100,23 @@ def _kept(function: Dispatcher, key: str) -> Dispatcher:
 @contextmanager
 def compiling() -> Iterator[None]:
     """Keep functions without others around them, in what is made meanwhile."""
-    with _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep):
+    with (
+        _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep),
+        _replaced(NumbaLinker, "jit_compile", _compiled_once),
+    ):
         yield
+
+
+def _compiled_once(jit_compile: Callable[..., Any]) -> Callable[..., Any]:
+    def once(linker: Any, function_and_key: tuple[Any, str | None]) -> Any:
+        function, key = function_and_key
+        if key is None:
+            return jit_compile(linker, function_and_key)
+        if function not in _whole:
+            _whole[function] = jit_compile(linker, function_and_key)
+        return _whole[function]
+
+    return once
 
 
 @contextmanager
@@ -123,6 +157,8 @@ def sparing(function: Any) -> None:
         Has been made by PyTensor's linker for Numba.
     """
     dispatcher = function.vm.jit_fn
+    if "compile" in vars(dispatcher):
+        return  # another network's too
 
     def compile(signature: Any) -> Any:
         # Whoever compiles in another thread holds this lock, and finds Numba as it was.
