@@ -18,7 +18,7 @@ from .errors import ConfigurationError, check_keywords, whole_number
 from .metrics import Metric
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
-from .structure import Structure
+from .structure import Structure, overrides
 from .training import Run, resume
 from .training.compiled import (
     Evaluation,
@@ -141,6 +141,7 @@ def make_run(
             metrics=metrics,
             mode=mode,
             noise=False,
+            revise=overrides.reviser(net, penalties, scale, False, watched),
         ),
     )
     evaluation.assign(losses, penalties, scale)
@@ -164,6 +165,7 @@ def make_run(
                 frozen=frozen,
                 mode=mode,
                 rng=_rng.stream(run_seed, "optimizer"),
+                revise=overrides.reviser(net, regularizers, scale, True, watched),
             ),
         )
         step.assign(losses, regularizers, scale)
@@ -173,7 +175,13 @@ def make_run(
         compiled = net.cached(
             ("gradient", unchanged, *shared),
             lambda: compile_gradient(
-                net.graph, net.variables, losses, regularizers, frozen=frozen, mode=mode
+                net.graph,
+                net.variables,
+                losses,
+                regularizers,
+                frozen=frozen,
+                mode=mode,
+                revise=overrides.reviser(net, regularizers, scale, True),
             ),
         )
         compiled[0].assign(losses, regularizers, scale)
@@ -401,6 +409,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
             metrics=metrics,
             mode=mode,
             seed=net.seed,
+            revise=overrides.reviser(net, regularizers, scale, False, watched),
         ),
     )
     with evaluation.lock:

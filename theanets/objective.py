@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,11 @@ class Objective:
         Weights of losses and penalties.
     better : dict
         ``'max'`` or ``'min'`` by name of a metric, where it is known.
+    batch : scalar expression
+        Number of examples.
+    added : dict
+        As ``losses``, but with weight 1: what a class of the user's adds to
+        them, or has in their place.
     """
 
     total: Any
@@ -104,11 +109,24 @@ class Objective:
     outputs: Outputs
     strengths: Strengths
     better: dict[str, str]
+    batch: Any
+    added: Terms = field(default_factory=dict)
+    _means: list[tuple[str, Any]] | None = field(default=None, init=False, repr=False)
 
     @property
     def terms(self) -> Terms:
         """All pairs (sum, count) by name."""
-        return {**self.losses, **self.penalties, **self.metrics}
+        return {**self.losses, **self.added, **self.penalties, **self.metrics}
+
+    def means(self) -> list[tuple[str, Any]]:
+        """Get the means of all terms, the same expressions each time."""
+        if self._means is None:
+            # As in an evaluation, a count of 0 means the sum itself.
+            self._means = [
+                (name, total / pt.switch(pt.eq(n, 0), 1, n))
+                for name, (total, n) in self.terms.items()
+            ]
+        return self._means
 
     def stacked(self, dtype: str) -> Any:
         """Get all sums and counts as one vector."""
@@ -126,6 +144,7 @@ def build(
     seed: int | None = None,
     noise: bool = True,
     divisor: Callable[[str, Any, Any], Any] | None = None,
+    revise: Callable[[Objective], None] | None = None,
 ) -> Objective:
     """Build the objective of a network.
 
@@ -148,6 +167,8 @@ def build(
     divisor : callable, optional
         Gets what the sum of a loss is divided by, from its name, its count and
         the number of examples; by default the count, unless it is 0.
+    revise : callable, optional
+        Changes the objective in the end, see `theanets.structure.overrides`.
 
     Returns
     -------
@@ -190,20 +211,26 @@ def build(
                 value = strengths.level(regularizer) * value.astype(dtype)
                 parts.append(strengths.scale * value)
                 taken = {*monitors.RESERVED, *loss_terms, *penalties}
-                penalties[_distinct(regularizer.name, taken)] = (value * batch, batch)
+                penalties[distinct(regularizer.name, taken)] = (value * batch, batch)
         if not parts:
-            raise ConfigurationError("the network has no loss; add one with add_loss()")
+            if revise is None:
+                raise ConfigurationError("the network has no loss; add one with add_loss()")
+            parts = [pt.zeros((), dtype=dtype)]
         metrics: Terms = {}
         for name, term in monitors.accuracies(losses, outputs).items():
-            metrics[_distinct(name, {*loss_terms, *penalties, *metrics})] = term
+            metrics[distinct(name, {*loss_terms, *penalties, *metrics})] = term
         better = dict.fromkeys(metrics, "max")
         for name, term in monitors.custom(watched, outputs, graph.params, batch).items():
-            metrics[_distinct(name, {*loss_terms, *penalties, *metrics})] = term
+            metrics[distinct(name, {*loss_terms, *penalties, *metrics})] = term
         total = scalar(sum(parts[1:], parts[0]), "the sum of the losses").astype(dtype)
-    return Objective(total, loss_terms, penalties, metrics, outputs, strengths, better)
+    objective = Objective(total, loss_terms, penalties, metrics, outputs, strengths, better, batch)
+    if revise is not None:
+        revise(objective)
+    return objective
 
 
-def _distinct(name: str, taken: Iterable[str]) -> str:
+def distinct(name: str, taken: Iterable[str]) -> str:
+    """Get a name that is not taken yet: with a number, if need be."""
     number = 2
     base = name
     while name in taken:

@@ -9,7 +9,7 @@ from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import ConfigurationError
 from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedforward
-from ..structure import Structure
+from ..structure import Structure, overrides
 from ..training import Run
 from ..training.compiled import Evaluation, compile_evaluation
 from ..training.engines import Epoch, UnresumableEngine, Watch
@@ -97,7 +97,14 @@ def make_run(
     evaluation: Evaluation = net.cached(
         ("evaluate", (), fitting._watched_key(watched), backends.mode_key(mode)),
         lambda: compile_evaluation(
-            net.graph, net.variables, losses, (), watched=watched, mode=mode, noise=False
+            net.graph,
+            net.variables,
+            losses,
+            (),
+            watched=watched,
+            mode=mode,
+            noise=False,
+            revise=overrides.reviser(net, (), 1.0, False, watched),
         ),
     )
     evaluation.assign(losses, (), 1.0)

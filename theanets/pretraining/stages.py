@@ -291,10 +291,14 @@ def unsupervised(net: Structure) -> list[Stage]:
     whole = _graph(net, hidden, back)
     parts = [hidden[:start] for start in starts[1:]]
     graphs = [_graph(net, kept, _above(kept, back)) for kept in parts]
-    return [
+    stages = [
         Stage(sharing(net, graph, losses), [str(hidden[start].name)])
         for start, graph in zip(starts, [*graphs, whole], strict=True)
     ]
+    for stage in stages:
+        # What a subclass overrides is about the network, and not about its autoencoder.
+        stage.net._asks_methods = False
+    return stages
 
 
 def _reproduction(net: Structure) -> tuple[list[Loss], Any]:

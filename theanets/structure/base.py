@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import pytensor.tensor as pt
 
 from .. import process, spec
 from .. import rng as _rng
@@ -20,7 +19,7 @@ from ..layers import Input
 from ..losses import Loss
 from ..objective import build as build_objective
 from ..regularizers import from_kwargs
-from . import targets
+from . import overrides, targets
 from .layered import Layered
 from .replacement import replaced
 from .summary import summarize
@@ -68,6 +67,8 @@ class Structure(Layered):
 
     #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
     TARGET: ClassVar[str | None] = None
+    #: Whether training asks methods that a subclass overrides; see `theanets.structure.overrides`.
+    _asks_methods: bool = True
 
     def __init__(
         self,
@@ -212,8 +213,12 @@ class Structure(Layered):
 
             net.outputs(replace={'hid1.w': w, 'in': x})['out:out']
         """
+        objective = None if replace else overrides.shown(self, training, regularizers)
+        if objective is not None:
+            return objective.outputs
         found, _ = from_kwargs(self.layers, **regularizers)
         outputs = self.graph.outputs(training=training, regularizers=found, seed=self.seed)
+        overrides.adopt(self, outputs.updates)
         if replace:
             variables = [*self.params, *self.state, *self.inputs]
             outputs.replace(lambda expressions: replaced(expressions, variables, replace))
@@ -221,8 +226,12 @@ class Structure(Layered):
 
     def build_graph(self, regularizers: Sequence[Any] = ()) -> tuple[Outputs, list[Any]]:
         """Get the outputs, and the updates that go with them, as pairs."""
+        objective = overrides.shown(self, None, {"regularizers": regularizers})
+        if objective is not None:
+            return objective.outputs, list(objective.outputs.updates.items())
         found, _ = from_kwargs(self.layers, regularizers=regularizers)
         outputs = self.graph.outputs(regularizers=found, seed=self.seed)
+        overrides.adopt(self, outputs.updates)
         return outputs, list(outputs.updates.items())
 
     def loss(
@@ -249,10 +258,15 @@ class Structure(Layered):
             Of `variables`; weights of losses and penalties are shared
             variables with their present values.
         """
-        found, scale = from_kwargs(self.layers, **regularizers)
-        losses = self.bound_losses()
-        objective = build_objective(self.graph, losses, found, training=training, seed=self.seed)
-        objective.strengths.assign(losses, found, scale)
+        objective = overrides.shown(self, training, regularizers)
+        if objective is None:
+            found, scale = from_kwargs(self.layers, **regularizers)
+            losses = self.bound_losses()
+            objective = build_objective(
+                self.graph, losses, found, training=training, seed=self.seed
+            )
+            objective.strengths.assign(losses, found, scale)
+            overrides.adopt(self, objective.outputs.updates)
         if not replace:
             return objective.total
         variables = [*self.params, *self.state, *self.variables]
@@ -274,15 +288,15 @@ class Structure(Layered):
             Names, such as ``'xe'`` and ``'acc'``, and means over the examples of
             `variables`.
         """
-        found, scale = from_kwargs(self.layers, **regularizers)
-        losses = self.bound_losses()
-        objective = build_objective(
-            self.graph, losses, found, training=False, watched=monitors, seed=self.seed
-        )
-        objective.strengths.assign(losses, found, scale)
-        # As in an evaluation, a count of 0 means the sum itself.
-        terms = objective.terms.items()
-        return [(name, total / pt.switch(pt.eq(n, 0), 1, n)) for name, (total, n) in terms]
+        objective = overrides.shown(self, None, regularizers)
+        if objective is None:
+            found, scale = from_kwargs(self.layers, **regularizers)
+            losses = self.bound_losses()
+            objective = build_objective(
+                self.graph, losses, found, training=False, watched=monitors, seed=self.seed
+            )
+            objective.strengths.assign(losses, found, scale)
+        return list(objective.means())
 
     def updates(self, training: bool = False, **regularizers: Any) -> list[tuple[Any, Any]]:
         """Get the updates that a function of the outputs needs, as pairs; see `outputs`."""
@@ -296,7 +310,7 @@ class Structure(Layered):
 
     def _structure(self) -> Hashable:
         """Get what the compiled functions depend on, besides the call's arguments."""
-        parts = [spec.frozen(layer.structure()) for layer in self.layers]
+        parts = [overrides.key(self), *(spec.frozen(layer.structure()) for layer in self.layers)]
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
             described = {k: v for k, v in vars(loss).items() if k[0] != "_"}

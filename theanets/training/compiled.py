@@ -24,6 +24,9 @@ from ..optimizers.transforms import joint_norm
 from ..regularizers import Constraint, Regularizer
 from .counts import MeanCounts
 
+#: Changes an objective, see `theanets.structure.overrides`.
+Revise = Callable[[objectives.Objective], None] | None
+
 Vector = npt.NDArray[np.floating[Any]]
 
 
@@ -57,14 +60,15 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self.names = list(self.objective.terms)
-        self.num_losses = len(self.objective.losses)
+        self.num_losses = len(self.objective.losses) + len(self.objective.added)
         self.num_penalties = len(self.objective.penalties)
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
     ) -> None:
         """Set the weights of losses and regularizers."""
-        self.weights = [loss.weight for loss in losses]
+        own = [loss.weight for loss in losses] if self.objective.losses else []
+        self.weights = [*own, *(1.0 for _ in self.objective.added)]
         self.scale = scale
         self.objective.strengths.assign(losses, regularizers, scale)
 
@@ -170,13 +174,21 @@ def compile_evaluation(
     mode: Any = None,
     seed: int = 0,
     noise: bool = True,
+    revise: Revise = None,
 ) -> Evaluation:
     """Compile the monitors of a network, with the penalties and the noise in ``regularizers``.
 
     Without ``noise``, these only add their penalties.
     """
     objective = objectives.build(
-        graph, losses, regularizers, training=False, watched=watched, seed=seed, noise=noise
+        graph,
+        losses,
+        regularizers,
+        training=False,
+        watched=watched,
+        seed=seed,
+        noise=noise,
+        revise=revise,
     )
     measures = _measures(objective, losses, metrics, graph)
     function = backends.function(
@@ -215,11 +227,18 @@ def compile_step(
     frozen: Sequence[Any] = (),
     mode: Any = None,
     rng: np.random.Generator | None = None,
+    revise: Revise = None,
 ) -> Step:
     """Compile one update of the parameters, but those that are frozen, by an optimizer."""
     counts = MeanCounts(graph.dtype)
     objective = objectives.build(
-        graph, losses, regularizers, training=True, watched=watched, divisor=counts.divisor
+        graph,
+        losses,
+        regularizers,
+        training=True,
+        watched=watched,
+        divisor=counts.divisor,
+        revise=revise,
     )
     params = trained(graph, frozen)
     with process.building(graph.dtype):
@@ -272,6 +291,7 @@ def compile_gradient(
     *,
     frozen: Sequence[Any] = (),
     mode: Any = None,
+    revise: Revise = None,
 ) -> tuple[Evaluation, list[Any]]:
     """Compile the gradient of the objective over data that come in several batches.
 
@@ -284,18 +304,19 @@ def compile_gradient(
         examples; then the gradients of all batches add up to that of the
         objective.
     """
-    objective = objectives.build(graph, losses, regularizers, training=True)
+    objective = objectives.build(graph, losses, regularizers, training=True, revise=revise)
     dtype = graph.dtype
     strengths = objective.strengths
     counts = [
         pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
-        for name in [*objective.losses, "examples"]
+        for name in [*objective.losses, *objective.added, "examples"]
     ]
     with process.building(dtype):
         parts = [
             strengths.loss(i) * total / counts[i]
             for i, (total, _) in enumerate(objective.losses.values())
         ]
+        parts += [value / counts[-1] for value, _ in objective.added.values()]
         parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
         cost = sum(parts[1:], parts[0]).astype(dtype)
         with objectives.differentiable(objective):
