@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-
 from .. import process, spec
 from .. import rng as _rng
 from ..backends import resolve_mode
