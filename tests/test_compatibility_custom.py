@@ -21,13 +21,13 @@ def predict(net, x=X):
     return net.predict(x, mode="FAST_COMPILE")
 
 
-def again(net):
+def again(net, x=X):
     """Save and load a network."""
     file = io.BytesIO()
     net.save(file)
     file.seek(0)
     found = theanets.Network.load(file)
-    np.testing.assert_array_equal(predict(found), predict(net))
+    np.testing.assert_array_equal(predict(found, x), predict(net, x))
     return found
 
 
@@ -147,9 +147,8 @@ def test_keywords_of_a_constructor_and_those_of_all_layers():
 
 
 def test_what_is_old_says_what_is_new():
-    net = theanets.Regressor([4, (6, OldScaled), 3], rng=1)
     with pytest.warns(DeprecationWarning) as caught:
-        net.outputs()
+        theanets.Regressor([4, (6, OldScaled), 3], rng=1)
     texts = {str(one.message) for one in caught}
     assert texts == {
         "self.activate is now self.activation",
@@ -238,6 +237,101 @@ def test_draws_of_earlier_versions():
         assert low <= draws.min() < draws.max() <= high
     assert abs(layer.rng.randn(50, 40).std() - 1) < 0.05
     assert np.ndim(layer.rng.randn()) == np.ndim(layer.rng.rand()) == 0
+
+
+class OldAppended(theanets.Layer):
+    """Shared variables that are appended to the parameters; how others are drawn, by position."""
+
+    def setup(self):
+        w = np.full((self.input_size, self.output_size), 0.5, self.kwargs.get("type", "float32"))
+        self._params.append(pytensor.shared(w, name=self.kwargs.get("called", self._fmt("w"))))
+        self.add_weights("v", self.input_size, self.output_size, 0.4, 0.01)
+        self.add_bias("b", self.output_size, 0.2, 0)
+
+    def transform(self, inputs):
+        x = inputs[self.input_name]
+        return pt.dot(x, self.find("w") + self.find("v")) + self.find("b")
+
+
+@OLD
+def test_parameters_that_are_appended():
+    net = theanets.Regressor([4, (5, "oldappended"), 3], rng=1)
+    assert [p.name for p in net.layers[1].params] == ["hid1.w", "hid1.v", "hid1.b"]
+    w, v, b = (p.get_value() for p in net.layers[1].params)
+    assert abs(v.mean() - 0.4) < 0.02 > v.std() > 0.005
+    np.testing.assert_array_equal(b, np.float32(0.2))
+    found = net.feed_forward(X, mode="FAST_COMPILE")["hid1:out"]
+    np.testing.assert_allclose(found, X @ (w + v) + b, rtol=1e-4, atol=1e-4)
+    again(trained(net))
+    for wrong in ({"type": "float64"}, {"called": "w"}, {"called": "hid2.w"}):
+        with pytest.raises(ConfigurationError, match=r"self.add_param\(name, value\) makes those"):
+            theanets.Regressor([4, dict(form="oldappended", size=5, **wrong), 3])
+
+
+class OldLeaky(theanets.layers.Recurrent):
+    """A recurrence by scan, of one output."""
+
+    def __init__(self, leak=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.leak = leak
+
+    def setup(self):
+        self.add_weights("xh", self.input_size, self.output_size)
+        self.add_weights("hh", self.output_size, self.output_size)
+
+    def transform(self, inputs):
+        x = inputs[self.input_name].dimshuffle(1, 0, 2)
+
+        def step(x_t, h):
+            pre = pt.dot(x_t, self.find("xh")) + pt.dot(h, self.find("hh"))
+            return self.leak * h + (1 - self.leak) * self.activate(pre)
+
+        start = pt.zeros((x.shape[1], self.output_size), dtype=x.dtype)
+        out, updates = pytensor.scan(step, sequences=[x], outputs_info=[start])
+        return dict(out=out.dimshuffle(1, 0, 2)), updates
+
+
+@OLD
+def test_a_recurrent_layer():
+    spec = dict(form="oldleaky", size=5, leak=0.3, activation="tanh")
+    net = theanets.recurrent.Regressor([4, spec, 3], rng=1, mode="FAST_COMPILE")
+    series = np.random.default_rng(1).normal(size=(6, 7, 4)).astype("f")
+    net.train([series, series[..., :3]], epochs=1)
+    xh, hh = (p.get_value() for p in net.layers[1].params)
+    h, expected = np.zeros((6, 5)), []
+    for t in range(7):
+        h = 0.3 * h + 0.7 * np.tanh(series[:, t] @ xh + h @ hh)
+        expected.append(h)
+    found = again(net, series).feed_forward(series)["hid1:out"]
+    np.testing.assert_allclose(found, np.stack(expected, axis=1), rtol=1e-4, atol=1e-5)
+    assert set(net.graph.output_names) == {"in:out", "hid1:out", "out:pre", "out:out"}
+
+    class Scanning(theanets.layers.Recurrent, register=False):
+        def transform(self, inputs):
+            return self._scan(None, [None])
+
+    with pytest.raises(ConfigurationError, match=r"use a layer 'cell', .* or pytensor.scan"):
+        theanets.recurrent.Regressor([4, dict(form=Scanning, size=5), 3])
+
+
+@OLD
+def test_outputs_that_are_not_declared():
+    """They are found out: other layers may have them as inputs, and patterns match them."""
+
+    class Both(theanets.layers.Feedforward, register=False):
+        def transform(self, inputs):
+            pre = pt.dot(inputs.only, self.find("w"))
+            return dict(out=self.activate(pre), twice=pt.concatenate([pre, pre], axis=1)), []
+
+    spec = dict(form=Both, size=5)
+    net = theanets.Regressor([4, spec, dict(size=3, name="out", inputs=("hid1:twice", "hid1"))])
+    assert net.layers[1].output_shapes == {"out": (5,), "twice": (10,)}
+    assert net.predict(X, mode="FAST_COMPILE").shape == (16, 3)
+    with pytest.raises(ConfigurationError, match="unknown input of layer 'out' 'hid1:pre'"):
+        theanets.Regressor([4, spec, dict(size=3, name="out", inputs="hid1:pre")])
+    net = theanets.Classifier([4, dict(form=Both, size=3, activation="softmax", name="out")])
+    assert net.predict(X, mode="FAST_COMPILE").shape == (16,)
+    np.testing.assert_allclose(net.predict_proba(X, mode="FAST_COMPILE").sum(axis=1), 1, rtol=1e-5)
 
 
 def test_binding_by_hand():

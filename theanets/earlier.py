@@ -52,6 +52,7 @@ SUCCESSORS: dict[str, str] = {
     "momentum": "momentum= of train()",
     "beta1_decay": "beta1_halflife=",
     "hv_method": "nothing: esgd always uses the R operator",
+    "output_ndim": "nothing: targets have the shape of the output",
     # Layers.
     "arrnn": "dict(form='rrnn', size=100, rate='matrix')",
     "lrrnn": "dict(form='rrnn', size=100, rate='vector')",
@@ -59,9 +60,9 @@ SUCCESSORS: dict[str, str] = {
     "convolution": "'conv1' or 'conv2'",
     "pooling": "'pool1' or 'pool2'",
     # Activations.
-    "trel": "'rect:min'",
-    "trec": "'rect:minmax'",
-    "tlin": "'rect:minmax', or any function: lambda z: pt.clip(z, 0, 1)",
+    "trel": "'rect:minmax'",
+    "trec": "a function: lambda z: z * (z > 1)",
+    "tlin": "a function: lambda z: z * (abs(z) > 1)",
     # Algorithms.
     "cg": _SCIPY,
     "newton-cg": _SCIPY,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import fitting, prediction, pretraining
 from .drawing import network_html
+from .earlier import successor
 from .errors import ConfigurationError, deprecated, nearest
 from .metrics.scores import check_targets, r2
 from .names import output_name
@@ -74,7 +75,11 @@ class Network(Saved):
 
         def __getattr__(self, name: str) -> Any:
             valid = [known for known in dir(type(self)) if known[0] != "_"]
-            hint = "" if name.startswith("_") else nearest(name, [*valid, *vars(self)])
+            hint = (
+                ""
+                if name.startswith("_")
+                else successor(name) or nearest(name, [*valid, *vars(self)])
+            )
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     # ---- training ------------------------------------------------------------------

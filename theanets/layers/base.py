@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, check_keywords, deprecated, unknown
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
-from .legacy import Draws, Keywords, Legacy, looks_at_keywords
+from .legacy import Draws, Keywords, Legacy, Params, looks_at_keywords
 from .params import DRAWS, Parameters
 from .signals import Inputs, Shape, named_outputs
 from .steps import Steps
@@ -130,7 +130,7 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
         self.output_shapes: dict[str, Shape] = {}
         self.dtype = "float32"
         self.bound = False
-        self._params, self._state = {}, {}
+        self._params, self._state = Params(self), {}
         self._asked = set()
         self._activation_params: list[str] = []
 
@@ -178,9 +178,9 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of one example of each output; called before `setup`.
 
-        Where a class leaves this to its base, `transform` may return further
-        outputs than ``out``, of any shape; other layers cannot have these as
-        inputs.
+        Where a class defines `transform` but not this, what its base says is
+        no more than the shape of outputs that `transform` returns; it may
+        return others.
         """
         if self.shape is not None and len(self.shape) > 1:
             return {"out": self.shape}
@@ -300,17 +300,17 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
         drawn = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
         self.rng = Draws(drawn.bit_generator)
         # Of an earlier attempt that failed.
-        self._params, self._state, self._activation_params = {}, {}, []
+        self._params, self._state, self._activation_params = Params(self), {}, []
         self._asked = set()
         self.output_shapes = {}
         declared: dict[str, Shape] | None = self.resolve_outputs()
-        # Earlier versions returned nothing, and knew the shape of ``out`` only.
-        plain = type(self).resolve_outputs is Layer.resolve_outputs
-        self.declares_all = declared is not None and not plain
+        # In earlier versions it returned nothing.
         self.output_shapes = self.output_shapes if declared is None else declared
         activation = self._build_activation(self.activation_spec)
         self.setup()
         self._set_activation(activation)
+        if declared is None or self.transforms_otherwise():
+            self.output_shapes = self.found_outputs()
         if self._asked or type(self).setup is Layer.setup:
             self.check_draws()
         self.bound = True
@@ -406,7 +406,6 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
             self.output_shapes,
             self.dtype,
             inputs.updates,
-            further=not self.declares_all,
         )
         self.check_seen(dict.fromkeys([*self._keywords(), *self.draws]))
         return found

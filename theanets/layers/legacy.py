@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import check_keywords, deprecated
-from .signals import Inputs, Shape
+from ..errors import ConfigurationError, check_keywords, deprecated
+from ..expressions import placeholder
+from ..names import split_output
+from ..rng import shared_rng
+from .signals import Inputs, Shape, named_outputs
+
+if TYPE_CHECKING:
+    from .base import Layer
+
+#: What the names of our own modules begin with.
+PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class Keywords(dict[str, Any]):
@@ -35,6 +44,38 @@ class Keywords(dict[str, Any]):
     def __contains__(self, key: object) -> bool:
         self.seen.add(str(key))
         return super().__contains__(key)
+
+
+class Params(dict[str, Any]):
+    """Parameters of a layer by name, to which earlier versions appended shared variables.
+
+    Parameters
+    ----------
+    layer : Legacy
+        The layer.
+    """
+
+    def __init__(self, layer: Legacy) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def append(self, variable: Any) -> None:
+        """Add a shared variable; deprecated.
+
+        Raises
+        ------
+        ConfigurationError
+            If its name or type is not one for the layer, or the name is taken.
+        """
+        deprecated("self._params.append(variable) is now self.add_param(name, value)")
+        layer, (owner, _, name) = self._layer, str(variable.name).partition(".")
+        if owner != layer.name or not name or name in self or variable.dtype != layer.dtype:
+            raise ConfigurationError(
+                f"layer {layer.name!r}: parameter {variable.name!r} of type {variable.dtype} is "
+                f"not one called '{layer.name}.<name>' of type {layer.dtype}, of a name of its "
+                "own; self.add_param(name, value) makes those"
+            )
+        self[name] = variable
 
 
 class Draws(np.random.Generator):
@@ -66,9 +107,15 @@ class Legacy:
     kwargs: Keywords
     name: str | None
     activation: Any
+    dtype: str
+    layers: Mapping[str, Layer]
     input_names: list[str]
     input_shapes: list[Shape]
     output_shapes: dict[str, Shape]
+
+    def transform(self, inputs: Inputs) -> Any:
+        """Map inputs to outputs; see `Layer.transform`."""
+        raise NotImplementedError
 
     @property
     def activate(self) -> Any:
@@ -90,9 +137,43 @@ class Legacy:
         deprecated("self._only_input(inputs) is now inputs.only")
         return inputs.only
 
+    def _scan(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConfigurationError(
+            f"layer {self.name!r}: there is no _scan any more; use a layer 'cell', whose step is a "
+            "function of yours, or pytensor.scan in transform"
+        )
+
     def _fmt(self, name: str) -> str:
         deprecated("self.add_param(name, value) makes a parameter that has the layer's name in its")
         return f"{self.name}.{name}" if "{" not in name else name.format(self.name)
+
+    def transforms_otherwise(self) -> bool:
+        """Tell whether a class of the user's has a transform for which no outputs are declared."""
+        for base in type(self).__mro__:
+            if "resolve_outputs" in vars(base):
+                return False
+            if "transform" in vars(base):
+                return not base.__module__.startswith(PACKAGE)
+        return False
+
+    def found_outputs(self) -> dict[str, Shape]:
+        """Get the shapes of the outputs that transform returns, by trying it."""
+        values = {
+            name: placeholder(name, self._dtype_of(name), (None, *shape))
+            for name, shape in zip(self.input_names, self.input_shapes, strict=True)
+        }
+        inputs = Inputs(values, order=self.input_names)
+        inputs.generator = lambda what: shared_rng(np.random.default_rng(0), what)
+        made = named_outputs(
+            self.transform(inputs), str(self.name), self.output_shapes, self.dtype, {}, tried=True
+        )
+        outputs = {key.partition(":")[2]: tuple(x.type.shape[1:]) for key, x in made.items()}
+        return {key: self.output_shapes.get(key, shape) for key, shape in outputs.items()}
+
+    def _dtype_of(self, name: str) -> str:
+        source = self.layers[split_output(name)[0]]
+        # Symbols and lengths are integers.
+        return str(source.variable.dtype) if hasattr(source, "variable") else self.dtype
 
     def check_seen(self, valid: Mapping[str, Any]) -> None:
         """Refuse keywords that nobody looked at; called when the layer was set up and used.
@@ -111,7 +192,7 @@ def looks_at_keywords(cls: type) -> bool:
     return any(
         "kwargs" in code.co_names
         for base in cls.__mro__
-        if not base.__module__.startswith(f"{__name__.partition('.')[0]}.")
+        if not base.__module__.startswith(PACKAGE)
         for code in _code(base)
     )
 

@@ -143,6 +143,8 @@ class Parameters:
         name: str,
         nin: int | None = None,
         nout: int | None = None,
+        mean: float | None = None,
+        std: float | None = None,
         *,
         blocks: Sequence[int] | None = None,
         orthogonal: bool = False,
@@ -156,6 +158,8 @@ class Parameters:
             Short name.
         nin, nout : int, optional
             Shape; by default the sizes of the single input and the output.
+        mean, std : float, optional
+            As in ``draws``.
         blocks : list of int, optional
             Widths of the matrices that the parameter has side by side, for
             the gates of a recurrent layer for instance, instead of ``nout``.
@@ -168,6 +172,7 @@ class Parameters:
             Defaults for ``mean``, ``std``, ``sparsity``, ``diagonal`` and
             ``radius``, which keywords of the layer override.
         """
+        draws.update(_given(mean=mean, std=std))
         rows = self.input_size if nin is None else nin
         widths = blocks or [self.output_size if nout is None else nout]
         how = [self._draws(name, self.general_draws(nin, cols), draws) for cols in widths]
@@ -195,15 +200,21 @@ class Parameters:
         """
         return DRAWS
 
-    def add_bias(self, name: str, size: int | None = None, **draws: float) -> Any:
+    def add_bias(
+        self,
+        name: str,
+        size: int | None = None,
+        mean: float | None = None,
+        std: float | None = None,
+    ) -> Any:
         """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
 
         Keywords of the layer with the parameter's suffix, ``mean_b`` and
-        ``std_b`` for ``b``, override ``draws``; those without a suffix are
+        ``std_b`` for ``b``, override these; those without a suffix are
         for weights only.
         """
         size = self.output_size if size is None else size
-        found = self._draws(name, (), draws, BIAS_DRAWS)
+        found = self._draws(name, (), _given(mean=mean, std=std), BIAS_DRAWS)
         return self.add_param(
             name, lambda: init.random_vector(size, rng=self.rng, **found), (size,)
         )
@@ -264,3 +275,7 @@ class Parameters:
                     f"layer {self.full_name!r}: {key}={value!r} is not a number"
                 )
         return {key: options.pop(key) for key in taken}
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -16,6 +16,8 @@ class StateWeights(Layer, abstract=True):
         name: str,
         nin: int | None = None,
         nout: int | None = None,
+        mean: float | None = None,
+        std: float | None = None,
         *,
         blocks: Sequence[int] | None = None,
         orthogonal: bool | None = None,
@@ -31,7 +33,9 @@ class StateWeights(Layer, abstract=True):
         """
         if orthogonal is None:
             orthogonal = nin is not None
-        return super().add_weights(name, nin, nout, blocks=blocks, orthogonal=orthogonal, **draws)
+        return super().add_weights(
+            name, nin, nout, mean, std, blocks=blocks, orthogonal=orthogonal, **draws
+        )
 
     def general_draws(self, nin: int | None, nout: int) -> tuple[str, ...]:
         """Get the keywords that are, without a suffix, for a matrix of weights.

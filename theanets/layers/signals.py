@@ -90,7 +90,7 @@ def named_outputs(
     shapes: Mapping[str, Shape],
     dtype: str,
     updates: dict[Any, Any],
-    further: bool = False,
+    tried: bool = False,
 ) -> dict[str, Any]:
     """Turn what ``transform`` returned into expressions by full name.
 
@@ -106,8 +106,9 @@ def named_outputs(
         What expressions of another type are cast to.
     updates : dict
         Gets the updates.
-    further : bool
-        Whether there may be outputs that the layer does not declare.
+    tried : bool
+        Whether the outputs are being found out: of what is declared there has
+        to be ``out``, and there may be more than that.
 
     Raises
     ------
@@ -125,14 +126,14 @@ def named_outputs(
         updates.update(dict(new))
     if not isinstance(result, Mapping):
         result = {"out": result}
-    if not (set(shapes) <= set(result) if further else set(shapes) == set(result)):
+    if not ("out" in result if tried else set(shapes) == set(result)):
         raise ConfigurationError(
             f"layer {layer!r}: transform returned the outputs {sorted(result)}, but "
             f"resolve_outputs declares {sorted(shapes)}"
         )
     return {
         f"{layer}:{key}": _output(f"{layer}:{key}", result[key], shapes.get(key), dtype)
-        for key in [*shapes, *(key for key in result if key not in shapes)]
+        for key in sorted(result, key=[*shapes, *result].index)
     }
 
 
