@@ -107,6 +107,18 @@ def test_a_list_of_tables_is_one_of_series(lengths, dtype, rng):
     assert np.allclose(*(net.find("out.w").get_value() for net in nets))
 
 
+def test_windows_of_tables(rng):
+    frame = pd.DataFrame({"u": range(50), "v": [True, False] * 25}).astype({"v": "boolean"})
+    values, target = plain(frame), frame["u"].astype("Int64")
+    of_arrays = theanets.recurrent.batches([values, np.arange(50)], 5, 3, rng=1)()
+    for given in ([frame, target], [[frame], [target]]):
+        found = theanets.recurrent.batches(given, 5, 3, rng=1)()
+        assert [part.dtype.kind for part in found] == ["i", "i"]
+        assert all(map(np.array_equal, found, of_arrays))
+    (alone,) = theanets.recurrent.batches(frame, 5, 3, rng=1)()
+    assert np.array_equal(alone, of_arrays[0])
+
+
 @pytest.mark.parametrize("layer", [False, True])
 @pytest.mark.parametrize("kind", ["Regressor", "Classifier", "Autoencoder"])
 def test_what_pads_series_does_not_matter_where_lengths_are_given(layer, kind, rng):

@@ -107,7 +107,7 @@ def batches(
     """
     whole_number("steps", steps)
     whole_number("batch_size", batch_size)
-    given = [arrays] if isinstance(arrays, np.ndarray) else list(arrays)
+    given = [arrays] if isinstance(arrays, np.ndarray) or is_table(arrays) else list(arrays)
     columns = [_column(one) for one in given]
     lengths = [[len(one) for one in column] for column in columns]
     if any(found != lengths[0] for found in lengths):
@@ -131,9 +131,9 @@ def batches(
 
 def _column(given: Any) -> list[Array]:
     """Get the series of one of the arrays that are cut alike."""
-    if isinstance(given, np.ndarray) or np.ndim(given[0]) == 0:
-        return [np.asarray(given)]
-    return [np.asarray(one) for one in given]
+    if isinstance(given, np.ndarray) or is_table(given) or np.ndim(given[0]) == 0:
+        return [plain(given)]
+    return [plain(one) for one in given]
 
 
 def buckets(lengths: Sequence[int], batch_size: int, rng: _rng.Seed = None) -> Iterator[Array]:
