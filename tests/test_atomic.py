@@ -224,6 +224,26 @@ def test_one_that_is_removed_before_it_is_locked(tmp_path, monkeypatch):
     assert names(tmp_path) == ["run"]
 
 
+def test_a_table_is_written_whole(tmp_path, monkeypatch):
+    path, history = tmp_path / "run.csv", theanets.training.History()
+    history.append({"epoch": 1, "updates": 3}, {"loss": 0.5}, {})
+    history.to_csv(path)
+    before = path.read_bytes()
+    history.append({"epoch": 2, "updates": 6}, {"loss": 0.25}, {"loss": 1.0})
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+            history.to_csv(path)
+    assert path.read_bytes() == before
+    assert names(tmp_path) == ["run.csv"]
+    history.to_csv(path)
+    assert theanets.training.History.from_csv(path).rows == history.rows
+
+
 # ---- names -----------------------------------------------------------------------------
 
 
@@ -361,7 +381,7 @@ def test_where_there_are_no_locks(tmp_path, monkeypatch):
     ],
 )
 def test_one_file_for_two_things_is_refused(tmp_path, first, second):
-    net = theanets.Regressor([4, 2])
+    net = theanets.Regressor([4, 2], rng=1)
     path, link = tmp_path / "run", tmp_path / "link"
     link.symlink_to(path)
     path.write_bytes(b"before")

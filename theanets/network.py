@@ -184,9 +184,9 @@ class Network(Saved):
             nothing, unless its limits were raised. A network made without a
             seed gets that of the file. Several algorithms have a file each,
             ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``; for these
-            give the network a seed, if it is to be bit for bit.
-            Where the data are callables or iterators, what they give after
-            that is up to the caller.
+            give the network a seed, if it is to be bit for bit. A file is
+            one run's at a time. Where the data are callables or iterators,
+            what they give after that is up to the caller.
         checkpoint_every : int
             Epochs between writing it.
         save_progress : path or file, optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import atomic
 from ..errors import ConfigurationError, FileError
 from ..markup import clean, table
 
@@ -79,11 +81,15 @@ class History:
         self.rows.append(row)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the table to a file of comma-separated values, with a header."""
-        with open(path, "w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        """Write the table to a file of comma-separated values, with a header.
+
+        At every moment there is the old file or the new one.
+        """
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        atomic.write(path, text.getvalue().encode())
 
     def to_frame(self) -> Any:
         """Get the table as a pandas ``DataFrame``, with a row for each epoch.
