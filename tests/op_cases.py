@@ -60,7 +60,7 @@ def applied(op, arguments):
     """Get symbols for the arguments, the outputs, and which of both are floats."""
     inputs = [pt.as_tensor(a).type() if isinstance(a, np.ndarray) else a for a in arguments]
     symbols = [i for i in inputs if not isinstance(i, int)]
-    values = [a for a in arguments if isinstance(a, np.ndarray)]
+    values = [np.ascontiguousarray(a) for a in arguments if isinstance(a, np.ndarray)]
     return symbols, values, op(*inputs, return_list=True)
 
 

@@ -34,7 +34,6 @@ from pytensor.tensor.type import TensorType
 
 _UNTYPED = (CAReduce, Alloc)
 _METHODS = (IncSubtensor, AdvancedIncSubtensor)
-_OTHERS = (Shape, Shape_i, JAXShapeTuple, RandomVariable, HasInnerGraph)
 
 #: The tag of the rewrite, for `Mode.including`.
 SIZES = "theanets_jax_sizes"
@@ -111,10 +110,11 @@ def _late(node: Apply, **kwargs: Any) -> Callable[..., Any]:
 
 
 def is_number(variable: Any) -> bool:
-    """Tell whether a variable is an integer, or a vector of some."""
+    """Tell whether a variable is an integer, or a vector of some, also with axes of length 1."""
     if not isinstance(variable.type, TensorType | ScalarType):
         return False
-    return variable.type.dtype.startswith(("int", "uint", "bool")) and variable.type.ndim <= 1
+    axes = [n for n in variable.type.shape if n != 1]
+    return variable.type.dtype.startswith(("int", "uint", "bool")) and len(axes) <= 1
 
 
 def _wants(node: Apply) -> bool:
@@ -127,13 +127,21 @@ def _wants(node: Apply) -> bool:
     return all(map(is_number, [*node.inputs, *node.outputs]))
 
 
+_OTHERS = (Shape, Shape_i, JAXShapeTuple, RandomVariable, HasInnerGraph, Early)
+
+
+def use_early(fgraph: Any) -> None:
+    """Replace all that may be known early in a graph."""
+    for node in fgraph.toposort():
+        if _wants(node):
+            new = Early(node.op)(*node.inputs, return_list=True)
+            pairs = list(zip(node.outputs, new, strict=True))
+            fgraph.replace_all(pairs, reason=SIZES, import_missing=True)
+
+
 class _UseEarly(GraphRewriter):
     def apply(self, fgraph: Any) -> None:
-        for node in fgraph.toposort():
-            if _wants(node):
-                new = Early(node.op)(*node.inputs, return_list=True)
-                pairs = list(zip(node.outputs, new, strict=True))
-                fgraph.replace_all(pairs, reason=SIZES, import_missing=True)
+        use_early(fgraph)
 
 
 # After all else, so that no rewrite has to know of it.

@@ -97,8 +97,28 @@ def _max_pool(op: MaxPool, **kwargs: Any) -> Function:
 
 @jax_funcify.register(MaxScatter)
 def _max_scatter(op: MaxScatter, **kwargs: Any) -> Function:
-    pool = _reduce(op.window, -jax.numpy.inf, lax.max)
-    return lambda x, y: _pullback(pool, x, y)
+    window, jnp = op.window, jax.numpy
+    pool = _reduce(window, -jnp.inf, lax.max)
+
+    def max_scatter(x: Any, y: Any) -> Any:
+        if window.dilation == (1, 1):
+            return _pullback(pool, x, y)
+        # JAX has no derivative of this one.
+        pads = window.padding(x.shape[1:3])
+        every = ((0, 0), *pads, (0, 0))
+        inside, largest = jnp.pad(jnp.ones(x.shape, bool), every), pool(x)
+        values = jnp.pad(x, every, constant_values=-jnp.inf)
+        found, left = jnp.zeros(values.shape, y.dtype), jnp.ones(largest.shape, bool)
+        for entry in entries(x.shape, window):
+            value = values[entry]
+            same = (value == largest) | (jnp.isnan(value) & jnp.isnan(largest))
+            here = left & inside[entry] & same
+            left &= ~here
+            found = found.at[entry].add(jnp.where(here, y, 0))
+        (top, _), (start, _) = pads
+        return found[:, top : top + x.shape[1], start : start + x.shape[2]]
+
+    return max_scatter
 
 
 @jax_funcify.register(MaxGather)

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from pytensor.graph.basic import Constant
-from pytensor.link.pytorch.dispatch import pytorch_funcify, pytorch_typify
+from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import EQ, Mod
 from pytensor.tensor.basic import MakeVector, ScalarFromTensor
@@ -21,64 +20,11 @@ from pytensor.tensor.math import Argmax
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.shape import Reshape
 from pytensor.tensor.subtensor import IncSubtensor, Subtensor, indices_from_subtensor
-from pytensor.tensor.type import TensorType
 
 from . import torch_recurrent, torch_window  # noqa: F401
-from .base import KernelOp
+from .torch_numpy import by_numpy
 
-
-class Held:
-    """A NumPy generator that goes through PyTorch's functions as tensors do."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self.generator = generator
-
-    def cpu(self) -> Held:
-        return self
-
-    def clone(self) -> Held:
-        return self  # nothing advances one in place
-
-    def numpy(self) -> np.random.Generator:
-        return self.generator
-
-
-@pytorch_typify.register(np.random.Generator)
-def _hold(generator: np.random.Generator, **kwargs: Any) -> Held:
-    return Held(generator)
-
-
-def by_numpy(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Get a function of tensors that calls an Op's ``perform``."""
-
-    def array(x: Any, variable: Any) -> Any:
-        if not isinstance(variable.type, TensorType):
-            return x.generator if isinstance(x, Held) else x
-        return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x, variable.dtype)
-
-    def tensor(x: Any, variable: Any, device: Any) -> Any:
-        if isinstance(x, np.random.Generator):
-            return Held(x)
-        return torch.as_tensor(np.asarray(x, variable.type.dtype), device=device)
-
-    @torch.compiler.disable
-    def run(*inputs: Any) -> Any:
-        arrays = [array(i, v) for i, v in zip(inputs, node.inputs, strict=True)]
-        storage: list[Any] = [[None] for _ in node.outputs]
-        op.perform(node, arrays, storage)
-        # Draws have but their size for an input, which is nowhere.
-        device = next((i.device for i in inputs if getattr(i, "ndim", 0)), None)
-        if isinstance(op, RandomVariable):
-            device = torch.get_default_device()
-        found = tuple(
-            tensor(cell[0], out, device) for cell, out in zip(storage, node.outputs, strict=True)
-        )
-        return found if len(found) > 1 else found[0]
-
-    return run
-
-
-for kind in (KernelOp, Argmax, RandomVariable):
+for kind in (Argmax, RandomVariable):
     pytorch_funcify.register(kind)(by_numpy)
 
 
