@@ -117,7 +117,7 @@ def test_plain_functions_for_jax_of_any_batch(name, rng):
 @pytest.mark.parametrize(
     "name, mode",
     [(n, m) for n in ("gru", "lstm", "conv") for m in ("JAX", "FAST_COMPILE")]
-    + [("gru", "NUMBA"), ("conv", "NUMBA"), ("gru", "CVM")],
+    + [("gru", "NUMBA"), ("gru", "CVM")],
 )
 @pytest.mark.filterwarnings("ignore:.*object mode:UserWarning")
 def test_vectorized_graphs(name, mode, rng):
