@@ -328,7 +328,8 @@ def check_weights(weights: Any, dtype: Any, where: str) -> None:
     DataError
         If there are such.
     """
-    least, most = WEIGHTS.get(str(np.dtype(dtype)), (0.0, np.inf))
+    # Not Python's numbers, which NumPy would cast to the type of the weights.
+    least, most = np.array(WEIGHTS.get(str(np.dtype(dtype)), (0.0, np.inf)))
     wrong = (weights < least) & (weights != 0)
     if weights.dtype.kind == "f":
         wrong |= (weights > most) & np.isfinite(weights)
