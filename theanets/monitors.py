@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 from . import names as _names
 from .errors import ConfigurationError
 from .expressions import expression
+from .layers.steps import existing
 from .losses import Loss
 
 Terms = dict[str, tuple[Any, Any]]
@@ -82,7 +83,10 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         pattern ``'x'``, ``'x:out<0.1'`` for ``'x:out'`` and ``'*:out'``), a
         callable (named ``'x:function'``), a pair ``(label, callable)``, or a
         dict from labels to callables. A callable maps the expression to an
-        expression, whose mean is watched.
+        expression, whose mean is watched. Of an output with series of
+        different lengths it has to give a value for each entry, so that only
+        steps that exist count. A scalar of other outputs is that of each
+        batch, averaged by their examples.
     outputs : mapping
         Expressions by full name.
     params : list
@@ -114,6 +118,12 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         for name, called in _matching(pattern, every).items():
             for label, function in _watched(what):
                 value = expression(function(every[name]), f"monitor {name + label!r}")
+                lengths = getattr(outputs, "lengths", {}).get(name)
+                if lengths is not None:
+                    what = f"monitor {name + label!r}"
+                    term = existing(value, every[name], lengths, what)
+                    found[f"{name.removesuffix(':out')}{label}"] = term
+                    continue
                 value = value.astype(_dtype(every[name]))
                 count = value.size.astype(value.dtype) if value.ndim else batch
                 total = value.sum() if value.ndim else value * batch

@@ -86,9 +86,11 @@ class Objective:
     ----------
     total : scalar expression
         The weighted sum of losses and penalties.
-    losses, penalties, metrics : dict
-        Pairs (sum, count) of scalar expressions by name. The count of a
-        penalty is the number of examples.
+    losses, metrics : dict
+        Pairs (sum, count) of scalar expressions by name.
+    penalties : dict
+        Lists of such pairs: a penalty is the sum of the ratios. The count is
+        the number of examples, unless it is that of the entries that exist.
     outputs : Outputs
         The outputs it was built on.
     strengths : Strengths
@@ -104,7 +106,7 @@ class Objective:
 
     total: Any
     losses: Terms
-    penalties: Terms
+    penalties: dict[str, list[tuple[Any, Any]]]
     metrics: Terms
     outputs: Outputs
     strengths: Strengths
@@ -114,23 +116,25 @@ class Objective:
     _means: list[tuple[str, Any]] | None = field(default=None, init=False, repr=False)
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> dict[str, list[tuple[Any, Any]]]:
         """All pairs (sum, count) by name."""
-        return {**self.losses, **self.added, **self.penalties, **self.metrics}
+        one = {**self.losses, **self.added, **self.metrics}
+        names = [*self.losses, *self.added, *self.penalties, *self.metrics]
+        return {name: self.penalties.get(name) or [one[name]] for name in names}
 
     def means(self) -> list[tuple[str, Any]]:
         """Get the means of all terms, the same expressions each time."""
         if self._means is None:
-            # As in an evaluation, a count of 0 means the sum itself.
-            self._means = [
-                (name, total / pt.switch(pt.eq(n, 0), 1, n))
-                for name, (total, n) in self.terms.items()
-            ]
+            self._means = []
+            for name, pairs in self.terms.items():
+                # As in an evaluation, a count of 0 means the sum itself.
+                found = [total / pt.switch(pt.eq(n, 0), 1, n) for total, n in pairs]
+                self._means.append((name, sum(found[1:], found[0])))
         return self._means
 
     def stacked(self, dtype: str) -> Any:
         """Get all sums and counts as one vector."""
-        flat = [x.astype(dtype) for pair in self.terms.values() for x in pair]
+        flat = [x.astype(dtype) for term in self.terms.values() for p in term for x in p]
         return pt.stack(flat) if flat else pt.zeros((0,), dtype=dtype)
 
 
@@ -196,22 +200,33 @@ def build(
             zip(monitors.loss_names(losses), (loss.terms(outputs) for loss in losses), strict=True)
         )
         batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
-        parts = []
-        for i, (name, (total, count)) in enumerate(loss_terms.items()):
+
+        def ratio(name: str, total: Any, count: Any) -> Any:
             if divisor is None:
-                below = pt.switch(pt.eq(count, 0), 1, count)
-            else:
-                below = divisor(name, count, batch)
-            parts.append(strengths.loss(i) * (total / below))
-        penalties: Terms = {}
+                return total / pt.switch(pt.eq(count, 0), 1, count)
+            return total / divisor(name, count, batch)
+
+        parts = [
+            strengths.loss(i) * ratio(name, *pair)
+            for i, (name, pair) in enumerate(loss_terms.items())
+        ]
+        penalties: dict[str, list[tuple[Any, Any]]] = {}
         for regularizer in regularizers:
+            name = distinct(regularizer.name, {*monitors.RESERVED, *loss_terms, *penalties})
+            pairs = regularizer.terms(graph.layers, outputs)
+            if pairs is not None:
+                level = strengths.level(regularizer)
+                pairs = [(level * total.astype(dtype), n.astype(dtype)) for total, n in pairs]
+                found = [ratio(f"{name} {i}", *pair) for i, pair in enumerate(pairs)]
+                parts.append(strengths.scale * sum(found[1:], found[0]))
+                penalties[name] = pairs
+                continue
             value = regularizer.loss(graph.layers, outputs)
             if value is not None:
                 value = scalar(value, f"regularizer {regularizer.name!r}")
                 value = strengths.level(regularizer) * value.astype(dtype)
                 parts.append(strengths.scale * value)
-                taken = {*monitors.RESERVED, *loss_terms, *penalties}
-                penalties[distinct(regularizer.name, taken)] = (value * batch, batch)
+                penalties[name] = [(value * batch, batch)]
         if not parts:
             if revise is None:
                 raise ConfigurationError("the network has no loss; add one with add_loss()")
@@ -313,7 +328,8 @@ def differentiable(objective: Objective, who: str | None = None) -> Iterator[Non
         yield
     except DerivativeError as error:
         if who is None:
-            terms = [*objective.losses.items(), *objective.penalties.items()]
+            flat = {k: [x for p in term for x in p] for k, term in objective.penalties.items()}
+            terms: list[tuple[str, Any]] = [*objective.losses.items(), *flat.items()]
             asking = [repr(name) for name, pair in terms if _has(pair, type(error.op))]
             who = ", ".join(asking) or "the objective"
         layer_of = {value: split_output(name)[0] for name, value in objective.outputs.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
+from ..errors import ConfigurationError
 from ..ops.window import SAME, positions
 from .signals import Shape
 
@@ -89,6 +90,37 @@ def exists(lengths: Any, x: Any) -> Any:
 def without(x: Any, lengths: Any) -> Any:
     """Replace the steps that do not exist by 0, also if they are NaN."""
     return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
+
+
+def existing(value: Any, x: Any, lengths: Any, what: str) -> tuple[Any, Any]:
+    """Get the sum and the number of the entries that exist of a function of an output.
+
+    Parameters
+    ----------
+    value : expression
+        What the function gives, of the axes of the output.
+    x : expression of shape (batch, time, ...)
+        The output.
+    lengths : expression of shape (batch,)
+        How many steps of each series exist.
+    what : str
+        Describes the function in messages.
+
+    Raises
+    ------
+    ConfigurationError
+        If the function has combined entries, those that do not exist among them.
+    """
+    combined = value.ndim == x.ndim and value.type.shape[1] == 1 != x.type.shape[1]
+    if value.ndim != x.ndim or combined:
+        raise ConfigurationError(
+            f"{what} returned an expression of {value.ndim} dimensions for {x.name!r}, which has "
+            f"{x.ndim}, and steps that do not exist: expected a value for each entry, such as "
+            "h ** 2 and not (h ** 2).mean(); the mean is taken of those that exist"
+        )
+    kept = without(value.astype(x.dtype), lengths)
+    count = lengths.sum() * pt.prod(value.shape[2:])
+    return kept.sum(), count.astype(x.dtype)
 
 
 def turned(series: Any, lengths: Any) -> Any:

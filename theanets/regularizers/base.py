@@ -98,6 +98,21 @@ class Regularizer(Registered, abstract=True):
         """
         return None
 
+    def terms(
+        self, layers: Sequence[Layer], outputs: Mapping[str, Any]
+    ) -> list[tuple[Any, Any]] | None:
+        """Get pairs of a sum and a count, the sum of whose ratios is the penalty.
+
+        Sums and counts of several batches can be added up, which gives the
+        exact penalty of all their examples, where they have different numbers
+        of entries that exist.
+
+        Returns
+        -------
+        list of (sum, count), scalar expressions; None if there is only `loss`
+        """
+        return None
+
     def modify_graph(self, outputs: Any) -> None:
         """Change the outputs of one layer in place.
 

@@ -10,8 +10,9 @@ import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
-from ..expressions import scalar
+from ..expressions import expression, scalar
 from ..layers import Input, Layer
+from ..layers.steps import existing
 from .base import Regularizer
 
 
@@ -140,6 +141,25 @@ class OutputPenalty(Penalty, abstract=True):
     are 0, and the number of steps of each series, or None if all exist.
     """
 
+    def terms(
+        self, layers: Sequence[Layer], outputs: Mapping[str, Any]
+    ) -> list[tuple[Any, Any]] | None:
+        """Get the sums and counts of the entries that exist, where not all do."""
+        own = type(self).one is OutputPenalty.one and type(self).loss is Penalty.loss
+        if not own or self.root or self.norm == "sum":
+            return None
+        targets = self.targets(layers, outputs)
+        if all(lengths is None for _, lengths in targets):
+            return None
+        pairs = []
+        for h, lengths in targets:
+            entries = self.entries(h)
+            count = entries.size
+            if lengths is not None:
+                count = lengths.sum() * pt.prod(entries.shape[2:])
+            pairs.append((entries.sum() / len(targets), count.astype(entries.dtype)))
+        return pairs
+
     def one(self, x: Any) -> Any:
         """Get the penalty of one output."""
         h, lengths = x
@@ -230,6 +250,26 @@ class FunctionPenalty(Penalty, abstract=True):
         """Get the penalty of one parameter or output."""
         return scalar(self.function(x), f"penalty {self.name!r}")
 
+    def terms(
+        self, layers: Sequence[Layer], outputs: Mapping[str, Any]
+    ) -> list[tuple[Any, Any]] | None:
+        """Get the sums and counts of the entries that exist, of outputs in which not all do."""
+        found = self.targets(layers, outputs)
+        known = getattr(outputs, "lengths", {})
+        lengths = {id(outputs[name]): steps for name, steps in known.items() if name in outputs}
+        if not any(id(x) in lengths for x in found):
+            return None
+        pairs = []
+        for x in found:
+            value = expression(self.function(x), f"penalty {self.name!r}")
+            if id(x) in lengths:
+                pairs.append(existing(value, x, lengths[id(x)], f"penalty {self.name!r}"))
+            else:
+                value = scalar(value, f"penalty {self.name!r}")
+                batch = outputs[next(iter(outputs))].shape[0].astype(value.dtype)
+                pairs.append((value * batch, batch))
+        return pairs
+
 
 def penalty(
     function: Callable[[Any], Any], pattern: str | Sequence[str] = "*.w*", weight: float = 1.0
@@ -239,7 +279,9 @@ def penalty(
     Parameters
     ----------
     function : callable
-        Maps the symbolic parameter or output to a scalar expression.
+        Maps the symbolic parameter or output to a scalar expression; an
+        output with series of different lengths to one of its own axes, of
+        which the mean over the steps that exist is the penalty.
     pattern : str or list of str
         Glob patterns over names of parameters (``'hid1.w'``) and outputs
         (``'hid1:out'``). The penalties of all that match are summed.

@@ -173,7 +173,12 @@ def _own_loss(objective: Objective, returned: Any) -> None:
         # What is in super().loss() is measured exactly, over batches of any sizes.
         objective.added[name] = ((total - before) * batch, batch)
     else:
-        objective.metrics = dict(objective.terms)
+        objective.metrics = {
+            key: pairs[0] if len(pairs) == 1 else (mean * batch, batch)
+            for (key, pairs), (_, mean) in zip(
+                objective.terms.items(), objective.means(), strict=True
+            )
+        }
         objective.losses, objective.penalties = {}, {}
         objective.added[name] = (total * batch, batch)
     objective.total, objective._means = total, None
@@ -198,10 +203,12 @@ def _own_monitors(objective: Objective, returned: Any, before: Mapping[int, Any]
     fixed = {*objective.losses, *objective.added, *objective.penalties}
     metrics: dict[str, Any] = {}
     for name, expression in items:
-        old, pair = before.get(id(expression), (None, None))
+        old, pairs = before.get(id(expression), (None, []))
         if old == name and name in fixed:
             continue
-        if pair is None:
+        if len(pairs) == 1:
+            pair = pairs[0]
+        else:
             value = scalar(expression, f"monitor {name!r}").astype(objective.total.dtype)
             pair = (value * objective.batch, objective.batch)
         metrics[distinct(str(name), {"loss", "err", *fixed, *metrics})] = pair

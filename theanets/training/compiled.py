@@ -59,9 +59,10 @@ class Evaluation:
     lock: Any = field(default_factory=RLock, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.names = list(self.objective.terms)
+        # A name may come several times, of a penalty with several counts.
+        self.names = [name for name, term in self.objective.terms.items() for _ in term]
         self.num_losses = len(self.objective.losses) + len(self.objective.added)
-        self.num_penalties = len(self.objective.penalties)
+        self.num_penalties = sum(map(len, self.objective.penalties.values()))
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
@@ -97,11 +98,14 @@ class Evaluation:
         sums, counts = totals[0::2], totals[1::2]
         means = [float(s / c) if c else float(s) for s, c in zip(sums, counts, strict=True)]
         err = sum(w * m for w, m in zip(self.weights, means[: self.num_losses], strict=True))
+        named: dict[str, float] = {}
+        for name, mean in zip(self.names, means, strict=True):
+            named[name] = named[name] + mean if name in named else mean
         penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
         return {
             "loss": float(err + self.scale * penalty),
             "err": float(err),
-            **dict(zip(self.names, means, strict=True)),
+            **named,
             **self.measures.values(),
         }
 
@@ -300,24 +304,29 @@ def compile_gradient(
     (evaluation, counts)
         The evaluation's function returns the vector of sums and counts, and
         then the gradients. ``counts`` are shared variables to be set to the
-        counts of the losses over all data, and the last to the number of
-        examples; then the gradients of all batches add up to that of the
-        objective.
+        counts of losses and penalties over all data; then the gradients of
+        all batches add up to that of the objective.
     """
     objective = objectives.build(graph, losses, regularizers, training=True, revise=revise)
     dtype = graph.dtype
     strengths = objective.strengths
-    counts = [
-        pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
-        for name in [*objective.losses, *objective.added, "examples"]
+    names = [
+        name for name, t in objective.terms.items() if name not in objective.metrics for _ in t
     ]
+    counts = [pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}") for name in names]
     with process.building(dtype):
         parts = [
             strengths.loss(i) * total / counts[i]
             for i, (total, _) in enumerate(objective.losses.values())
         ]
-        parts += [value / counts[-1] for value, _ in objective.added.values()]
-        parts += [strengths.scale * v / counts[-1] for v, _ in objective.penalties.values()]
+        added = list(objective.added.values())
+        penalties = [pair for term in objective.penalties.values() for pair in term]
+        parts += [
+            (strengths.scale if i >= len(added) else 1) * total / count
+            for i, ((total, _), count) in enumerate(
+                zip([*added, *penalties], counts[len(objective.losses) :], strict=True)
+            )
+        ]
         cost = sum(parts[1:], parts[0]).astype(dtype)
         with objectives.differentiable(objective):
             grads = objectives.gradients(cost, trained(graph, frozen))

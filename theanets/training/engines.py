@@ -357,14 +357,12 @@ class LBFGSEngine(UnresumableEngine):
         """Find the counts of the losses over all data, once."""
         if self._counted:
             return
-        totals, examples = np.zeros(2 * len(self.evaluation.names)), 0
+        totals = np.zeros(2 * len(self.evaluation.names))
         function = backends.repeated(self.evaluation.function)
         with closing(self.data.epoch()) as batches:
-            for batch, number in batches:
+            for batch, _ in batches:
                 totals += function(*batch)[0]
-                examples += number
-        values = [*totals[1 : 2 * self.evaluation.num_losses : 2], examples]
-        for count, value in zip(self.counts, values, strict=True):
+        for count, value in zip(self.counts, totals[1::2], strict=False):
             count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
         self._counted = True
 
