@@ -15,7 +15,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 # A module may import from lower ranks, and from its own rank where that makes no
 # cycle. A package counts as a whole, by its name.
 RANKS = [
-    {"earlier", "errors", "registry", "names", "markup", "locks", "atomic", "process"},
+    {
+        "earlier",
+        "errors",
+        "registry",
+        "names",
+        "markup",
+        "locks",
+        "atomic",
+        "process",
+        "interruption",
+    },
     {"spec", "rng", "init", "activations", "ops", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
     {"graph", "steps"},

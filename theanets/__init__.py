@@ -16,46 +16,50 @@
 
 from __future__ import annotations
 
-from . import (
-    activations,
-    callbacks,
-    compat,
-    convolution,
-    feedforward,
-    init,
-    layers,
-    losses,
-    main,
-    metrics,
-    monitors,
-    optimizers,
-    plot,
-    recurrent,
-    regularizers,
-    trainer,
-    util,
-)
-from .activations import Activation
-from .callbacks import Callback
-from .errors import (
-    ConfigurationError,
-    DataError,
-    Error,
-    FileError,
-    UnknownNameError,
-    ZeroGradientWarning,
-)
-from .experiment import Experiment
-from .feedforward import Autoencoder, Classifier, Regressor
-from .layers import Layer
-from .losses import Loss
-from .network import Network
-from .original import load_original
-from .precompile import warmup
-from .regularizers import Regularizer, penalty
-from .rng import set_seed
-from .training.history import History
-from .util import log
+from .interruption import uninterrupted
+
+# A part of these imports could not be made again.
+with uninterrupted():
+    from . import (
+        activations,
+        callbacks,
+        compat,
+        convolution,
+        feedforward,
+        init,
+        layers,
+        losses,
+        main,
+        metrics,
+        monitors,
+        optimizers,
+        plot,
+        recurrent,
+        regularizers,
+        trainer,
+        util,
+    )
+    from .activations import Activation
+    from .callbacks import Callback
+    from .errors import (
+        ConfigurationError,
+        DataError,
+        Error,
+        FileError,
+        UnknownNameError,
+        ZeroGradientWarning,
+    )
+    from .experiment import Experiment
+    from .feedforward import Autoencoder, Classifier, Regressor
+    from .layers import Layer
+    from .losses import Loss
+    from .network import Network
+    from .original import load_original
+    from .precompile import warmup
+    from .regularizers import Regularizer, penalty
+    from .rng import set_seed
+    from .training.history import History
+    from .util import log
 
 __version__ = "0.9.0"
 

@@ -13,7 +13,7 @@ from pytensor.graph.traversal import graph_inputs
 from pytensor.link.basic import JITLinker
 
 from . import process
-from .errors import ConfigurationError, unknown
+from .errors import ConfigurationError, FileError, unknown
 from .ops import rewrites, sparse
 
 #: Linkers that our products of sparse matrices are not for: the number of entries differs
@@ -96,11 +96,25 @@ def function(
         Any number of threads may call it, see `theanets.process.Function`.
         It does not check the types of its arguments: they come from
         `theanets.data`, which does.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such mode, or it is not for a sparse input.
+    FileError
+        If there is no place for what is compiled.
     """
     # Fast math reorders sums differently in code that is fresh and code that is
     # cached, and the same seed has to give the same bits.
     with process.building(dtype, numba__fastmath=False):
-        return _compile(inputs, outputs, dict(updates or {}), mode, name)
+        try:
+            return _compile(inputs, outputs, dict(updates or {}), mode, name)
+        except OSError as error:
+            raise FileError(
+                f"compiled code cannot be kept in {pytensor.config.base_compiledir}: {error}; "
+                "PYTENSOR_FLAGS=base_compiledir=<directory> names another place, which must be "
+                "there to be written to"
+            ) from error
 
 
 def _compile(
@@ -108,6 +122,8 @@ def _compile(
 ) -> process.Function:
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     linker = type(found.linker).__name__
+    if getattr(found.linker, "c_thunks", False):
+        _check_directory()
     compiling: Callable[[], AbstractContextManager[None]] = nullcontext
     finish: Callable[[Any], None] | None = None
     chance = None
@@ -171,6 +187,14 @@ def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     found: Callable[..., Any] = getattr(function, "repeated", lambda: function)()
     return found
+
+
+def _check_directory() -> None:
+    """Have PyTensor make the directory for the C linker, which it does when it is asked for it."""
+    try:
+        str(pytensor.config.compiledir)
+    except ValueError as error:
+        raise OSError(str(error)) from error
 
 
 class Compilations:

@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from numba.core import event
-from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
 from numba.core.lowering import Lower
@@ -28,22 +27,14 @@ from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 from pytensor.link.numba.linker import NumbaLinker
 
+from ..interruption import may_leave, uninterrupted
+from .numba_cache import KeyedCache
+
 _wrapped = basic.numba_funcify_ensure_cache
 #: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
 _pieces: dict[tuple[Any, ...], Any] = {}
 #: By the pieces that are whole graphs, what Python calls.
 _whole: dict[Any, Any] = {}
-
-
-class KeyedCache(FunctionCache):
-    """A function on the disk, told from others by PyTensor's key and the types of its arguments.
-
-    Numba would go by what is in the function's closure too, and that is not
-    the same in another process. The key says what the function is.
-    """
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig, codegen.magic_tuple(), "keyed"
 
 
 def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
@@ -64,7 +55,10 @@ def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
         if isinstance(function, Dispatcher):
             _pieces[piece] = _kept(function, fast_key)
         else:
-            _pieces[piece] = _wrapped(op, node=node, **kwargs)[0]
+            wrapped = _wrapped(op, node=node, **kwargs)[0]
+            if isinstance(wrapped, Dispatcher):
+                wrapped._cache = KeyedCache(wrapped.py_func, "wrapped")
+            _pieces[piece] = wrapped
     return _pieces[piece], key
 
 
@@ -113,7 +107,8 @@ def _compiled_once(jit_compile: Callable[..., Any]) -> Callable[..., Any]:
         if key is None:
             return jit_compile(linker, function_and_key)
         if function not in _whole:
-            _whole[function] = jit_compile(linker, function_and_key)
+            whole = _whole[function] = jit_compile(linker, function_and_key)
+            whole._cache = KeyedCache(whole.py_func, "whole")
         return _whole[function]
 
     return once
@@ -148,6 +143,16 @@ def _but_of_llvm(install_timer: Callable[..., Any]) -> Callable[..., Any]:
     return install
 
 
+def _may_leave_before(compile: Callable[..., Any]) -> Callable[..., Any]:
+    """Let Ctrl-C through between two functions: Numba copes with errors where one begins."""
+
+    def compile_or_leave(self: Any, signature: Any) -> Any:
+        may_leave()
+        return compile(self, signature)
+
+    return compile_or_leave
+
+
 def sparing(function: Any) -> None:
     """Let Numba leave out what nobody uses when it compiles a function, at its first call.
 
@@ -163,7 +168,9 @@ def sparing(function: Any) -> None:
     def compile(signature: Any) -> Any:
         # Whoever compiles in another thread holds this lock, and finds Numba as it was.
         with (
+            uninterrupted(),
             global_compiler_lock,
+            _replaced(Dispatcher, "compile", _may_leave_before),
             _replaced(Lower, "create_cfunc_wrapper", _where_used),
             _replaced(event, "install_timer", _but_of_llvm),
         ):
