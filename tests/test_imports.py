@@ -18,6 +18,7 @@ RANKS = [
     {
         "earlier",
         "errors",
+        "options",
         "registry",
         "names",
         "markup",

@@ -206,11 +206,14 @@ def test_a_script_may_define_its_own_weight_inverse(monkeypatch):
     ("keywords", "message"),
     [
         ({"weight_inverse": {"weight": 1, "epsilon": 0}}, "epsilon=0 is not a positive number"),
-        ({"group_lasso": {"weight": 1, "groups": "rows"}}, "'rows' is not 'units' or 'inputs'"),
-        ({"orthogonal": {"weight": 1, "norm": "max"}}, "norm='max' is not 'mean' or 'sum'"),
+        (
+            {"group_lasso": {"weight": 1, "groups": "rows"}},
+            "'rows' is not one of 'units', 'inputs'",
+        ),
+        ({"orthogonal": {"weight": 1, "norm": "max"}}, "norm='max' is not one of 'mean', 'sum'"),
         ({"orthogonal": {"hid1.*": 1}}, r"matches 'hid1.b', which is a vector"),
         ({"max_norm": {"hid1.b": 1}}, r"matches 'hid1.b', which is a vector"),
-        ({"max_norm": -1}, "weight=-1.0 is not a number of at least 0"),
+        ({"max_norm": -1}, "weight=-1 is not a number of at least 0"),
     ],
 )
 def test_refused(keywords, message):

@@ -48,7 +48,13 @@ COSTS = {
 }
 
 
+#: Those that costs mean nothing for.
+COSTLESS = ("crf", "perceptron")
+
+
 def build(case: str, **options: Any) -> Loss:
+    if case in COSTLESS:
+        options.pop("cost", None)
     return Loss.build(case.split()[0], **TWINS[case][0], **options)
 
 
@@ -315,7 +321,7 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
 
 
 def test_variants_are_checked() -> None:
-    with pytest.raises(theanets.ConfigurationError, match="variant=4 is not 1, 2 or 3"):
+    with pytest.raises(theanets.ConfigurationError, match="variant=4 is not one of 1, 2, 3"):
         Loss.build("ramp", variant=4)
 
 

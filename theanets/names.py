@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import ConfigurationError, deprecated, unknown
+from .options import as_list
 
 
 class Name(str):
@@ -84,8 +86,8 @@ def split_patterns(patterns: str | Iterable[str]) -> list[str]:
     ConfigurationError
         If there is none, or something else than strings.
     """
-    listed = isinstance(patterns, Iterable) and not isinstance(patterns, str)
-    parts: list[str] = [*patterns] if listed else [patterns]  # type: ignore[list-item]
+    listed = as_list(patterns)
+    parts: list[Any] = [patterns] if listed is None else listed
     if not all(isinstance(part, str) for part in parts):
         raise ConfigurationError(
             f"pattern {patterns!r} is neither a str such as 'hid*' nor a list of these"

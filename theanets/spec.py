@@ -74,6 +74,8 @@ def _size(value: Any, spec: object) -> int:
         raise ConfigurationError(f"layer {spec!r}: size {value!r} is not an integer")
     if value < 1:
         raise ConfigurationError(f"layer {spec!r}: size {value} is not positive")
+    if value >= 2**31:
+        raise ConfigurationError(f"layer {spec!r}: size {value} is not below 2 ** 31")
     return int(value)
 
 

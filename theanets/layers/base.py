@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import activations, names
 from ..errors import ConfigurationError, check_keywords, deprecated, unknown
+from ..options import Configured, as_list
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
@@ -16,7 +17,7 @@ from .signals import Inputs, Shape, named_outputs
 from .steps import Steps
 
 
-class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
+class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -78,7 +79,6 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Layer]]] = Registry("layer")
-    options: ClassVar[dict[str, Any]] = {}
     #: How many inputs the layer can have: None for any number.
     max_inputs: ClassVar[int | None] = None
     #: Whether `transform` multiplies sparse inputs by `theanets.ops.sparse.dot`, or takes them
@@ -115,15 +115,15 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
             deprecated("nrng= is now rng=")
             rng = options.pop("nrng")
         self.seed = None if rng is None else as_seed(rng)
-        valid = self.valid_options()
         given = {"size": size, "shape": shape, "inputs": inputs, "activation": activation}
         self.kwargs = Keywords({k: v for k, v in given.items() if v is not None}, **options)
-        self.draws = self.take_draws(options, valid)
-        extra = set(options) - set(valid)
+        declared = self._declared()
+        self.draws = self.take_draws(options, declared)
+        extra = set(options) - set(declared)
         if extra and not looks_at_keywords(type(self)):
             check_keywords(f"layer {type(self).__name__}", extra, self._keywords())
-        for key, default in valid.items():
-            setattr(self, key, options.get(key, default))
+        known = {key: value for key, value in options.items() if key in declared}
+        self.set_options(known, f"layer {self.full_name!r}")
         self._activation: activations.Activation = activations.build("linear")
         self.input_names: list[str] = []
         self.input_shapes: list[Shape] = []
@@ -138,14 +138,6 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
     def build(cls, form: str, *args: Any, **kwargs: Any) -> Layer:
         """Build a layer by the registered name of its class."""
         return cls.registry[form](*args, **kwargs)
-
-    @classmethod
-    def valid_options(cls) -> dict[str, Any]:
-        """Get the options of the class and its bases, with their defaults."""
-        merged: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            merged.update(vars(base).get("options", {}))
-        return merged
 
     @classmethod
     def _keywords(cls) -> list[str]:
@@ -366,11 +358,8 @@ class Layer(Parameters, Steps, Legacy, Registered, abstract=True):
                 )
             every = [layer for layer in layers.values() if layer.feeds] or list(layers.values())
             inputs = every[-1].output_name
-        if isinstance(inputs, (str, Layer)):
-            inputs = [inputs]
-        if not isinstance(inputs, Iterable):
-            inputs = [inputs]
-        resolved = [self._input_name(i, layers) for i in inputs]
+        listed = as_list(inputs)
+        resolved = [self._input_name(i, layers) for i in ([inputs] if listed is None else listed)]
         if not resolved:
             raise ConfigurationError(f"layer {self.full_name!r} has no inputs: inputs={inputs!r}")
         if self.max_inputs is not None and len(resolved) != self.max_inputs:

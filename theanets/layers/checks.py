@@ -102,7 +102,7 @@ def whole_numbers(layer: Layer, option: str, count: int, least: int = 1) -> tupl
     valid = (
         isinstance(values, (tuple, list))
         and len(values) == count
-        and all(is_integer(v, least) for v in values)
+        and all(is_integer(v, least) and v < 2**31 for v in values)
     )
     if not valid:
         many = f" or a tuple of {count} of these" if count > 1 else ""

@@ -88,7 +88,7 @@ class Convolution(Layer, abstract=True):
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""
-        if self.shape is None or self.shape[-1] is None:
+        if not self.shape or self.shape[-1] is None:
             raise ConfigurationError(
                 f"layer {self.full_name!r} needs a size, its number of filters"
             )

@@ -69,7 +69,7 @@ class CRF(Feedforward, names=("crf",)):
         return shapes
 
     def _build_activation(self, spec: Any) -> Activation:
-        if spec not in (None, "linear"):
+        if spec is not None and not (isinstance(spec, str) and spec == "linear"):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: a crf layer has no activation={spec!r}; its output "
                 "are marginal probabilities"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from .. import names
 from ..errors import ConfigurationError, is_integer
 from ..expressions import placeholder
+from ..options import Whole
 from .base import Layer
 from .feedforward import Input
 from .params import DRAWS
@@ -25,7 +26,7 @@ class Symbols(Input, names=("symbols",)):
         which data hold as (batch, time); (3,) for three symbols.
     """
 
-    options: ClassVar[dict[str, Any]] = {"classes": None}
+    options: ClassVar[dict[str, Any]] = {"classes": Whole(None)}
     classes: Any
 
     @property

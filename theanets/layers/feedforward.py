@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -12,6 +11,7 @@ from ..activations import Activation, is_softmax
 from ..errors import ConfigurationError, unknown
 from ..expressions import placeholder
 from ..ops import sparse
+from ..options import Choice, Whole, as_list
 from .base import Layer
 from .signals import Inputs, Shape
 
@@ -44,14 +44,17 @@ class Input(Layer, names=("input",)):
         The symbolic input, named like the layer.
     """
 
-    options: ClassVar[dict[str, Any]] = {"ndim": None, "sparse": False}
+    options: ClassVar[dict[str, Any]] = {
+        "ndim": Whole(None, 1, MOST),
+        "sparse": Choice(False, (False, True, "csr", "csc")),
+    }
     ndim: int | None
     sparse: bool | str
     default_activation = "linear"
 
     def resolve_inputs(self, layers: Any) -> list[str]:
         """Get the inputs that an input has: none."""
-        if self.inputs:
+        if self.inputs is not None and as_list(self.inputs) != []:
             raise ConfigurationError(
                 f"input layer {self.full_name!r} cannot have inputs={self.inputs!r}"
             )
@@ -66,16 +69,6 @@ class Input(Layer, names=("input",)):
         """Get the shape that data must have."""
         if self.shape is None:
             raise ConfigurationError(f"input layer {self.full_name!r} needs a size or a shape")
-        if self.sparse not in (False, True, "csr", "csc"):
-            raise ConfigurationError(
-                f"input layer {self.full_name!r}: sparse={self.sparse!r} is not False, True, "
-                "'csr' or 'csc'"
-            )
-        if self.ndim is not None and not (isinstance(self.ndim, Integral) and self.ndim <= MOST):
-            raise ConfigurationError(
-                f"input layer {self.full_name!r}: ndim={self.ndim!r} is not an integer of at most "
-                f"{MOST}, the axes that an array may have"
-            )
         if self.sparse:
             self._check_sparse()
         missing = 0 if self.ndim is None else self.ndim - 1 - len(self.shape)

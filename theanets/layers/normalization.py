@@ -9,14 +9,13 @@ normalization". Srivastava et al. 2014, "Dropout".
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
 
 from .. import rng as _rng
-from ..errors import ConfigurationError
+from ..options import Flag, Number
 from .base import Layer
 from .checks import check_declared
 from .signals import Inputs, Shape
@@ -31,22 +30,7 @@ class _Unchanged(Layer, abstract=True):
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``."""
-        self.check()
         return {"out": check_declared(self, self.input_shape)}
-
-    def check(self) -> None:
-        """Refuse options without meaning."""
-
-    def number(self, option: str, least: float, below: float = np.inf) -> float:
-        """Get an option that is a number in [least, below)."""
-        value = getattr(self, option)
-        valid = isinstance(value, Real) and not isinstance(value, bool)
-        if not valid or not least <= float(value) < below:
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: {option}={value!r} is not a number in "
-                f"[{least:g}, {below:g})"
-            )
-        return float(value)
 
     def constant(self, value: float) -> Any:
         """Get a number as a constant of the network's dtype."""
@@ -80,14 +64,12 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
     ``variance`` (units), where the latter is of the unbiased variances.
     """
 
-    options: ClassVar[dict[str, Any]] = {"momentum": 0.9, "epsilon": 1e-5}
+    options: ClassVar[dict[str, Any]] = {
+        "momentum": Number(0.9, "fraction"),
+        "epsilon": Number(1e-5, "nonnegative"),
+    }
     momentum: float
     epsilon: float
-
-    def check(self) -> None:
-        """Refuse options without meaning."""
-        self.number("momentum", 0, 1)
-        self.number("epsilon", 0)
 
     def setup(self) -> None:
         """Make ``scale`` and ``shift``, and the running ``mean`` and ``variance``."""
@@ -151,14 +133,8 @@ class LayerNorm(_Unchanged, names=("layer_norm",)):
     Parameters ``scale`` and ``shift`` (units).
     """
 
-    options: ClassVar[dict[str, Any]] = {"epsilon": 1e-5}
+    options: ClassVar[dict[str, Any]] = {"epsilon": Number(1e-5, "positive")}
     epsilon: float
-
-    def check(self) -> None:
-        """Refuse options without meaning."""
-        if not self.number("epsilon", 0):
-            # Of a single unit, or of equal ones, the variance is 0.
-            raise ConfigurationError(f"layer {self.full_name!r}: epsilon=0 may divide by 0")
 
     def setup(self) -> None:
         """Make ``scale`` and ``shift``."""
@@ -194,17 +170,12 @@ class Dropout(_Unchanged, names=("dropout",)):
     recurrent neural networks", for the dropout of series.
     """
 
-    options: ClassVar[dict[str, Any]] = {"rate": 0.5, "per_series": False}
+    options: ClassVar[dict[str, Any]] = {
+        "rate": Number(0.5, "fraction"),
+        "per_series": Flag(False),
+    }
     rate: float
     per_series: bool
-
-    def check(self) -> None:
-        """Refuse a rate that is no probability, or 1."""
-        self.number("rate", 0, 1)
-        if not isinstance(self.per_series, bool):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: per_series={self.per_series!r} is not a bool"
-            )
 
     def transform(self, inputs: Inputs) -> Any:
         """Get the input, in training with entries dropped."""
@@ -227,12 +198,8 @@ class Noise(_Unchanged, names=("noise",)):
         Standard deviation; at least 0.
     """
 
-    options: ClassVar[dict[str, Any]] = {"std": 0.1}
+    options: ClassVar[dict[str, Any]] = {"std": Number(0.1, "nonnegative")}
     std: float
-
-    def check(self) -> None:
-        """Refuse a deviation that is negative."""
-        self.number("std", 0)
 
     def transform(self, inputs: Inputs) -> Any:
         """Get the input, in training with noise."""

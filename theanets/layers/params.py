@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytensor
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
 from ..names import Name
+from ..options import Number, checked
 from . import held
 
 #: Keywords of a layer that say how weights are drawn.
@@ -268,13 +269,8 @@ class Parameters:
     def take_draws(self, options: dict[str, Any], valid: Iterable[str]) -> dict[str, float]:
         """Remove the keywords about drawing weights from others, and return them."""
         taken = [k for k in options if k.partition("_")[0] in DRAWS and k not in valid]
-        for key in taken:
-            value = options[key]
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise ConfigurationError(
-                    f"layer {self.full_name!r}: {key}={value!r} is not a number"
-                )
-        return {key: options.pop(key) for key in taken}
+        where, number = f"layer {self.full_name!r}", Number(0.0, "any")
+        return {key: checked(number, where, key, options.pop(key)) for key in taken}
 
 
 def _given(**values: float | None) -> dict[str, float]:

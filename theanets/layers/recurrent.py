@@ -10,11 +10,12 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError, unknown, whole_number
+from ..errors import ConfigurationError, unknown
 from ..names import split_output
 from ..ops.recurrent import Recurrence, recur
 from ..ops.recurrent_scan import scan
 from ..ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
+from ..options import Choice, Flag, Whole
 from .base import Layer
 from .lengths import Lengths
 from .recurrent_weights import StateWeights
@@ -86,12 +87,12 @@ class Recurrent(StateWeights, abstract=True):
     """
 
     options: ClassVar[dict[str, Any]] = {
-        "direction": None,
-        "last": False,
+        "direction": Choice(None, DIRECTIONS),
+        "last": Flag(False),
         "lengths": None,
         "h_0": None,
-        "bptt_limit": None,
-        "stateful": False,
+        "bptt_limit": Whole(None),
+        "stateful": Flag(False),
         "zoneout": 0.0,
     }
     direction: str | None
@@ -198,7 +199,7 @@ class Recurrent(StateWeights, abstract=True):
         if self.lengths is None:
             return next(reversed(known.values()), None)
         name = self.lengths.name if isinstance(self.lengths, Layer) else self.lengths
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise unknown(f"lengths of layer {self.full_name!r}", name, known)
         return known[name]
 
@@ -209,20 +210,7 @@ class Recurrent(StateWeights, abstract=True):
                 f"layer {self.full_name!r} runs backward: it cannot be stateful, for it would have "
                 "to know the next batch"
             )
-        if self.direction is not None and str(self.direction).lower() not in DIRECTIONS:
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: direction={self.direction!r} is not 'forward', "
-                "'backward', 'reversed' or None"
-            )
-        for option, default in self.valid_options().items():
-            value = getattr(self, option)
-            if isinstance(default, bool) and not isinstance(value, (bool, np.bool_)):
-                raise ConfigurationError(
-                    f"layer {self.full_name!r}: {option}={value!r} is not True or False"
-                )
         zones(self)
-        if self.bptt_limit is not None:
-            whole_number("bptt_limit", self.bptt_limit, where=f"layer {self.full_name!r}: ")
 
     @property
     def input_name(self) -> str:

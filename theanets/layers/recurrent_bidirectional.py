@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 
 from .. import activations
 from ..errors import ConfigurationError
+from ..options import Flag, Whole
 from ..rng import Seed
 from .base import Layer
 from .recurrent import Recurrent
@@ -55,11 +56,11 @@ class Bidirectional(Layer, names=("bidirectional",)):
 
     options: ClassVar[dict[str, Any]] = {
         "worker": "rnn",
-        "last": False,
+        "last": Flag(False),
         "lengths": None,
-        "bptt_limit": None,
+        "bptt_limit": Whole(None),
         "zoneout": 0.0,
-        "aligned": True,
+        "aligned": Flag(True),
         **dict.fromkeys(INITIAL),
     }
     worker: Any
@@ -94,7 +95,8 @@ class Bidirectional(Layer, names=("bidirectional",)):
                 f"layer {self.full_name!r}: size={size} is odd; each direction has half of the "
                 f"units, so {size - 1} or {size + 1} would be possible"
             )
-        spec = dict(self.worker) if isinstance(self.worker, Mapping) else {"form": self.worker}
+        named = isinstance(self.worker, Mapping) and all(isinstance(k, str) for k in self.worker)
+        spec = dict(self.worker) if named else {"form": self.worker}
         form = spec.pop("form", "rnn")
         kind = Layer.registry[form] if isinstance(form, str) else form
         if not (isinstance(kind, type) and issubclass(kind, Recurrent)):
@@ -110,10 +112,6 @@ class Bidirectional(Layer, names=("bidirectional",)):
         keywords = {"activation": self.activation_spec, "rng": self.seed, **self.draws}
         for key in ("last", "lengths", "bptt_limit", "zoneout"):
             keywords[key] = getattr(self, key)
-        if not isinstance(self.aligned, bool):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: aligned={self.aligned!r} is not True or False"
-            )
         halves: list[Layer] = []
         back = "backward" if self.aligned else "reversed"
         for i, (half, direction) in enumerate((("fw", "forward"), ("bw", back))):

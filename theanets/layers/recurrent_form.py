@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from ..errors import ConfigurationError, whole_number
+from ..errors import ConfigurationError
 from ..ops.recurrent_trace import Layout
+from ..options import Whole
 from .recurrent import Recurrent
 
 
@@ -78,8 +79,8 @@ class CellLayer(Recurrent, names=("cell",)):
 
     options: ClassVar[dict[str, Any]] = {
         "step": None,
-        "blocks": 1,
-        "states": 1,
+        "blocks": Whole(1),
+        "states": Whole(1),
         "outputs_named": (),
     }
     step: Callable[..., Any]
@@ -95,8 +96,6 @@ class CellLayer(Recurrent, names=("cell",)):
                 f"layer {self.full_name!r}: step={self.step!r} is not a function "
                 "step(cell, x, h) of symbolic variables"
             )
-        for key in ("blocks", "states"):
-            whole_number(key, getattr(self, key), where=f"layer {self.full_name!r}: ")
         taken = ["cell", "x", "h", *(f"s{i}" for i in range(1, self.states))]
         try:
             inspect.signature(self.step).bind(*taken)

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from ..activations import Activation, norm_z
 from ..errors import ConfigurationError
 from ..ops.recurrent_trace import Layout
+from ..options import Flag
 from .recurrent import Recurrent, joined
 
 
@@ -48,7 +49,11 @@ class LSTM(Recurrent, names=("lstm",)):
     that of Jozefowicz et al. 2015. Ba et al. 2016, "Layer normalization".
     """
 
-    options: ClassVar[dict[str, Any]] = {"peepholes": True, "normalized": False, "c_0": None}
+    options: ClassVar[dict[str, Any]] = {
+        "peepholes": Flag(True),
+        "normalized": Flag(False),
+        "c_0": None,
+    }
     peepholes: bool
     normalized: bool
     c_0: Any
@@ -56,7 +61,7 @@ class LSTM(Recurrent, names=("lstm",)):
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "c": "c_0"}
 
     def _build_activation(self, spec: Any) -> Activation:
-        if spec not in (None, "tanh"):
+        if spec is not None and not (isinstance(spec, str) and spec == "tanh"):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: an lstm has activations of its own; "
                 f"activation={spec!r} has no meaning for it"
@@ -148,7 +153,7 @@ class GRU(Recurrent, names=("gru",)):
     encoder-decoder for statistical machine translation".
     """
 
-    options: ClassVar[dict[str, Any]] = {"reset_after": False}
+    options: ClassVar[dict[str, Any]] = {"reset_after": Flag(False)}
     reset_after: bool
     default_activation = "tanh"
 
@@ -228,12 +233,12 @@ class MUT1(Recurrent, names=("mut1",)):
     architectures".
     """
 
-    options: ClassVar[dict[str, Any]] = {"inner_bias": False}
+    options: ClassVar[dict[str, Any]] = {"inner_bias": Flag(False)}
     inner_bias: bool
     default_activation = "tanh"
 
     def _build_activation(self, spec: Any) -> Activation:
-        if spec not in (None, "tanh"):
+        if spec is not None and not (isinstance(spec, str) and spec == "tanh"):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: mut1 has activations of its own; "
                 f"activation={spec!r} has no meaning for it"

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, is_integer, whole_number
 from ..ops.recurrent_trace import Layout
+from ..options import Flag, as_list
 from .recurrent_plain import RNN
 
 
@@ -81,22 +82,19 @@ class Clockwork(_Modules, names=("clockwork",)):
     Koutník et al. 2014, "A clockwork RNN".
     """
 
-    options: ClassVar[dict[str, Any]] = {"periods": None, "descending": False}
+    options: ClassVar[dict[str, Any]] = {"periods": None, "descending": Flag(False)}
     periods: Any
     descending: bool
     counts = True
 
     def _numbers(self) -> Any:
-        try:
-            periods = sorted(self.periods)
-        except TypeError:
-            periods = []
-        if not periods or not all(is_integer(p, 1) for p in periods):
+        periods = as_list(self.periods) or []
+        if not periods or not all(is_integer(p, 1) and p < 2**31 for p in periods):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: periods={self.periods!r} is not a list of positive "
                 "integers, such as (1, 2, 4)"
             )
-        return np.array(periods[::-1] if self.descending else periods)
+        return np.array(sorted(periods, reverse=self.descending))
 
     def _mask(self) -> Any:
         return super()._mask().T if self.descending else super()._mask()

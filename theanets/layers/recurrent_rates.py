@@ -10,8 +10,9 @@ import numpy as np
 import pytensor.tensor as pt
 
 from .. import activations
-from ..errors import ConfigurationError, nearest, whole_number
+from ..errors import ConfigurationError
 from ..ops.recurrent_trace import Layout
+from ..options import Choice, Numbers, Whole
 from .recurrent import Recurrent, joined
 from .signals import Shape
 
@@ -33,19 +34,10 @@ def fixed_rates(layer: Recurrent, kind: str, size: int) -> Any:
     return (10.0 ** layer.rng.uniform(-3, 0, size=size)).astype(layer.dtype)
 
 
-def check_rate(layer: Recurrent, rate: Any, valid: tuple[str, ...]) -> None:
-    """Refuse a kind of rate that does not exist."""
-    if rate is not None and rate not in valid:
-        raise ConfigurationError(
-            f"layer {layer.full_name!r}: rate={rate!r} is not one of "
-            f"{', '.join(map(repr, valid))}{nearest(str(rate), valid)}"
-        )
-
-
 class _Rated(Recurrent, abstract=True):
     """Base class of layers with rates that may be fixed."""
 
-    options: ClassVar[dict[str, Any]] = {"rate": None, "rates": None}
+    options: ClassVar[dict[str, Any]] = {"rate": None, "rates": Numbers(None, "any")}
     rate: str | None
     rates: Any
 
@@ -53,6 +45,8 @@ class _Rated(Recurrent, abstract=True):
         if self.rates is None:
             # Random, so that they have to be saved with the layer.
             self.rates = [float(r) for r in fixed_rates(self, kind, size)]
+        if not isinstance(self.rates, list):
+            self.rates = [self.rates]
         if len(self.rates) != size:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: {len(self.rates)} rates for {size} units"
@@ -94,10 +88,13 @@ class RRNN(_Rated, names=("rrnn",)):
     leaky-integrator neurons".
     """
 
+    options: ClassVar[dict[str, Any]] = {
+        "rate": Choice(None, ("matrix", "vector", "uniform", "log"))
+    }
+
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
         super().check_options()
-        check_rate(self, self.rate, ("matrix", "vector", "uniform", "log"))
         if self.rates is not None and self.rate not in ("uniform", "log"):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: rates= are for rate='uniform' or 'log', not "
@@ -170,14 +167,8 @@ class MRNN(Recurrent, names=("mrnn",)):
     Sutskever et al. 2011, "Generating text with recurrent neural networks".
     """
 
-    options: ClassVar[dict[str, Any]] = {"factors": None}
+    options: ClassVar[dict[str, Any]] = {"factors": Whole(None)}
     factors: int | None
-
-    def check_options(self) -> None:
-        """Refuse options that have no meaning."""
-        super().check_options()
-        if self.factors is not None:
-            whole_number("factors", self.factors, where=f"layer {self.full_name!r}: ")
 
     def _factors(self) -> int:
         return math.ceil(math.sqrt(self._units())) if self.factors is None else int(self.factors)
@@ -253,7 +244,12 @@ class SCRN(_Rated, names=("scrn",)):
     Mikolov et al. 2015, "Learning longer memory in recurrent neural networks".
     """
 
-    options: ClassVar[dict[str, Any]] = {"context_size": None, "hidden": "sigmoid", "s_0": None}
+    options: ClassVar[dict[str, Any]] = {
+        "rate": Choice(None, ("vector", "uniform", "log")),
+        "context_size": Whole(None),
+        "hidden": "sigmoid",
+        "s_0": None,
+    }
     context_size: int | None
     hidden: str
     s_0: Any
@@ -262,9 +258,6 @@ class SCRN(_Rated, names=("scrn",)):
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
         super().check_options()
-        check_rate(self, self.rate, ("vector", "uniform", "log"))
-        if self.context_size is not None:
-            whole_number("context_size", self.context_size, where=f"layer {self.full_name!r}: ")
         if not isinstance(self.hidden, str):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: hidden={self.hidden!r} is not the name of an activation"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytensor.tensor as pt
 from .. import rng as _rng
 from ..errors import ConfigurationError, unknown
 from ..ops.recurrent_trace import Layout, StepFunction
+from ..options import as_number
 from .signals import Inputs
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def zones(layer: Recurrent) -> dict[str, float]:
     for state, rate in found.items():
         if state not in states:
             raise unknown(f"state in zoneout= of layer {layer.full_name!r}", state, states)
-        number = isinstance(rate, Real) and not isinstance(rate, bool)
-        if rate is not None and not (number and 0 <= float(rate) < 1):
+        if rate is not None and as_number(rate, "fraction") is None:
             raise ConfigurationError(
                 f"layer {layer.full_name!r}: zoneout={given!r} is not a probability in [0, 1), or "
                 f"a dict of these for {', '.join(states)}"

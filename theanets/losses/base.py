@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any, ClassVar
 
-import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
 from .. import names as _names
-from ..errors import ConfigurationError, check_keywords, nearest, unknown
+from ..errors import ConfigurationError, is_integer, unknown
 from ..expressions import expression
+from ..options import Choice, Flag, Number, Whole, checked
 from ..registry import Registered, Registry, taken
 from ..spec import parse_loss
 from .formulas import one_hot
@@ -29,6 +28,8 @@ __all__ = ["Function", "Loss", "one_hot"]
 
 #: The output that a loss is about as long as nobody says which, and it is in no network.
 DEFAULT_OUTPUT = "out:out"
+#: What all losses take besides their options.
+KEYWORDS = ("target", "weight", "weighted", "output_name")
 
 Shape = tuple[int | None, ...]
 Limits = dict[str, tuple[float | None, float | None]]
@@ -94,8 +95,10 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Loss]]] = Registry("loss")
-    options: ClassVar[dict[str, Any]] = {"reduction": "mean"}
-    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "batch", "none")
+    options: ClassVar[dict[str, Any]] = {
+        "reduction": Choice("mean", ("mean", "sum", "batch", "none"))
+    }
+    reduction: str
     #: Whether targets are class labels, with one axis less than the output.
     labels: bool = False
 
@@ -107,13 +110,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         output_name: str | None = None,
         **options: Any,
     ) -> None:
-        valid = self.valid_options()
-        keywords = [*valid, "target", "weight", "weighted", "output_name"]
-        check_keywords(f"loss {self.name!r}", set(options) - set(valid), keywords)
-        for key, default in valid.items():
-            setattr(self, key, options.get(key, default))
+        self.set_options(options, f"loss {self.name!r}", KEYWORDS)
         self.weight = weight
-        self.weighted = bool(weighted)
+        self.weighted = checked(Flag(False), f"loss {self.name!r}", "weighted", weighted)
         self.output_name = DEFAULT_OUTPUT if output_name is None else output_name
         self._follows = output_name is None
         self._main = self.output_name == DEFAULT_OUTPUT
@@ -124,8 +123,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         self.target_variable: Any = None
         self._target: Any = None
         self._weights: Any = None
-        if isinstance(target, (int, np.integer)):
-            self.bind(*_free_variables(self, int(target)))
+        if is_integer(target):
+            ndim = checked(Whole(None, 1, 32), f"loss {self.name!r}", "target", target)
+            self.bind(*_free_variables(self, ndim))
         elif target is not None and not isinstance(target, str):
             if not isinstance(target, Variable):
                 raise ConfigurationError(
@@ -134,14 +134,6 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
                 )
             self.target_variable = target
             self.bind(target, _weights_like(target) if weighted else None)
-
-    @classmethod
-    def valid_options(cls) -> dict[str, Any]:
-        """Get the options of the class and its bases, with their defaults."""
-        merged: dict[str, Any] = {}
-        for base in reversed(cls.__mro__):
-            merged.update(vars(base).get("options", {}))
-        return merged
 
     @classmethod
     def build(cls, spec: Any, **keywords: Any) -> Loss:
@@ -202,12 +194,6 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
             )
 
     def _check_reduction(self) -> None:
-        if self.reduction not in self.reductions:
-            raise ConfigurationError(
-                f"loss {self.name!r}: reduction={self.reduction!r} is not one of "
-                f"{', '.join(map(repr, self.reductions))}"
-                + nearest(str(self.reduction), self.reductions)
-            )
         if self.reduction != "mean" and type(self).__call__ is not Reduced.__call__:
             raise ConfigurationError(
                 f"loss {self.name!r} has its own __call__, which returns a scalar; "
@@ -223,10 +209,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
 
     @weight.setter
     def weight(self, value: float) -> None:
-        number = isinstance(value, (Real, np.ndarray)) and not isinstance(value, bool)
-        if not number or np.ndim(value) or not np.isfinite(value):
-            raise ConfigurationError(f"loss {self.name!r}: weight={value!r} is not a finite number")
-        self._weight = float(value)
+        self._weight = checked(Number(1.0, "any"), f"loss {self.name!r}", "weight", value)
 
     @property
     def output_name(self) -> str:

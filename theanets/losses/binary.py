@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..options import Flag, Number, Numbers
 from .base import Limits, Loss
 from .formulas import const, one_hot, safe_log, safe_log1m
 
@@ -41,13 +40,12 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
     goes on as a straight line.
     """
 
-    options: ClassVar[dict[str, Any]] = {"pos_weight": None, "logits": False}
+    options: ClassVar[dict[str, Any]] = {
+        "pos_weight": Numbers(None, "nonnegative"),
+        "logits": Flag(False),
+    }
     pos_weight: Any
     logits: bool
-
-    def check_options(self) -> None:
-        """Refuse factors that are negative."""
-        _check_weight(self)
 
     def limits(self) -> Limits:
         """Get the limits of probabilities."""
@@ -131,16 +129,12 @@ class BinaryFocal(BinaryCrossEntropy, names=("binary_focal",)):
     Lin et al. 2017, "Focal loss for dense object detection".
     """
 
-    options: ClassVar[dict[str, Any]] = {"gamma": 2.0, "alpha": None}
+    options: ClassVar[dict[str, Any]] = {
+        "gamma": Number(2.0, "nonnegative"),
+        "alpha": Number(None, "unit"),
+    }
     gamma: float
     alpha: float | None
-
-    def check_options(self) -> None:
-        """Refuse options out of range."""
-        super().check_options()
-        self.require(0 <= self.gamma < math.inf, "gamma", "a number of at least 0")
-        valid = self.alpha is None or 0 <= self.alpha <= 1
-        self.require(valid, "alpha", "None or in [0, 1]")
 
     def decision(self, target: Any, yes: Any, no: Any) -> Any:
         """Get the error of each decision from minus the logarithms of p and 1 - p."""
@@ -150,13 +144,6 @@ class BinaryFocal(BinaryCrossEntropy, names=("binary_focal",)):
             of_yes = const(self.alpha, yes) * of_yes
             of_no = const(1 - self.alpha, no) * of_no
         return super().decision(target, of_yes, of_no)
-
-
-def _check_weight(loss: BinaryCrossEntropy) -> None:
-    if loss.pos_weight is not None:
-        found = np.asarray(loss.pos_weight, dtype=float)
-        valid = found.ndim < 2 and bool((np.isfinite(found) & (found >= 0)).all())
-        loss.require(valid, "pos_weight", "a number of at least 0, or a list of these")
 
 
 def _log_sigmoids(z: Any) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
+from ..options import DROPPED_FLAG, Flag, Number, Whole
 from .base import Limits, Loss
 from .factors import Factors
 from .formulas import const, identity, log_sum_exp, one_hot, pick, safe_log
@@ -29,7 +29,7 @@ class Scores(Loss, abstract=True):
         logits already.
     """
 
-    options: ClassVar[dict[str, Any]] = {"logits": False}
+    options: ClassVar[dict[str, Any]] = {"logits": Flag(False)}
     logits: bool
 
     def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
@@ -60,7 +60,7 @@ class Classification(Scores, abstract=True):
     """
 
     labels = True
-    options: ClassVar[dict[str, Any]] = {"ignore_index": None}
+    options: ClassVar[dict[str, Any]] = {"ignore_index": Whole(None, least=None)}
     ignore_index: int | None
 
     def valid(self, target: Any) -> Any:
@@ -116,19 +116,13 @@ class CrossEntropy(Factors, Classification, names=("xe",)):
 
     options: ClassVar[dict[str, Any]] = {
         "class_weight": None,
-        "label_smoothing": 0.0,
-        "temperature": 1.0,
+        "label_smoothing": Number(0.0, "fraction"),
+        "temperature": Number(1.0, "positive"),
     }
     factors = "class_weight"
     class_weight: Any
     label_smoothing: float
     temperature: float
-
-    def check_options(self) -> None:
-        """Refuse options out of range."""
-        super().check_options()
-        self.require(0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)")
-        self.require(0 < self.temperature < math.inf, "temperature", "a positive number")
 
     def limits(self) -> Limits:
         """Get the limits of probabilities."""
@@ -188,15 +182,10 @@ class Focal(Factors, Classification):
     Lin et al. 2017, "Focal loss for dense object detection".
     """
 
-    options: ClassVar[dict[str, Any]] = {"gamma": 2.0, "alpha": None}
+    options: ClassVar[dict[str, Any]] = {"gamma": Number(2.0, "nonnegative"), "alpha": None}
     factors = "alpha"
     gamma: float
     alpha: Any
-
-    def check_options(self) -> None:
-        """Refuse options out of range."""
-        self.require(0 <= self.gamma < math.inf, "gamma", "a number of at least 0")
-        super().check_options()
 
     def limits(self) -> Limits:
         """Get the limits of probabilities."""
@@ -238,8 +227,6 @@ class SquareLoss(Classification, names=("square",)):
         What the label's score should be; 1 by default.
     ignore_index : int, optional
         A label that does not count.
-    logits : bool
-        Means nothing here: bare arrays are scores.
 
     References
     ----------
@@ -247,14 +234,14 @@ class SquareLoss(Classification, names=("square",)):
     square loss vs cross-entropy in classification tasks".
     """
 
-    options: ClassVar[dict[str, Any]] = {"k": 1.0, "M": 1.0}
+    options: ClassVar[dict[str, Any]] = {
+        "k": Number(1.0, "positive"),
+        "M": Number(1.0, "positive"),
+        "logits": DROPPED_FLAG,
+    }
     k: float
     M: float
-
-    def check_options(self) -> None:
-        """Refuse a factor that is not positive."""
-        self.require(0 < self.k < math.inf, "k", "a positive number")
-        self.require(0 < self.M < math.inf, "M", "a positive number")
+    logits = False
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get the error of each label."""
@@ -276,13 +263,14 @@ class Squentropy(Classification):
     ----------
     ignore_index : int, optional
         A label that does not count.
-    logits : bool
-        Means nothing here: bare arrays are scores.
 
     References
     ----------
     Hui, Belkin & Wright 2023, "Cut your losses with squentropy".
     """
+
+    options: ClassVar[dict[str, Any]] = {"logits": DROPPED_FLAG}
+    logits = False
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get the error of each label."""

@@ -11,8 +11,9 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax
 
 from .. import names
-from ..errors import ConfigurationError, DataError, is_integer, unknown, whole_number
+from ..errors import ConfigurationError, DataError, unknown, whole_number
 from ..ops.ctc import Alignments
+from ..options import Flag, Name, Whole
 from .classification import Scores
 from .formulas import const, safe_log
 
@@ -76,19 +77,14 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     by_step = False
     #: The entry of a target that is no label.
     ignore_index = -1
-    options: ClassVar[dict[str, Any]] = {"blank": 0, "frames": None, "zero_infinity": True}
+    options: ClassVar[dict[str, Any]] = {
+        "blank": Whole(0, least=-1),
+        "frames": Name(None),
+        "zero_infinity": Flag(True),
+    }
     blank: int
     frames: str | None
     zero_infinity: bool
-
-    def check_options(self) -> None:
-        """Refuse options of other types."""
-        super().check_options()
-        self.require(is_integer(self.blank, -1), "blank", "a label, or -1 for the last")
-        self.require(
-            self.frames is None or isinstance(self.frames, str), "frames", "the name of an output"
-        )
-        self.require(isinstance(self.zero_infinity, (bool, np.bool_)), "zero_infinity", "a bool")
 
     @property
     def output_names(self) -> list[str]:

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
+from ..options import Choice, Numbers, checked
 from .base import Limits, Loss
 from .classification import Scores
 from .formulas import const, safe_log, sqr_norm
@@ -71,26 +72,29 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         the batch's outputs and targets, as a constant. A callable maps two
         expressions of shape (m, variables) and (n, variables) to the kernel's
         values (m, n).
+    reduction : {'mean'}
+        There is only one: the distance is not a sum over examples.
 
     References
     ----------
     Gretton et al. 2012, "A kernel two-sample test".
     """
 
-    options: ClassVar[dict[str, Any]] = {"kernel": 1.0}
-    reductions = ("mean",)
+    options: ClassVar[dict[str, Any]] = {
+        "kernel": 1.0,
+        "reduction": Choice("mean", ("mean",)),
+    }
     accepts_labels = False
     kernel: Any
 
     def check_options(self) -> None:
         """Refuse bandwidths that are not positive."""
-        if callable(self.kernel) or self.kernel == "median":
+        named = isinstance(self.kernel, str) and self.kernel == "median"
+        if named or (callable(self.kernel) and not isinstance(self.kernel, type)):
             return
-        expected = "a positive number, a list of these, 'median' or a callable"
-        self.require(not isinstance(self.kernel, (str, bool)), "kernel", expected)
-        widths = np.asarray(self.kernel, dtype=float)
-        valid = widths.ndim < 2 and widths.size > 0 and bool((widths > 0).all())
-        self.require(valid and bool(np.isfinite(widths).all()), "kernel", expected)
+        widths = Numbers(1.0, "positive")
+        widths.expected += ", 'median' or a callable"
+        self.kernel = checked(widths, f"loss {self.name!r}", "kernel", self.kernel)
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the distance times the examples (or their weights), and these."""

@@ -11,6 +11,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names as _names
 from ..errors import ConfigurationError
+from ..options import Flag, Name, Number
 from .base import Limits, Loss, Shape
 from .formulas import FLOOR, const, log_sum_exp, safe_exp, safe_log
 
@@ -36,6 +37,8 @@ class Likelihood(Loss, abstract=True):
         **options: Any,
     ) -> None:
         named = options.get(self.center)
+        if named is not None:
+            _names.output_name(named)
         if output_name is None or _names.output_name(output_name) == "out:out":
             output_name = named or self.valid_options()[self.center]
         elif named and _names.output_name(named) != _names.output_name(output_name):
@@ -43,7 +46,7 @@ class Likelihood(Loss, abstract=True):
                 f"loss {self.name!r}: {self.center}={named!r} and output_name={output_name!r} "
                 "are two names for the same; give one of them"
             )
-        options[self.center] = output_name = _names.output_name(str(output_name))
+        options[self.center] = output_name = _names.output_name(output_name)
         super().__init__(target, weight, weighted, output_name, **options)
 
     @property
@@ -73,11 +76,6 @@ class LocationScale(Likelihood, abstract=True):
     #: Options: whether the spread is a logarithm, and what is added to it.
     spread_log: ClassVar[str] = "log_scale"
     spread_eps: ClassVar[str] = "scale_eps"
-
-    def check_options(self) -> None:
-        """Refuse a smallest spread that is negative."""
-        low = getattr(self, self.spread_eps)
-        self.require(0 <= low < math.inf, self.spread_eps, "a number of at least 0")
 
     def limits(self) -> Limits:
         """Get the limits of the spread."""
@@ -144,10 +142,10 @@ class GaussianLogLikelihood(LocationScale, names=("gll",)):
     roles = ("mean_name", "covar_name")
     spread_log, spread_eps = "log_covar", "covar_eps"
     options: ClassVar[dict[str, Any]] = {
-        "mean_name": "mean",
-        "covar_name": "covar",
-        "covar_eps": 1e-3,
-        "log_covar": False,
+        "mean_name": Name("mean"),
+        "covar_name": Name("covar"),
+        "covar_eps": Number(1e-3, "nonnegative"),
+        "log_covar": Flag(False),
     }
 
     def density(self, deviation: Any, log_spread: Any) -> Any:
@@ -177,10 +175,10 @@ class Laplace(LocationScale):
 
     roles = ("mean_name", "scale_name")
     options: ClassVar[dict[str, Any]] = {
-        "mean_name": "mean",
-        "scale_name": "scale",
-        "scale_eps": 1e-3,
-        "log_scale": False,
+        "mean_name": Name("mean"),
+        "scale_name": Name("scale"),
+        "scale_eps": Number(1e-3, "nonnegative"),
+        "log_scale": Flag(False),
     }
 
     def density(self, deviation: Any, log_spread: Any) -> Any:
@@ -220,18 +218,13 @@ class StudentT(LocationScale, names=("student_t",)):
 
     roles = ("mean_name", "scale_name")
     options: ClassVar[dict[str, Any]] = {
-        "mean_name": "mean",
-        "scale_name": "scale",
-        "df": 3.0,
-        "scale_eps": 1e-3,
-        "log_scale": False,
+        "mean_name": Name("mean"),
+        "scale_name": Name("scale"),
+        "df": Number(3.0, "positive"),
+        "scale_eps": Number(1e-3, "nonnegative"),
+        "log_scale": Flag(False),
     }
     df: float
-
-    def check_options(self) -> None:
-        """Refuse degrees of freedom that are not positive."""
-        super().check_options()
-        self.require(0 < self.df < math.inf, "df", "a positive number")
 
     def density(self, deviation: Any, log_spread: Any) -> Any:
         """Get minus the logarithm of the density."""
@@ -289,18 +282,14 @@ class MixtureDensity(Likelihood, names=("mixture_density", "mdn")):
     roles = ("weights_name", "means_name", "scales_name")
     center = "means_name"
     options: ClassVar[dict[str, Any]] = {
-        "weights_name": "weights",
-        "means_name": "means",
-        "scales_name": "scales",
-        "scale_eps": 1e-3,
-        "log_scale": False,
+        "weights_name": Name("weights"),
+        "means_name": Name("means"),
+        "scales_name": Name("scales"),
+        "scale_eps": Number(1e-3, "nonnegative"),
+        "log_scale": Flag(False),
     }
     scale_eps: float
     log_scale: bool
-
-    def check_options(self) -> None:
-        """Refuse a smallest scale that is negative."""
-        self.require(0 <= self.scale_eps < math.inf, "scale_eps", "a number of at least 0")
 
     def limits(self) -> Limits:
         """Get the limits of scales."""

@@ -12,6 +12,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names as _names
 from ..errors import ConfigurationError, DataError
+from ..options import DROPPED_FLAG, Choice, Number, Whole
 from .base import Limits
 from .classification import Classification, as_labels
 from .formulas import FLOOR, const, identity, one_hot, pick, sqr_norm
@@ -40,8 +41,6 @@ class Hinge(Classification, names=("hinge",)):
         Which formula.
     ignore_index : int, optional
         A label that does not count.
-    logits : bool
-        Means nothing here: bare arrays are scores.
 
     References
     ----------
@@ -50,15 +49,17 @@ class Hinge(Classification, names=("hinge",)):
     machines for multi-class pattern recognition".
     """
 
-    options: ClassVar[dict[str, Any]] = {"margin": 1.0, "kind": "crammer-singer"}
+    options: ClassVar[dict[str, Any]] = {
+        "margin": Number(1.0, "nonnegative"),
+        "kind": Choice("crammer-singer", ("crammer-singer", "weston-watkins", "binary")),
+        "logits": DROPPED_FLAG,
+    }
     margin: float
     kind: str
-    kinds: ClassVar[tuple[str, ...]] = ("crammer-singer", "weston-watkins", "binary")
+    logits = False
 
     def check_options(self) -> None:
-        """Refuse an unknown kind."""
-        self.require(self.kind in self.kinds, "kind", f"one of {', '.join(map(repr, self.kinds))}")
-        self.require(0 <= self.margin < math.inf, "margin", "a number of at least 0")
+        """Find out whether targets are labels."""
         self.labels = self.kind != "binary"
 
     def limits(self) -> Limits:
@@ -150,8 +151,6 @@ class LSoftmax(Classification, names=("l_softmax",)):
         \lambda)` takes the place of :math:`\psi`, which makes training easier.
     ignore_index : int, optional
         A label that does not count.
-    logits : bool
-        Means nothing here.
 
     References
     ----------
@@ -159,15 +158,14 @@ class LSoftmax(Classification, names=("l_softmax",)):
     networks".
     """
 
-    options: ClassVar[dict[str, Any]] = {"margin": 2, "plain": 0.0}
+    options: ClassVar[dict[str, Any]] = {
+        "margin": Whole(2, least=1, most=4),
+        "plain": Number(0.0, "nonnegative"),
+        "logits": DROPPED_FLAG,
+    }
     margin: int
     plain: float
-
-    def check_options(self) -> None:
-        """Refuse options out of range."""
-        integer = isinstance(self.margin, (int, np.integer)) and not isinstance(self.margin, bool)
-        self.require(integer and 1 <= self.margin <= 4, "margin", "1, 2, 3 or 4")
-        self.require(0 <= self.plain < math.inf, "plain", "a number of at least 0")
+    logits = False
 
     @property
     def array_names(self) -> list[str]:

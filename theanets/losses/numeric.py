@@ -14,6 +14,7 @@ from pytensor.compile.mode import Mode
 
 from .. import backends, process
 from ..errors import DataError, check_weights, unknown
+from ..options import Configured
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -25,15 +26,10 @@ Array = npt.NDArray[Any]
 MODE = Mode(linker="py", optimizer="merge")
 
 
-class Numeric:
+class Numeric(Configured):
     """Numbers of a loss, for arrays; see `theanets.Loss`."""
 
     _functions: dict[Any, Any]
-
-    @classmethod
-    def valid_options(cls) -> dict[str, Any]:
-        """Get the options with their defaults."""
-        raise NotImplementedError
 
     def value(self, output: Any, target: Any, weights: Any = None) -> Any:
         """Compute the loss of arrays.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..options import Numbers
 from .base import Loss, Shape
 from .formulas import const
 from .reduction import Compared
@@ -40,15 +41,9 @@ class Quantile(Loss, names=("quantile", "pinball")):
     Koenker & Bassett 1978, "Regression quantiles".
     """
 
-    options: ClassVar[dict[str, Any]] = {"quantile": 0.5}
+    options: ClassVar[dict[str, Any]] = {"quantile": Numbers(0.5, "inner")}
     quantile: Any
     accepts_labels = False
-
-    def check_options(self) -> None:
-        """Refuse orders outside of (0, 1)."""
-        orders = np.asarray(self.quantile, dtype=float)
-        valid = orders.ndim < 2 and orders.size > 0 and bool(((orders > 0) & (orders < 1)).all())
-        self.require(valid, "quantile", "a number in (0, 1) or a list of these")
 
     def target_shape(self, shape: Any, labels: bool) -> Shape:
         """Get the shape of the target: without the quantiles."""

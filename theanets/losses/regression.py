@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from ..options import Flag, Number, Whole
 from .base import Limits, Loss
 from .formulas import FLOOR, const, one_hot, safe_exp, safe_log, sqr_norm
 
@@ -79,12 +80,8 @@ class Huber(Regression):
     Huber 1964, "Robust estimation of a location parameter".
     """
 
-    options: ClassVar[dict[str, Any]] = {"delta": 1.0}
+    options: ClassVar[dict[str, Any]] = {"delta": Number(1.0, "positive")}
     delta: float
-
-    def check_options(self) -> None:
-        """Refuse a threshold that is not positive."""
-        self.require(0 < self.delta < math.inf, "delta", "a positive number")
 
     def distance(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""
@@ -112,12 +109,8 @@ class SmoothL1(Regression, names=("smooth_l1",)):
     Girshick 2015, "Fast R-CNN".
     """
 
-    options: ClassVar[dict[str, Any]] = {"beta": 1.0}
+    options: ClassVar[dict[str, Any]] = {"beta": Number(1.0, "nonnegative")}
     beta: float
-
-    def check_options(self) -> None:
-        """Refuse a negative threshold."""
-        self.require(0 <= self.beta < math.inf, "beta", "a number of at least 0")
 
     def distance(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""
@@ -171,7 +164,7 @@ class Poisson(Regression):
     logarithm of one below 1e-30 and 1e-200, go on as straight lines.
     """
 
-    options: ClassVar[dict[str, Any]] = {"log_input": True, "full": False}
+    options: ClassVar[dict[str, Any]] = {"log_input": Flag(True), "full": Flag(False)}
     log_input: bool
     full: bool
 
@@ -215,7 +208,7 @@ class Gamma(Regression):
     McCullagh & Nelder 1989, "Generalized linear models", chapter 8.
     """
 
-    options: ClassVar[dict[str, Any]] = {"log_input": True}
+    options: ClassVar[dict[str, Any]] = {"log_input": Flag(True)}
     log_input: bool
 
     def limits(self) -> Limits:
@@ -264,12 +257,8 @@ class MeanAbsolutePercentageError(Regression, names=("mape",)):
         What a target divides by at least; 1e-8 by default.
     """
 
-    options: ClassVar[dict[str, Any]] = {"eps": 1e-8}
+    options: ClassVar[dict[str, Any]] = {"eps": Number(1e-8, "positive")}
     eps: float
-
-    def check_options(self) -> None:
-        """Refuse a divisor that is not positive."""
-        self.require(0 < self.eps < math.inf, "eps", "a positive number")
 
     def distance(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""
@@ -290,22 +279,29 @@ class Cosine(Loss):
         The axis of the vectors, the last by default; not the first, which has
         the examples.
     eps : float
-        Least norm; 1e-8 by default.
+        Least norm, in (0, 1]; 1e-8 by default.
     """
 
-    options: ClassVar[dict[str, Any]] = {"axis": -1, "eps": 1e-8}
+    options: ClassVar[dict[str, Any]] = {
+        "axis": Whole(-1, least=None),
+        "eps": Number(1e-8, "shrinkage"),
+    }
     axis: int
     eps: float
     accepts_labels = False
 
     def check_options(self) -> None:
         """Refuse the batch as the axis."""
-        self.require(isinstance(self.axis, int) and self.axis != 0, "axis", "an int other than 0")
-        self.require(0 < self.eps < math.inf, "eps", "a positive number")
+        self.require(self.axis != 0, "axis", "an integer other than 0")
         self.joint_axis = self.axis
 
     def errors(self, target: Any, output: Any) -> Any:
         """Get the distance of each pair of vectors."""
+        self.require(
+            -output.ndim < self.axis < output.ndim,
+            "axis",
+            f"an axis of vectors of output {self.output_name!r}, which has {output.ndim} axes",
+        )
         low = const(self.eps**2, output)
         norms = pt.sqrt(pt.maximum(sqr_norm(output, self.axis), low)) * pt.sqrt(
             pt.maximum(sqr_norm(target, self.axis), low)

@@ -15,6 +15,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..options import DROPPED, DROPPED_FLAG, Choice
 from .chain import Chain, Classes
 from .classification import Classification
 from .formulas import const
@@ -59,8 +60,6 @@ class Structured(Classification, abstract=True):
         Fixed scores of the first and last label, with ``transition``.
     ignore_index : int, optional
         A label that does not count.
-    logits : bool
-        Has no influence: outputs without logits are taken as they are.
 
     Attributes
     ----------
@@ -73,7 +72,9 @@ class Structured(Classification, abstract=True):
         "transition": None,
         "start": None,
         "end": None,
+        "logits": DROPPED_FLAG,
     }
+    logits = False
     cost: Any
     transition: Any
     start: Any
@@ -223,13 +224,16 @@ class ConditionalRandomField(Structured, names=("crf",)):
     this is the loss of a conditional random field; over classes it is the
     cross-entropy of logits. The default where the output is a `crf` layer.
 
-    Takes what `Structured` takes; ``cost`` has no influence.
+    Takes what `Structured` takes, but for ``cost``.
 
     References
     ----------
     Lafferty, McCallum & Pereira 2001, "Conditional random fields:
     probabilistic models for segmenting and labeling sequence data".
     """
+
+    options: ClassVar[dict[str, Any]] = {"cost": DROPPED}
+    cost = None
 
     def error(self, space: Classes, target: Any, cost: Any) -> Any:
         """Get the log-loss of each choice."""
@@ -241,12 +245,15 @@ class Perceptron(Structured, names=("perceptron",)):
 
     0 where the target has the highest score. It asks for no margin.
 
-    Takes what `Structured` takes; ``cost`` has no influence.
+    Takes what `Structured` takes, but for ``cost``.
 
     References
     ----------
     Collins 2002, "Discriminative training methods for hidden Markov models".
     """
+
+    options: ClassVar[dict[str, Any]] = {"cost": DROPPED}
+    cost = None
 
     def error(self, space: Classes, target: Any, cost: Any) -> Any:
         """Get the perceptron loss of each choice."""
@@ -333,13 +340,8 @@ class Ramp(Structured, names=("ramp",)):
     translation", ramp losses 1, 2 and 3; the first is that of Do et al. 2008.
     """
 
-    options: ClassVar[dict[str, Any]] = {"variant": 1}
+    options: ClassVar[dict[str, Any]] = {"variant": Choice(1, (1, 2, 3))}
     variant: int
-
-    def check_options(self) -> None:
-        """Refuse other variants."""
-        super().check_options()
-        self.require(self.variant in (1, 2, 3), "variant", "1, 2 or 3")
 
     def error(self, space: Classes, target: Any, cost: Any) -> Any:
         """Get the ramp loss of each choice."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import check_keywords
+from ..options import Configured
 from ..registry import Registered, Registry
 
 Array = npt.NDArray[Any]
@@ -94,7 +94,7 @@ def part(
     return Part(kind, target, output, weights.reshape(-1, size), size)
 
 
-class Metric(Registered, abstract=True):
+class Metric(Configured, Registered, abstract=True):
     """Base class of metrics.
 
     A subclass is registered under its lower-case class name and the short
@@ -112,12 +112,9 @@ class Metric(Registered, abstract=True):
     kinds: ClassVar[tuple[str, ...]] = ("classes", "labels", "binary", "values")
     #: ``'max'``, ``'min'``, or None where nobody knows.
     better: str | None = "max"
-    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **options: Any) -> None:
-        for key, default in self.options.items():
-            setattr(self, key, options.get(key, default))
-        check_keywords(f"metric {self.name!r}", set(options) - set(self.options), self.options)
+        self.set_options(options, f"metric {Metric.registry.name_of(type(self))!r}")
         self.check_options()
 
     @property
@@ -130,7 +127,7 @@ class Metric(Registered, abstract=True):
 
     def structure(self) -> Any:
         """Get what tells metrics apart."""
-        return (type(self), *((key, getattr(self, key)) for key in self.options))
+        return (type(self), *((key, getattr(self, key)) for key in self.valid_options()))
 
     def start(self, kind: str, size: int) -> None:
         """Begin with nothing.

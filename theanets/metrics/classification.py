@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import process
-from ..errors import ConfigurationError, nearest, whole_number
+from ..errors import ConfigurationError
+from ..options import Choice, Whole
 from .base import Array, Metric, Part, mean, ratio
 
 
@@ -61,22 +62,15 @@ class BalancedAccuracy(Counted, names=("balanced_accuracy",)):
 class Averaged(Counted, abstract=True):
     """Base class of metrics of one class that are averaged over classes."""
 
-    options: ClassVar[dict[str, Any]] = {"average": "auto"}
-    averages: ClassVar[tuple[str, ...]] = ("auto", "binary", "macro", "micro", "weighted")
+    options: ClassVar[dict[str, Any]] = {
+        "average": Choice("auto", ("auto", "binary", "macro", "micro", "weighted"))
+    }
     average: str
 
     @property
     def name(self) -> str:
         """What the figure is called."""
         return super().name + (f"_{self.average}" if self.average != "auto" else "")
-
-    def check_options(self) -> None:
-        """Refuse an average that does not exist."""
-        if self.average not in self.averages:
-            raise ConfigurationError(
-                f"metric: average={self.average!r} is not one of "
-                f"{', '.join(map(repr, self.averages))}{nearest(self.average, self.averages)}"
-            )
 
     def start(self, kind: str, size: int) -> None:
         """Begin with counts of 0."""
@@ -172,17 +166,13 @@ class TopK(Metric, names=("top_k",)):
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("classes",)
-    options: ClassVar[dict[str, Any]] = {"k": 5}
+    options: ClassVar[dict[str, Any]] = {"k": Whole(5)}
     k: int
 
     @property
     def name(self) -> str:
         """What the figure is called."""
         return f"top_{self.k}"
-
-    def check_options(self) -> None:
-        """Refuse what is not a positive integer."""
-        whole_number("k", self.k, where="metric 'top_k': ")
 
     def start(self, kind: str, size: int) -> None:
         """Begin with counts of 0."""

@@ -227,9 +227,9 @@ class RMSProp(FirstOrder):
     flags: ClassVar[dict[str, bool]] = {"centered": False}
 
     def __init__(self, **kwargs: Any) -> None:
-        if kwargs.get("centered") and kwargs.get("rms_regularizer") is None:
-            kwargs["rms_regularizer"] = 1e-4
         super().__init__(**kwargs)
+        if self.options["centered"] and kwargs.get("rms_regularizer") is None:
+            self.values["rms_regularizer"] = 1e-4
 
     def scale(self) -> list[Transform]:
         return [ScaleByRMS(self.options["centered"])]

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigurationError, is_integer
-
-# What a value must be: the words for messages, and the test of a finite number.
-KINDS: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "positive": ("a finite number greater than 0", lambda x: x > 0),
-    "nonnegative": ("a finite number of at least 0", lambda x: x >= 0),
-    "limit": ("a positive number, or 0 or None for no limit", lambda x: x >= 0),
-    "fraction": ("a number in [0, 1)", lambda x: 0 <= x < 1),
-    "unit": ("a number in [0, 1]", lambda x: 0 <= x <= 1),
-    "growth": ("a finite number of at least 1", lambda x: x >= 1),
-    "shrinkage": ("a number in (0, 1]", lambda x: 0 < x <= 1),
-}
+from ..options import KINDS, as_number
 
 
 def number(where: str, name: str, value: Any, kind: str) -> float:
@@ -47,15 +36,10 @@ def number(where: str, name: str, value: Any, kind: str) -> float:
     ConfigurationError
         If the value is not such a number.
     """
-    expected, valid = KINDS[kind]
-    if not isinstance(value, (bool, np.bool_, str, bytes)):
-        try:
-            result = float(value)
-        except (TypeError, ValueError, OverflowError):
-            result = math.nan
-        if math.isfinite(result) and valid(result):
-            return result
-    raise ConfigurationError(f"{where} got {name}={value!r}; expected {expected}")
+    found = as_number(value, kind)
+    if found is None:
+        raise ConfigurationError(f"{where} got {name}={value!r}; expected {KINDS[kind][0]}")
+    return found
 
 
 def whole(where: str, name: str, value: Any, least: int = 1) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ..errors import ConfigurationError, check_keywords
+from ..options import Choice, checked
 from ..registry import Registered, Registry
 from .hyper import number
 
@@ -27,11 +28,7 @@ class Schedule(Registered, abstract=True):
     registry: ClassVar[Registry[type[Schedule]]] = Registry("schedule")
 
     def __init__(self, unit: str = "epoch") -> None:
-        if unit not in ("epoch", "update"):
-            raise ConfigurationError(
-                f"{self.where} got unit={unit!r}; expected 'epoch' or 'update'"
-            )
-        self.unit = unit
+        self.unit: str = checked(Choice("epoch", ("epoch", "update")), self.where, "unit", unit)
 
     @property
     def where(self) -> str:
@@ -133,7 +130,7 @@ def build(spec: Any) -> Schedule:
         cls = Schedule.registry[spec]
     elif isinstance(spec, type) and issubclass(spec, Schedule):
         cls = spec
-    elif callable(spec):
+    elif callable(spec) and not isinstance(spec, type):
         check_keywords(f"schedule {spec!r}", kwargs, ())
         return Custom(spec)
     else:

@@ -7,13 +7,14 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from .. import names as _names
-from ..errors import ConfigurationError, check_keywords, deprecated
+from ..errors import deprecated
 from ..layers import Layer
+from ..options import Configured, Number, checked
 from ..registry import Registered, Registry
 from ..spec import frozen
 
 
-class Regularizer(Registered, abstract=True):
+class Regularizer(Configured, Registered, abstract=True):
     """Base class of regularizers.
 
     A subclass is registered under its lower-case class name; ``class
@@ -36,30 +37,16 @@ class Regularizer(Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Regularizer]]] = Registry("regularizer")
-    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self, weight: float = 0.0, pattern: str | Sequence[str] | None = None, **options: Any
     ) -> None:
-        check_keywords(
-            f"regularizer {self.name!r}",
-            set(options) - set(self.options),
-            ["weight", "pattern", *self.options],
-        )
         if isinstance(weight, (str, list, tuple)) and isinstance(pattern, Real):
             deprecated(f"{type(self).__name__}(pattern, weight) is now (weight, pattern)")
             weight, pattern = pattern, weight
-        for key, default in self.options.items():
-            setattr(self, key, options.get(key, default))
-        try:
-            if isinstance(weight, (bool, str)):
-                raise TypeError
-            # A number of NumPy's would bring its dtype into the graph.
-            self.weight = float(weight)
-        except (TypeError, ValueError):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: weight={weight!r} is not a number"
-            ) from None
+        where = f"regularizer {self.name!r}"
+        self.set_options(options, where, ("weight", "pattern"))
+        self.weight: float = checked(Number(0.0, "nonnegative"), where, "weight", weight)
         if pattern is not None and not isinstance(pattern, str):
             pattern = _names.split_patterns(pattern)
         self.pattern = pattern
@@ -76,11 +63,7 @@ class Regularizer(Registered, abstract=True):
         return Regularizer.registry.name_of(type(self)) or type(self).__name__.lower()
 
     def check(self) -> None:
-        """Refuse a weight that makes no sense."""
-        if not self.weight >= 0 or self.weight == float("inf"):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: weight={self.weight} is not a number of at least 0"
-            )
+        """Refuse options that make no sense; called once they are attributes."""
 
     def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
         """Get the penalty as a scalar expression, without the weight.

@@ -13,8 +13,9 @@ from pytensor.tensor.elemwise import Elemwise
 
 from .. import names as _names
 from .. import rng as _rng
-from ..errors import ConfigurationError, whole_number
+from ..errors import ConfigurationError
 from ..layers import Feedforward, Input, Layer
+from ..options import Whole
 from .base import Regularizer
 from .penalties import hidden_outputs, matching_outputs
 
@@ -59,14 +60,13 @@ class Contractive(Regularizer, names=("contractive",)):
     matrix".
     """
 
-    options: ClassVar[dict[str, Any]] = {"wrt": None, "samples": 1}
+    options: ClassVar[dict[str, Any]] = {"wrt": None, "samples": Whole(1)}
     wrt: Any
     samples: int
 
     def check(self) -> None:
         """Refuse options that make no sense."""
         super().check()
-        whole_number("samples", self.samples, where=f"regularizer {self.name!r}: ")
         if self.wrt is not None:
             self.wrt = _names.split_patterns(self.wrt)
 

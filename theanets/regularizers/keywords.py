@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords, deprecated
 from ..layers import Input, Layer
+from ..options import as_list
 from .base import Regularizer
 from .noise import BernoulliDropout, GaussianNoise, Noise
 from .penalties import hidden_outputs
@@ -111,10 +112,11 @@ def _from_regularizers(layers: Sequence[Layer], value: Any) -> list[Regularizer]
         return [r for k, v in value.items() for r in _from_keyword(layers, k, v)]
     if isinstance(value, Regularizer):
         return [value]
-    if not isinstance(value, Iterable) or isinstance(value, str):
+    items = as_list(value)
+    if items is None:
         raise ConfigurationError(f"regularizers={value!r} is neither a list nor a dict")
     found: list[Regularizer] = []
-    for item in value:
+    for item in items:
         if isinstance(item, Regularizer):
             found.append(item)
         elif isinstance(item, Mapping) and "form" in item:
@@ -142,7 +144,7 @@ def _from_keyword(layers: Sequence[Layer], key: str, value: Any) -> list[Regular
 def _from_value(form: type[Regularizer], key: str, value: Any) -> list[Regularizer]:
     if not isinstance(value, Mapping):
         return [form(value)]
-    options = {*_OPTIONS, *form.options}
+    options = {*_OPTIONS, *form.valid_options()}
     if not options & set(value):
         return [form(strength, pattern) for pattern, strength in value.items()]
     check_keywords(f"{key}={dict(value)!r}", set(value) - options, options)

@@ -11,6 +11,7 @@ from .. import rng as _rng
 from ..errors import ConfigurationError
 from ..layers.steps import one_for_all_steps
 from ..ops import sparse
+from ..options import Flag
 from .base import Regularizer
 
 
@@ -84,7 +85,7 @@ class BernoulliDropout(Noise, names=("dropout",)):
     """
 
     suffix = "predrop"
-    options: ClassVar[dict[str, Any]] = {"per_series": False}
+    options: ClassVar[dict[str, Any]] = {"per_series": Flag(False)}
     per_series: bool
     keeps_zeros = True
 
@@ -92,8 +93,6 @@ class BernoulliDropout(Noise, names=("dropout",)):
         """Refuse a weight that is no probability, or 1."""
         if not 0 <= self.weight < 1:
             raise ConfigurationError(f"dropout={self.weight} is not a probability in [0, 1)")
-        if not isinstance(self.per_series, bool):
-            raise ConfigurationError(f"dropout: per_series={self.per_series!r} is not a bool")
 
     def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
         """Get the next state of the generator, and ``x`` with entries dropped."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -13,6 +12,7 @@ from ..errors import ConfigurationError
 from ..expressions import expression, scalar
 from ..layers import Input, Layer
 from ..layers.steps import existing
+from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
 from .base import Regularizer
 
 
@@ -35,24 +35,15 @@ class Penalty(Regularizer, abstract=True):
         gradient at zero is 0.
     """
 
-    options: ClassVar[dict[str, Any]] = {"norm": "mean", "lnorm": None, "root": False}
+    options: ClassVar[dict[str, Any]] = {
+        "norm": Choice("mean", ("mean", "sum")),
+        "lnorm": Number(None, "positive"),
+        "root": Flag(False),
+    }
     norm: str
     lnorm: float | None
     root: bool
     power: ClassVar[float] = 2
-
-    def check(self) -> None:
-        """Refuse options that make no sense."""
-        super().check()
-        if self.norm not in ("mean", "sum"):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: norm={self.norm!r} is not 'mean' or 'sum'"
-            )
-        number = isinstance(self.lnorm, Real) and not isinstance(self.lnorm, bool)
-        if self.lnorm is not None and not (number and 0 < self.lnorm < float("inf")):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: lnorm={self.lnorm!r} is not a positive number"
-            )
 
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
         """Get the expressions that are penalized."""
@@ -220,7 +211,11 @@ class FunctionPenalty(Penalty, abstract=True):
     See `penalty`.
     """
 
-    options: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {
+        "norm": Dropped("mean"),
+        "lnorm": DROPPED,
+        "root": DROPPED_FLAG,
+    }
 
     def __init__(
         self, function: Callable[[Any], Any], pattern: str | Sequence[str], weight: float

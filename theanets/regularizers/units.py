@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -12,6 +11,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..layers import Embedding, Layer
+from ..options import DROPPED, DROPPED_FLAG, Choice, Number
 from .penalties import Penalty
 
 
@@ -82,7 +82,7 @@ def _squares(matrix: Any) -> Any:
 class _UnitPenalty(Penalty, abstract=True):
     """Base class of penalties on matrices (units, weights)."""
 
-    options: ClassVar[dict[str, Any]] = {"norm": "mean"}
+    options: ClassVar[dict[str, Any]] = {"lnorm": DROPPED, "root": DROPPED_FLAG}
     lnorm = None
     root = False
 
@@ -114,17 +114,8 @@ class WeightInverse(_UnitPenalty, register="weight_inverse"):
     cost for efficient overcomplete feature learning".
     """
 
-    options: ClassVar[dict[str, Any]] = {"norm": "mean", "epsilon": 1e-8}
+    options: ClassVar[dict[str, Any]] = {"epsilon": Number(1e-8, "positive")}
     epsilon: float
-
-    def check(self) -> None:
-        """Refuse options that make no sense."""
-        super().check()
-        number = isinstance(self.epsilon, Real) and not isinstance(self.epsilon, bool)
-        if not number or not 0 < float(self.epsilon) < float("inf"):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: epsilon={self.epsilon!r} is not a positive number"
-            )
 
     def entries(self, x: Any) -> Any:
         """Get the penalty of each unit."""
@@ -178,16 +169,8 @@ class GroupLasso(_UnitPenalty, names=("group_lasso",)):
     variables".
     """
 
-    options: ClassVar[dict[str, Any]] = {"norm": "mean", "groups": "units"}
+    options: ClassVar[dict[str, Any]] = {"groups": Choice("units", ("units", "inputs"))}
     groups: str
-
-    def check(self) -> None:
-        """Refuse options that make no sense."""
-        super().check()
-        if self.groups not in ("units", "inputs"):
-            raise ConfigurationError(
-                f"regularizer {self.name!r}: groups={self.groups!r} is not 'units' or 'inputs'"
-            )
 
     def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
         """Get the weights that match, a row for each group."""

@@ -17,6 +17,7 @@ from ..graph import Outputs
 from ..layers import Input
 from ..losses import Loss
 from ..objective import build as build_objective
+from ..options import Flag, checked
 from ..regularizers import from_kwargs
 from . import overrides, targets
 from .layered import Layered
@@ -81,7 +82,7 @@ class Structure(Layered):
         super().__init__(rng, dtype)
         resolve_mode(mode)
         self.mode = mode
-        self.weighted = bool(weighted)
+        self.weighted = checked(Flag(False), type(self).__name__, "weighted", weighted)
         self._targets = Targets(
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )

@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, unknown
 from ..graph import Graph
 from ..layers import Input, Layer, is_form
 from ..losses import Loss
+from ..options import as_list
 
 
 class Layered:
@@ -34,9 +35,9 @@ class Layered:
     def __init__(self, rng: _rng.Seed, dtype: str) -> None:
         if isinstance(dtype, (type, np.dtype)):
             dtype = np.dtype(dtype).name
-        if dtype == "floatX":
+        if isinstance(dtype, str) and dtype == "floatX":
             dtype = process.float_x()
-        if dtype not in ("float32", "float64"):
+        if not isinstance(dtype, str) or dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype={dtype!r} is not 'float32', 'float64' or 'floatX'")
         self.seed = _rng.as_seed(rng)
         # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
@@ -76,12 +77,11 @@ class Layered:
         return self.graph.inputs
 
     def _add_layers(self, layers: Any) -> None:
-        wrong = (str, bytes, Mapping, Layer, type)
-        if isinstance(layers, wrong) or not isinstance(layers, Iterable):
+        specs = None if isinstance(layers, (Layer, type)) else as_list(layers)
+        if specs is None:
             raise ConfigurationError(
                 f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
             )
-        specs = list(layers)
         for i, layer in enumerate(specs):
             self.add_layer(layer, is_output=0 < i == len(specs) - 1)
 
@@ -203,8 +203,11 @@ class Layered:
         kind = Layer.registry[form] if isinstance(form, str) else form
         if not (isinstance(kind, type) and issubclass(kind, Layer)):
             raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
-        name = options.pop("name", None) or self._free_name(first, output, issubclass(kind, Input))
-        if (name == "out" or output) and options.get("activation") is None:
+        name = options.pop("name", None)
+        if name is None:
+            name = self._free_name(first, output, issubclass(kind, Input))
+        named_out = isinstance(name, str) and name == "out"
+        if (named_out or output) and options.get("activation") is None:
             options["activation"] = self._output_activation(kind)
         if shape is not None:
             # A class of the user's may have a size that is an argument.
