@@ -21,6 +21,7 @@ import numpy as np
 from .. import convolution, feedforward, recurrent
 from ..checkpoint import PathOrFile, name_of
 from ..errors import ConfigurationError, FileError
+from ..layers.held import Held
 from ..network import Network
 from .forms import OldLayer, renew
 from .networks import dtype_of, is_network, layers_of, old_layers, old_losses
@@ -206,7 +207,10 @@ def _build(
             raise FileError(f"{where}: {error}") from None
         specs.append(spec)
         arrays.update(values)
-    net = model.from_spec({**described, "layers": specs, "seed": 0, "dtype": dtype})
+    shapes = {name: np.shape(value) for name, value in arrays.items()}
+    spec = {**described, "layers": specs, "seed": 0, "dtype": dtype}
+    net = model.from_spec(spec, held=Held(shapes, where))
+    net._check_shapes(shapes, where)
     net._set_arrays(arrays, where)
     return net
 
