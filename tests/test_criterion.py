@@ -277,7 +277,7 @@ def test_checkpoints_remember_it(tmp_path, criterion):
     )
 
     def make():
-        return theanets.Regressor([4, (6, "tanh"), 2])
+        return theanets.Regressor([4, (6, "tanh"), 2], rng=13)
 
     def outcome(net, result):
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in net.history]

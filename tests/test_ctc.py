@@ -258,6 +258,7 @@ def test_network_learns_labels_without_their_places(rng: np.random.Generator) ->
             dict(form="softmax", name="out", size=3, inputs="in"),
         ],
         loss=dict(form="ctc", frames="frames"),
+        rng=13,
     )
     assert [field.name for field in net.fields] == ["in", "frames", "target"]
     data = [x, frames, y]

@@ -225,3 +225,34 @@ def test_without_a_layer_that_computes(layers):
         ):
             with pytest.raises(ConfigurationError, match="no layer that computes"):
                 call()
+
+
+# ---- weights, which losses leave to the network too -----------------------------------------
+
+
+def test_a_loss_is_weighted_as_its_network_is(tmp_path):
+    w = RNG.uniform(size=Y.shape)
+    for made in ("mse", {"form": "mse"}, theanets.Loss.build("mse"), lambda t, o: (t - o) ** 2):
+        net = theanets.Regressor([4, 5, 3], loss=made, weighted=True, dtype="float64")
+        assert [v.name for v in net.variables] == ["in", "target", "weights"]
+        error = (w * (net.predict(X) - Y) ** 2).sum() / w.sum()
+        assert net.evaluate([X, Y, w])["loss"] == pytest.approx(error)
+        twin = copy.deepcopy(net)
+        assert twin.evaluate([X, Y, w])["loss"] == pytest.approx(error)
+    net.set_loss(theanets.Loss.build("mae", weighted=False))
+    assert [v.name for v in net.variables] == ["in", "target"]
+    net.set_loss(theanets.Loss.build("mae"), weighted=False)
+    assert [v.name for v in net.variables] == ["in", "target"]
+
+
+def test_networks_that_share_a_loss_may_differ(tmp_path):
+    loss = theanets.Loss.build("mse")
+    net = theanets.Regressor([4, last("foo")], loss=loss, weighted=True)
+    other = theanets.Regressor([4, last("bar")], loss=loss)
+    for one, name in ((net, "foo"), (other, "bar"), (net, "foo")):
+        assert len(one.variables) == 2 + one.weighted
+        one.save(tmp_path / "net")
+        for twin in (theanets.Network.load(tmp_path / "net"), copy.deepcopy(one)):
+            assert twin.losses[0].weighted == one.weighted
+            assert twin.losses[0].output_name == f"{name}:out"
+        other.bound_losses()

@@ -222,9 +222,9 @@ def masked(weights):
 
 
 def test_of_series_of_classes():
-    # A seed without ties, which scikit-learn counts otherwise.
-    layers = [3, ("rnn", 5), 4]
-    net = theanets.recurrent.Classifier(layers, weighted=True, rng=13, dtype="float64")
+    # Without ties, which scikit-learn counts otherwise.
+    layers = [3, ("rnn", 5, "tanh"), 4]
+    net = theanets.recurrent.Classifier(layers, weighted=True, dtype="float64")
     net.find("out.w").set_value(3 * RNG.normal(size=(5, 4)))
     labels = RNG.integers(0, 4, size=(13, 6))
     weights = masked(RNG.uniform(0.5, 2, size=(13, 6)))

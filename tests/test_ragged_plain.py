@@ -119,7 +119,7 @@ def test_weights_of_a_target_for_each_series_stay_what_they_are(rng):
 
 
 def test_data_are_lists_of_lists_arrays_of_objects_or_by_name(rng):
-    net = recurrent.Autoencoder([3, (4, "rnn"), 3], dtype="float64")
+    net = recurrent.Autoencoder([3, (4, "rnn"), 3], rng=13, dtype="float64")
     xs = ragged(rng)
     expected = net.evaluate([xs])["loss"]
     objects = np.empty(len(xs), dtype=object)
@@ -135,7 +135,7 @@ def test_data_are_lists_of_lists_arrays_of_objects_or_by_name(rng):
     np.testing.assert_allclose(net.predict({"in": x, "lengths": lengths}), net.predict(xs), **close)
     assert net.score({"in": x, "lengths": lengths}) == pytest.approx(net.score(xs))
     layers = [3, HOLDER, dict(form="rnn", size=4, name="hid1"), 3]
-    explicit = recurrent.Autoencoder(layers, dtype="float64")
+    explicit = recurrent.Autoencoder(layers, rng=13, dtype="float64")
     assert explicit.score([x, lengths]) == pytest.approx(net.score(xs))
     with pytest.raises(DataError, match=r"'lengths' has lengths from 1 to 9.*0 to 7"):
         net.evaluate({"in": x, "lengths": lengths + 2 * (lengths == 7)})
@@ -252,11 +252,11 @@ def test_checkpoints_know_whether_series_had_lengths(tmp_path, rng):
     xs, ys = ragged(rng), ragged(rng, 2)
     spec = [3, dict(form="lstm", size=4, zoneout=0.2), 2]
     keywords = {**KEYWORDS, "algo": "adam", "learning_rate": 0.01, "hidden_dropout": 0.2}
-    whole = recurrent.Regressor(spec)
+    whole = recurrent.Regressor(spec, rng=13)
     whole.train([xs, ys], **{**keywords, "epochs": 4})
     path = tmp_path / "run"
-    recurrent.Regressor(spec).train([xs, ys], **keywords, checkpoint=path)
-    other = recurrent.Regressor(spec)
+    recurrent.Regressor(spec, rng=13).train([xs, ys], **keywords, checkpoint=path)
+    other = recurrent.Regressor(spec, rng=13)
     other.train([xs, ys], **{**keywords, "epochs": 4}, checkpoint=path)
     same(values(other), values(whole), rtol=0)
     x, y = rng.normal(size=(6, 5, 3)), rng.normal(size=(6, 5, 2))

@@ -29,6 +29,8 @@ def exact(net: Saved) -> dict[str, Any]:
     A registered name means the last definition of a class, which may not be
     that of the network.
     """
+    # First, as losses that several networks share are now this one's.
+    whole = net.to_spec()
     layers, losses = [], []
     for layer in net.layers:
         described = {**layer.to_spec(), "form": type(layer)}
@@ -43,7 +45,7 @@ def exact(net: Saved) -> dict[str, Any]:
         if isinstance(described["form"], str):
             described["form"] = type(loss)
         losses.append(described)
-    return {**net.to_spec(), "layers": layers, "losses": losses}
+    return {**whole, "layers": layers, "losses": losses}
 
 
 def _classes(activation: Any) -> list[type]:

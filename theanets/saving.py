@@ -12,6 +12,7 @@ import numpy as np
 from . import checkpoint, copies, process
 from . import rng as _rng
 from .errors import FileError, checked, renamed
+from .layers import Input
 from .layers.held import Held
 from .structure import Structure
 from .training.history import History
@@ -69,6 +70,8 @@ class Saved(Structure):
 
     def to_spec(self) -> dict[str, Any]:
         """Get what builds the network again, without the values of its parameters."""
+        if any(not isinstance(layer, Input) for layer in self.layers):
+            self._settle(self.losses)
         return {
             "model": self._model_name(),
             "layers": [layer.to_spec() for layer in self.layers],

@@ -60,8 +60,9 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         dimensions, or a symbolic variable. By default the model's target.
     weight : float
         Strength of the loss in the sum that training minimizes.
-    weighted : bool
-        Whether the data hold an array of weights for the target.
+    weighted : bool, optional
+        Whether the data hold an array of weights for the target; by default
+        as the network says that the loss is added to.
     output_name : str, optional
         The output that is compared with the target; ``'hid1'`` means
         ``'hid1:out'``. By default the network's, see `Structure.output_name`.
@@ -106,13 +107,14 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         self,
         target: Any = None,
         weight: float = 1.0,
-        weighted: bool = False,
+        weighted: bool | None = None,
         output_name: str | None = None,
         **options: Any,
     ) -> None:
         self.set_options(options, f"loss {self.name!r}", KEYWORDS)
         self.weight = weight
-        self.weighted = checked(Flag(False), f"loss {self.name!r}", "weighted", weighted)
+        self.weighted = False if weighted is None else weighted
+        self._asks_weighted = weighted is None
         self.output_name = DEFAULT_OUTPUT if output_name is None else output_name
         self._follows = output_name is None
         self._main = self.output_name == DEFAULT_OUTPUT
@@ -222,6 +224,16 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         self._follows = False
 
     @property
+    def weighted(self) -> bool:
+        """Whether the data hold an array of weights for the target."""
+        return self._weighted
+
+    @weighted.setter
+    def weighted(self, value: bool) -> None:
+        self._weighted = checked(Flag(False), f"loss {self.name!r}", "weighted", value)
+        self._asks_weighted = False
+
+    @property
     def follows(self) -> bool:
         """Whether nobody said which output it is about, so that it is the network's."""
         return self._follows
@@ -231,10 +243,12 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         """Whether it is about the output of the network that it is in."""
         return self._main
 
-    def follow(self, output: str) -> None:
-        """Tell the loss what the output of its network is."""
+    def follow(self, output: str, weighted: bool) -> None:
+        """Tell the loss what the output of its network is, and whether that is weighted."""
         if self._follows:
             self._output_name = output
+        if self._asks_weighted:
+            self._weighted = weighted
         self._main = self.output_name == output
 
     @property

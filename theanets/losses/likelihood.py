@@ -32,7 +32,7 @@ class Likelihood(Loss, abstract=True):
         self,
         target: Any = None,
         weight: float = 1.0,
-        weighted: bool = False,
+        weighted: bool | None = None,
         output_name: str | None = None,
         **options: Any,
     ) -> None:

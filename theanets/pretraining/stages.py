@@ -311,4 +311,5 @@ def _reproduction(net: Structure) -> tuple[list[Loss], Any]:
     if own:
         return losses, last.to_spec()["activation"]
     output = last.output_name
-    return [Loss.build("mse", target=variable, output_name=output)], "linear"
+    loss = Loss.build("mse", target=variable, weighted=False, output_name=output)
+    return [loss], "linear"

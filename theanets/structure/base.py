@@ -117,9 +117,6 @@ class Structure(Layered):
         form = keywords.pop("form", loss) if isinstance(loss, str) and loss == "mse" else loss
         if form is None:
             raise ConfigurationError("add_loss(None) needs a loss: a name, dict, Loss or callable")
-        given = isinstance(form, Loss) or (isinstance(form, Mapping) and "weighted" in form)
-        if not given:
-            keywords.setdefault("weighted", self.weighted)
         built = Loss.build(form, **keywords)
         # Without a layer that computes, what losses are about is yet to come.
         if any(not isinstance(layer, Input) for layer in self.layers):
@@ -166,12 +163,16 @@ class Structure(Layered):
         return self.losses
 
     def _bind(self, losses: list[Loss]) -> None:
-        if any(isinstance(loss, Loss) for loss in losses):
-            output = self._output_among(loss for loss in losses if isinstance(loss, Loss))
-            for loss in losses:
-                if isinstance(loss, Loss):
-                    loss.follow(output)
+        self._settle(losses)
         self._targets.bind(losses, self.inputs)
+
+    def _settle(self, losses: Iterable[Loss]) -> None:
+        """Tell losses what they leave to their network."""
+        known = [loss for loss in losses if isinstance(loss, Loss)]
+        if known:
+            output = self._output_among(known)
+            for loss in known:
+                loss.follow(output, self.weighted)
 
     # ---- expressions ---------------------------------------------------------------
 
@@ -314,7 +315,7 @@ class Structure(Layered):
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
             described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
-            about = (loss.output_name, loss.main)
+            about = (loss.output_name, loss.main, loss.weighted)
             parts.append((type(loss), *loss.variables, about, spec.frozen(described)))
         return tuple(parts)
 
