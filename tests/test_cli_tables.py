@@ -172,6 +172,9 @@ def test_few_texts_among_numbers_are_missing_and_said():
     assert seen.values is None and "'X'" in notes[0]
     assert look(["1", "2", "3", "NA"] * 20)[0].odd == ["NA"]
     assert look(["1", "2", "NA"] * 20, categorical=["y"])[0].values is None
+    seen, notes = look(["010", "10", "0.5", "0"])
+    assert list(seen.values) == [10, 10, 0.5, 0] and "lose leading zeros, as of '010'" in notes[0]
+    assert look(["010", "10"], categorical=["y"])[1] == look(["10", "0"])[1] == []
     # Usual markers among texts are texts.
     assert not look(["a", "None", "NA", "?"] * 9)[0].missing.any()
     assert look(["a", "None", "b"] * 9, missing=["None"])[0].missing.sum() == 9
@@ -238,6 +241,7 @@ def test_what_is_classes():
 
 cell = st.one_of(
     st.sampled_from(["010", "10", "1.50", "1e3", "TRUE", "NA", "None", "?", "", "a", "b", " b"]),
+    st.sampled_from(["1,5", "2,25", "-4"]),
     st.integers(-3, 30).map(str),
     st.floats(-1e6, 1e6).map(repr),
 )

@@ -114,6 +114,12 @@ def look(texts: pd.Series, separator: str, wishes: Wishes, note: Note) -> Look:
                 f"{quoted(list(dict.fromkeys(unusual)))}; --numeric {name!r} takes these as missing"
             )
         return Look(texts, None, absent)
+    padded = texts[is_number & texts.str.fullmatch("0[0-9]+").to_numpy(bool)]
+    if len(padded):
+        note(
+            f"column {name!r}: the numbers lose leading zeros, as of {padded.iloc[0]!r}; "
+            f"--categorical {name!r} takes them as text"
+        )
     found = sorted(set(odd))
     if found:
         note(
