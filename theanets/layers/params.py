@@ -11,9 +11,9 @@ import pytensor
 
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
-from ..names import Name
 from ..options import Number, checked
 from . import held
+from .sizes import Sizes
 
 #: Keywords of a layer that say how weights are drawn.
 DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
@@ -21,31 +21,15 @@ DRAWS = ("mean", "std", "sparsity", "diagonal", "radius")
 BIAS_DRAWS = ("mean", "std")
 
 
-class Parameters:
+class Parameters(Sizes):
     """What a `Layer` knows of its parameters."""
 
-    name: str | None
     dtype: str
     rng: np.random.Generator
     draws: dict[str, float]
     _params: dict[str, Any]
     _state: dict[str, Any]
     _asked: set[str]
-
-    @property
-    def full_name(self) -> str:
-        """Name of the layer, for messages."""
-        return Name(self.name or f"<{type(self).__name__.lower()}>")
-
-    @property
-    def input_size(self) -> int:
-        """Length of the last axis of the single input."""
-        raise NotImplementedError
-
-    @property
-    def output_size(self) -> int:
-        """Length of the last axis of the output ``out``."""
-        raise NotImplementedError
 
     @property
     def params(self) -> list[Any]:
