@@ -117,6 +117,45 @@ def test_raised_limits_continue(tmp_path, first):
     assert outcome(net, net.train(DATA, VALID, checkpoint=path, **EVERYTHING)) == long
 
 
+@pytest.mark.parametrize("every", [2, 3])
+@pytest.mark.parametrize("ends", ["epochs", "max_updates", "callback"])
+def test_a_last_validation_that_was_not_due_does_not_count_later(every, ends, tmp_path):
+    """With a plateau and patience, of which each counts validations."""
+    options = dict(EVERYTHING, validate_every=every, epochs=14, patience=1)
+    net, path = regressor(rng=1), tmp_path / "run.ckpt"
+    long = outcome(net, net.train(DATA, VALID, **options))
+
+    def stop(run):
+        if run.epoch == 5:
+            run.stop()
+
+    first = {"epochs": dict(epochs=5), "max_updates": dict(max_updates=25)}
+    net = regressor(rng=1)
+    cut = first.get(ends, dict(callbacks=stop))
+    ended = net.train(DATA, VALID, checkpoint=path, **{**options, **cut})
+    assert [row["epoch"] for row in net.history if "valid_loss" in row][-1] == 5
+    if ends == "epochs":
+        # What is done is not done again, and comes to the same.
+        again = regressor(rng=1)
+        written = path.read_bytes()
+        assert again.train(DATA, VALID, checkpoint=path, **{**options, **cut}) == ended
+        assert rows(again) == rows(net)
+        assert path.read_bytes() == written
+    net = regressor(rng=1)
+    assert outcome(net, net.train(DATA, VALID, checkpoint=path, **options)) == long
+
+
+@pytest.mark.parametrize(("first", "said"), [(13, True), (10, False)])
+def test_an_epoch_that_was_cut_is_said(first, said, tmp_path, caplog):
+    options = dict(EVERYTHING, checkpoint=tmp_path / "run.ckpt")
+    regressor(rng=1).train(DATA, VALID, max_updates=first, **options)
+    for limits in (dict(max_updates=first), dict(max_updates=20)):
+        caplog.clear()
+        regressor(rng=1).train(DATA, VALID, **limits, **options)
+        expected = said and limits["max_updates"] == 20
+        assert ("in the middle of an epoch" in caplog.text) == expected
+
+
 def test_a_run_that_gave_up_continues_with_more_patience(tmp_path):
     kwargs = dict(algo="sgd", learning_rate=1e-30, checkpoint=tmp_path / "run.ckpt")
     net = regressor()

@@ -63,6 +63,8 @@ class Run:
         Calls a function while nobody else trains the network.
     batches : int or None
         Updates in an epoch, if known.
+    cut : bool
+        Whether the last epoch ended before all its batches.
     """
 
     def __init__(
@@ -116,7 +118,8 @@ class Run:
         self._started_callbacks: list[_callbacks.Callback] = []
         self._best = self._last_success = math.inf
         self._failures = 0
-        self._validated = -1
+        self._validated = self._saved = -1
+        self.cut = self._skips = False
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._started = time.perf_counter()
         self._in_epoch = False
@@ -203,6 +206,7 @@ class Run:
         resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
         if resumed:
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
+            self._skips = self.cut
         else:
             self._validate()
             self.history.initial = dict(self.valid)
@@ -217,6 +221,13 @@ class Run:
     def _one_epoch(self) -> bool:
         """Train for an epoch; tell whether it had any updates."""
         limits = self.limits
+        if self._skips:
+            self._skips = False
+            log.warning(
+                "the run had ended after update %d, in the middle of an epoch, of which the rest "
+                "is skipped: it is not bit for bit a run with these limits from the start",
+                self.updates,
+            )
         watch = self._watch if self._by_batch or limits.max_seconds is not None else None
         limit = math.inf if limits.max_updates is None else limits.max_updates
         self._in_epoch, self._before = True, self.updates
@@ -233,19 +244,38 @@ class Run:
             self.stop("converged")
         if not done.updates:
             return False
-        if self._stopping() or self.epoch % limits.validate_every == 0:
+        self.cut = self.batches is not None and done.updates < self.batches
+        if self.epoch % limits.validate_every == 0:
             self._validate()
         self._record()
+        if self._stopping():
+            self._validate_last()
         for callback in self._callbacks:
             callback.epoch(self)
         # A callback may have ended the run.
-        if self._over() and self._validate():
-            self._record()
-        if self._checkpoint is not None and (
+        if self._over():
+            self._validate_last()
+        if self._saved != self.updates and (
             self._over() or self.epoch % self._checkpoint_every == 0
         ):
-            resume.save(self, self._checkpoint)
+            self._save()
         return True
+
+    def _save(self) -> None:
+        if self._checkpoint is not None:
+            resume.save(self, self._checkpoint)
+            self._saved = self.updates
+
+    def _validate_last(self) -> None:
+        """Validate at the end of a run where it is not due.
+
+        The checkpoint does not know of it, so that with limits that were raised the run is what
+        it had been with them from the start.
+        """
+        if self._validated != self.updates:
+            self._save()
+            if self._validate():
+                self._record()
 
     def _look(self, updates: int) -> bool:
         self.updates = updates
@@ -363,9 +393,10 @@ class Run:
             "learning_rate": self.learning_rate,
         }
         fresh = self.valid if self._validated == self.updates else {}
-        # An epoch that is recorded again has been validated in the meantime.
-        del self.history.rows[self.epoch - 1 :]
-        self.history.append(facts, self.train, fresh)
+        if len(self.history) < self.epoch:
+            self.history.append(facts, self.train, fresh)
+        else:  # It has been validated in the meantime.
+            self.history.rows[-1].update({f"valid_{key}": value for key, value in fresh.items()})
 
     # ---- the end -------------------------------------------------------------------
 

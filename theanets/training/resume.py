@@ -63,6 +63,7 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
         "counters": {key: getattr(run, key) for key in COUNTERS},
         "seconds": run.seconds,
         "initial": run.history.initial,
+        "cut": run.cut,
         "stop_reason": run.stop_reason,
     }
     checkpoint.write(path, arrays, header)
@@ -125,6 +126,7 @@ def restore(run: Run, path: Path) -> bool:
     run.best_values = best
     run.history.rows, run.history.initial = history.rows, history.initial
     run.resumed_seconds = seconds
+    run.cut = header.get("cut") is True
     if header.get("stop_reason") in FINAL:
         run.stop(header["stop_reason"])
     return True
