@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -214,23 +215,52 @@ def parse_loss(spec: Any, **keywords: Any) -> LossSpec:
     return LossSpec(spec, dict(keywords))
 
 
-def frozen(value: Any) -> Hashable:
+#: Types that most values have.
+_PLAIN = {str, int, float, bool, type(None)}
+#: Packages whose objects do not change what is computed from them, or say so themselves.
+_KNOWN = {"theanets", "pytensor", "numpy", "builtins", "types", "functools", "inspect"}
+
+
+def frozen(value: Any, within: tuple[Any, ...] = ()) -> Hashable:
     """Get what tells a value from others, as what can be the key of a dict.
 
-    Mappings, sequences and arrays go by their contents, anything else that
+    Collections and arrays go by their contents, an object of a class of the
+    user's by itself and by its attributes, which may be set anew; anything else that
     can be hashed by itself, and the rest by identity.
+
+    Parameters
+    ----------
+    value : Any
+        The value.
+    within : tuple
+        The objects that it is an attribute of.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Mapping):
-        return tuple((k, frozen(v)) for k, v in value.items())
+        return tuple((k, frozen(v, within)) for k, v in value.items())
     if isinstance(value, (list, tuple)):
-        return tuple(frozen(v) for v in value)
+        return tuple(frozen(v, within) for v in value)
+    if isinstance(value, (set, frozenset)):
+        return frozenset(frozen(v, within) for v in value)
     if isinstance(value, np.ndarray):
-        return (value.shape, value.dtype.str, value.tobytes())
+        content = value.tolist() if value.dtype.hasobject else value.tobytes()
+        return (value.shape, value.dtype.str, frozen(content, within))
+    known = _is_known(type(value))  # type: ignore[arg-type]
+    if not known and hasattr(value, "__array__"):
+        return (type(value), frozen(np.asarray(value), within))
+    if not known and hasattr(value, "__dict__") and all(value is not v for v in within):
+        return (_Identity(value), frozen(vars(value), (*within, value)))
     try:
         hash(value)
     except TypeError:
         return _Identity(value)
     return value
+
+
+@lru_cache(1024)
+def _is_known(kind: type) -> bool:
+    return issubclass(kind, type) or kind.__module__.partition(".")[0] in _KNOWN
 
 
 class _Identity:
