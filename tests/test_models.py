@@ -410,3 +410,17 @@ def test_inputs_may_have_any_name():
     w = RNG.uniform(size=Y.shape)
     expected = (w * (net.predict(X) - Y) ** 2).sum() / w.sum()
     assert net.evaluate([X, Y, w])["loss"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ignore", [-100, 0])
+def test_score_leaves_out_labels_that_the_loss_ignores(ignore):
+    net = theanets.Classifier([4, 5, 3], loss={"form": "xe", "ignore_index": ignore})
+    labels = RNG.integers(0, 3, len(X))
+    labels[::3] = ignore
+    kept, w = labels != ignore, RNG.uniform(0.5, 1, len(X))
+    right = net.predict(X) == labels
+    assert net.score(X, labels) == pytest.approx(right[kept].mean())
+    assert net.score(X, labels) == pytest.approx(net.evaluate([X, labels])["acc"])
+    assert net.score(X, labels, w) == pytest.approx(np.average(right[kept], weights=w[kept]))
+    with pytest.raises(theanets.DataError, match="ignored"):
+        net.score(X, np.full(len(X), ignore))

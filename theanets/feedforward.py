@@ -235,7 +235,7 @@ class Classifier(Network):
         x : array_like, list or dict
             Inputs.
         y : array_like of int
-            Labels.
+            Labels. Those that the network's losses ignore do not count.
         w : array_like, optional
             Weights of the labels.
         **kwargs
@@ -248,7 +248,9 @@ class Classifier(Network):
             needs, or a weight is negative or all are 0.
         """
         scores = self._scores(x, kwargs)
-        labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1])
+        ignored = {getattr(loss, "ignore_index", None) for loss in self.bound_losses() if loss.main}
+        ignore = ignored.pop() if len(ignored) == 1 else None
+        labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1], ignore)
         return float(np.average(self._choose(scores, weights) == labels, weights=weights))
 
 

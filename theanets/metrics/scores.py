@@ -17,7 +17,11 @@ Array = npt.NDArray[Any]
 
 
 def check_targets(
-    y: Any, w: Any, shape: tuple[int, ...], classes: int | None = None
+    y: Any,
+    w: Any,
+    shape: tuple[int, ...],
+    classes: int | None = None,
+    ignore: int | None = None,
 ) -> tuple[Array, Array | None]:
     """Check targets and weights that predictions are compared with.
 
@@ -31,11 +35,13 @@ def check_targets(
         Shape of the predictions.
     classes : int, optional
         Number of classes, if the targets are labels.
+    ignore : int, optional
+        The label of what has no weight.
 
     Returns
     -------
     (targets, weights)
-        Arrays of that shape; weights are None if ``w`` is.
+        Arrays of that shape; weights are None if ``w`` is and no label is ignored.
 
     Raises
     ------
@@ -51,7 +57,8 @@ def check_targets(
             w, _ = pad(w)
     dtype = "float64" if classes is None else "int32"
     by = None if w is None else "w"
-    fields = [Field("y", "target", dtype, shape[1:], classes=classes, weighted_by=by)]
+    common: dict[str, Any] = {"classes": classes, "ignore": ignore, "weighted_by": by}
+    fields = [Field("y", "target", dtype, shape[1:], **common)]
     if w is not None:
         fields.append(Field("w", "weights", "float64", shape[1:], weighs="y"))
     values = [y] if w is None else [y, w]
@@ -59,6 +66,12 @@ def check_targets(
     dense = [array.toarray() if is_sparse(array) else array for array in arrays]
     if len(dense[0]) != shape[0]:
         raise DataError(f"score: x has {shape[0]} rows, y has {len(dense[0])}; they must agree")
+    if ignore is not None and (dense[0] == ignore).any():
+        kept = (dense[0] != ignore).astype(float)
+        if not kept.any():
+            raise DataError(f"score: all labels y are {ignore}, which is ignored")
+        given = kept if w is None else np.broadcast_to(dense[1], shape) * kept
+        dense, w = [dense[0], given], given
     if w is None:
         return dense[0], None
     if dense[1].min() < 0 or not dense[1].any():
