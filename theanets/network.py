@@ -422,7 +422,7 @@ class Network(Saved):
         """
         predicted = self.predict(x, **kwargs).astype(float)
         for loss in self.losses:
-            if loss.output_name == "out:out":
+            if loss.output_name == self.output_name:
                 predicted = loss.point(predicted)
                 break
         y, w = check_targets(y, w, predicted.shape)

@@ -340,9 +340,12 @@ class _GoesOn(Callback):
         after = {name: value.get_value() for name, value in run.engine.arrays().items()}
         # What is infinite from the start means something.
         fell = [name for name in after if _finite(self._before[name]) and not _finite(after[name])]
-        self.diverged = bool(fell) or run.stop_reason == "diverged"
+        kept = run.best_epoch == run.epoch
+        # A whole epoch whose parameters are not kept has some that are not finite.
+        undone = run.stop_reason == "diverged" or (run.stop_reason == "epochs" and not kept)
+        self.diverged = bool(fell) or undone
         # An interrupted call has no parameters that belong to the state.
-        if run.best_epoch == run.epoch and not self.diverged:
+        if kept and not self.diverged:
             self.state = after
 
 
