@@ -76,7 +76,7 @@ def test_options_of_losses():
     assert (loss.mean_name, loss.covar_eps) == ("m:out", 0.1)
     assert loss.covar_name.split(":")[0] == "c"
     for kernel in (2, lambda x, y: (x[:, None] * y[None]).sum(axis=-1)):
-        assert theanets.losses.MaximumMeanDiscrepancy(kernel=kernel).kernel is kernel
+        assert theanets.losses.MaximumMeanDiscrepancy(kernel=kernel).kernel == kernel
 
 
 @pytest.mark.parametrize("spec", ["mae", "MAE", {"form": "mae", "weight": 2}, "instance"])
