@@ -15,7 +15,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -199,10 +199,19 @@ class Function:
         with _builders, self._together:
             yield
 
-    def repeated(self) -> Function:
+    def repeated(self) -> Callable[..., Any]:
         """Get what does the same in a loop, see `theanets.backends.repeated`."""
         make = getattr(self._function, "repeated", None)
-        return self if make is None else Function(make(), self._locks, self._fresh)
+        if self._fresh:
+            return self if make is None else Function(make(), self._locks, self._fresh)
+        function = self._function if make is None else make()
+        lock = self._together
+
+        def call(*arguments: Any) -> Any:  # quicker than a method
+            with lock:
+                return function(*arguments)
+
+        return call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_function"], name)
