@@ -16,6 +16,7 @@ from . import rng as _rng
 from .data import Dataset
 from .errors import ConfigurationError, check_keywords, whole_number
 from .metrics import Metric
+from .options import Flag, checked
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure, overrides
@@ -150,7 +151,9 @@ def make_run(
     engine: Engine
     measured = evaluation
     if optimizer.first_order:
-        gradients = bool(kwargs.get("monitor_gradients", False))
+        gradients = checked(
+            Flag(False), "train", "monitor_gradients", kwargs.get("monitor_gradients") or False
+        )
         step: Step = net.cached(
             ("step", optimizer.structure, gradients, unchanged, *shared),
             lambda: compile_step(
@@ -320,8 +323,10 @@ def _datasets(
     for key in ("train_batches", "iteration_size", "valid_batches"):
         if key in given:
             whole_number(key, given[key])
+    fields = net.fields
+    sizes = net.sizes(fields)
     train_data = Dataset(
-        net.fields,
+        fields,
         train,
         batch_size=size,
         batches=given.get("train_batches", given.get("iteration_size")),
@@ -333,6 +338,7 @@ def _datasets(
         rounded=rounded,
         prefetch=prefetch,
         least=max(layer.least_examples for layer in net.layers),
+        sizes=sizes,
     )
     # Results do not depend on the size of batches, the time does.
     whole, large = None, max(train_data.batch_size, EVALUATION_SIZE)
@@ -362,7 +368,7 @@ def _datasets(
             )
         valid = _Kept(valid, number)
     valid_data = Dataset(
-        net.fields,
+        fields,
         valid,
         batch_size=size if number else large,
         batches=number,
@@ -372,6 +378,7 @@ def _datasets(
         where=where,
         rounded=rounded,
         prefetch=prefetch,
+        sizes=sizes,
     )
     return train_data, valid_data, whole
 
@@ -386,8 +393,9 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     mode = _mode(net, kwargs)
     watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")
     seen = (_watched_key(watched), _watched_key(metrics))
+    fields = net.fields
     found = Dataset(
-        net.fields,
+        fields,
         data,
         batch_size=kwargs.get("batch_size", EVALUATION_SIZE),
         batches=kwargs.get("batches"),
@@ -397,6 +405,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
         where="data",
         rounded=backends.compiles_by_shape(mode),
         prefetch=kwargs.get("prefetch", 0),
+        sizes=net.sizes(fields),
     )
     evaluation: Evaluation = net.cached(
         ("evaluate", _structures(regularizers), *seen, backends.mode_key(mode)),

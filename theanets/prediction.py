@@ -15,6 +15,7 @@ from .errors import ConfigurationError, check_keywords
 from .expressions import placeholder
 from .layers import Input
 from .names import output_name
+from .ops.sparse import is_sparse
 from .regularizers import Regularizer, from_kwargs, keywords
 from .structure import Structure
 
@@ -154,7 +155,7 @@ def _padded(x: Any) -> tuple[bool, Any]:
 
     Not all that a network computes is defined for no rows at all.
     """
-    several = isinstance(x, (Mapping, list, tuple))
+    several = isinstance(x, (Mapping, list, tuple)) and not is_sparse(x)
     arrays = list(x.values() if isinstance(x, Mapping) else x) if several else [x]
     shapes: list[tuple[int, ...]] = [getattr(array, "shape", ()) for array in arrays]
     if not shapes or not all(len(shape) > 1 and shape[0] == 0 for shape in shapes):
@@ -172,6 +173,9 @@ def _arrays(net: Structure, x: Any, given: str | None, where: str) -> tuple[list
         name = output_name(given)
         fields = [Field(name, "input", net.dtype, net.graph.shape(name))]
     arrays = prepare(fields, x, where)
+    check = None if given is not None else net.sizes(fields)
+    if check is not None:
+        check([array.shape[1:] for array in arrays], where)
     return arrays, fields
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import math
 import operator
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError, ExhaustedError, whole_number
+from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer, whole_number
 from ..ops.sparse import is_sparse
 from . import sparse
 from .ahead import ahead
@@ -24,7 +24,7 @@ from .fields import Field
 from .fingerprint import fingerprint, row_bytes
 from .finite import settle
 from .series import Padded, similar
-from .streams import Batch, Intake, calls, is_stream
+from .streams import Batch, Intake, calls, example_shapes, is_stream, length
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
 CHUNK_BYTES = 2**21
@@ -87,6 +87,10 @@ class Dataset:
         Examples that a batch has at least. Of arrays, a last batch of fewer
         is joined to the one before; a batch that comes in is refused.
 
+    sizes : callable, optional
+        Checks the shapes of one example of each array, and gets what the data
+        are called in messages.
+
     Attributes
     ----------
     examples : int or None
@@ -121,6 +125,7 @@ class Dataset:
         rounded: bool = False,
         prefetch: int = 0,
         least: int = 1,
+        sizes: Callable[[Sequence[Any], str], None] | None = None,
     ) -> None:
         self.fields = tuple(fields)
         self._lengths: Any = None
@@ -138,7 +143,10 @@ class Dataset:
         if self.batch_size < least:
             raise ConfigurationError(f"batch_size={batch_size}: {FEW.format(least)}")
         self.shuffle, self.rounded = shuffle, rounded
+        if not is_integer(axis):
+            raise ConfigurationError(f"axis={axis!r} is not an integer")
         self.axis = axis
+        self.sizes = sizes
         self.where = where
         off = prefetch == 0 and not isinstance(prefetch, bool)
         self.prefetch = 0 if off else whole_number("prefetch", prefetch)
@@ -159,7 +167,7 @@ class Dataset:
             self._set_arrays()
 
     def _set_stream_length(self) -> None:
-        known = len(self._data) if hasattr(type(self._data), "__len__") else None
+        known = length(self._data, self.where)
         if known == 0:
             raise DataError(f"{self.where} has no batches: its len() is 0")
         if callable(self._data):
@@ -174,6 +182,8 @@ class Dataset:
             if field.classes is not None and not is_lazy(field, arrays[i]):
                 # Labels that the caller changes later would not be checked again.
                 arrays[i] = arrays[i].copy()
+        if self.sizes is not None:
+            self.sizes([array.shape[1:] for array in arrays], self.where)
         self._data = None
         self._arrays = arrays
         self._late = [i for i, field in enumerate(self.fields) if is_lazy(field, arrays[i])]
@@ -396,6 +406,8 @@ class Dataset:
                     f"{self.where}, batch {self._drawn} has {batch[1]} example: "
                     f"{FEW.format(self.least)}; leave it out, or join it to another"
                 )
+            if self.sizes is not None:
+                self.sizes(example_shapes(self.fields, batch[0]), f"{self.where}, batch {drawn}")
             yield batch
         if drawn:
             return

@@ -118,6 +118,9 @@ def load(
     for i, field in enumerate(fields):
         if field.weighs in named:
             arrays[i] = _fit_weights(field, arrays[i], named[field.weighs].shape, places[i])
+    for field, array, place in zip(fields, arrays, places, strict=True):
+        if field.blank is not None and not is_lazy(field, array):
+            _refuse_blank(field, array, named.get(field.weighted_by or ""), place)
     ready = [i for i, field in enumerate(fields) if not is_lazy(field, arrays[i])]
     return settle(fields, arrays, places, only=ready)
 
@@ -131,7 +134,7 @@ def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
     """Get one value per field, in order, out of whatever form the data have."""
     names = [field.name for field in fields]
     listed = ", ".join(map(str, fields))
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not is_sparse(data):
         extra = [f"{name!r}{nearest(str(name), names)}" for name in data if name not in names]
         missing = [field for field in fields if field.name not in data]
         problems = [f"has unknown array {', '.join(extra)}"] if extra else []
@@ -201,14 +204,12 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
 
 
 def _as_array(value: Any, where: str) -> Any:
-    if isinstance(value, np.ma.MaskedArray):
-        raise DataError(
-            f"{where} is a masked array; give its data, and weights that are 0 where it is masked"
-        )
     if is_sparse(value) or isinstance(value, np.memmap):
         return value
     try:
         return plain(value)
+    except DataError as error:
+        raise DataError(f"{where} is {error}") from None
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
             f"{where} is a {type(value).__name__} that is not one array: {error}"
@@ -286,6 +287,20 @@ def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
         check_weights(matrix.data, field.dtype, where)
     with np.errstate(all="ignore"):
         return matrix.astype(field.dtype, copy=False)
+
+
+def _refuse_blank(field: Field, labels: Any, weights: Any, where: str) -> None:
+    """Refuse the label that stands for none, unless its weight is 0."""
+    wrong = labels == field.blank
+    if weights is not None and wrong.any():
+        axes = (1,) * (labels.ndim - weights.ndim)
+        wrong &= np.asarray(weights).reshape((*weights.shape, *axes)) != 0
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{where} has the label {field.blank} at {place}, which is the blank of its loss; "
+            "labels are numbered without it, or blank= of the loss says another"
+        )
 
 
 def integers(field: Field) -> tuple[int, int]:

@@ -32,6 +32,8 @@ class Field:
     impute : bool
         For an input that is also a weighted target: entries that are not
         finite and have weight 0 (or whose weights are not given) become 0.
+    blank : int, optional
+        For labels: one that must not occur.
     sparse : bool
         For a matrix: whether the network takes it as a sparse one.
     lengths : str, optional
@@ -49,6 +51,7 @@ class Field:
     weighs: str | None = None
     impute: bool = False
     sparse: bool = False
+    blank: int | None = None
     lengths: str | None = None
 
     def __str__(self) -> str:

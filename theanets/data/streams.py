@@ -35,6 +35,34 @@ def calls(function: Callable[[], Any]) -> Iterator[Any]:
         yield batch
 
 
+def length(data: Any, where: str) -> int | None:
+    """Get how many batches data say that there are, None if they do not.
+
+    Raises
+    ------
+    DataError
+        If what they say is no length.
+    """
+    if not hasattr(type(data), "__len__"):
+        return None
+    try:
+        return len(data)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(
+            f"{where}: the len() of the {type(data).__name__} fails: {error}"
+        ) from error
+
+
+def example_shapes(fields: Sequence[Field], arrays: Sequence[Any]) -> list[tuple[int | None, ...]]:
+    """Get the shape of one example of each array of a batch, of which sparse ones are three."""
+    found: list[tuple[int | None, ...]] = []
+    place = 0
+    for field in fields:
+        found.append(field.shape if field.sparse else arrays[place].shape[1:])
+        place += 3 if field.sparse else 1
+    return found
+
+
 class Intake:
     """Checks batches that come in, and gets them as a compiled function takes them.
 
@@ -141,6 +169,8 @@ def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
         if lengths[1:] != shape and not agree(lengths[1:], shape, weights):
             return None
         if not floats and not (low <= int(value.min()) and int(value.max()) <= high):
+            return None
+        if field.blank is not None and (value == field.blank).any():
             return None
         if weights:
             try:

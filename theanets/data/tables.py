@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError
+
 Array = npt.NDArray[Any]
 
 
@@ -24,7 +26,18 @@ def plain(value: Any) -> Array:
     of different types. Here each becomes what it holds: truth values, integers
     or floats, NaN where one is missing; all of a table have one type in the
     end. Text and the like stay objects.
+
+    Raises
+    ------
+    DataError
+        If it is a masked array, or a list with one: the mask would be lost.
     """
+    listed = isinstance(value, (list, tuple))
+    if any(isinstance(one, np.ma.MaskedArray) for one in (value if listed else [value])):
+        raise DataError(
+            f"a {'list with a ' if listed else ''}masked array, whose mask says nothing here; give "
+            "its data, and weights that are 0 where it is masked"
+        )
     if isinstance(value, (list, tuple)) and len(value) and is_table(value[0]):
         return np.asarray([plain(one) for one in value])
     found = np.asarray(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -180,6 +181,25 @@ class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
         last = self.shape[-1:] if self.shape else shape[-1:]
         self.output_shapes["out"] = shape[:-1] + last
         return {"out": shape[:-1] + last}
+
+    def shapes_for(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Get the shapes of the outputs where the inputs have sizes that were open before.
+
+        Parameters
+        ----------
+        found : dict
+            Shape of one example of each output before, by full name.
+
+        Raises
+        ------
+        ConfigurationError
+            If the layer cannot have such inputs.
+        """
+        made = copy.copy(self)
+        made.input_shapes = [found[name] for name in self.input_names]
+        made.output_shapes = dict(self.output_shapes)
+        known = {**self.output_shapes, **made.resolve_outputs()}
+        return {key: known[key] for key in self.output_shapes}
 
     @property
     def least_examples(self) -> int:

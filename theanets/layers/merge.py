@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytensor.tensor as pt
@@ -43,13 +44,6 @@ class Merge(Layer, abstract=True):
             )
         return known.pop() if known else None if None in lengths else 1
 
-    def _terms(self, inputs: Inputs) -> list[Any]:
-        # Only an axis that is known to have length 1 is stretched.
-        return [
-            pt.specify_shape(x, (x.type.shape[0], *shape)) if 1 in shape else x
-            for x, shape in zip(inputs.ordered, self.input_shapes, strict=True)
-        ]
-
 
 class Concatenate(Merge, names=("concatenate", "concat")):
     """The inputs side by side along the last axis, where their lengths add up.
@@ -74,7 +68,31 @@ class Concatenate(Merge, names=("concatenate", "concat")):
         return self.activation(pt.concatenate(inputs.ordered, axis=-1))
 
 
-class Product(Merge, names=("product", "prod")):
+class _Elementwise(Merge, abstract=True):
+    """Base class of layers that stretch axes of length 1."""
+
+    def shapes_for(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Get the shape of ``out``; only an axis that is known to have length 1 is stretched."""
+        shapes = super().shapes_for(found)
+        for name, declared in zip(self.input_names, self.input_shapes, strict=True):
+            for axis, (n, whole) in enumerate(zip(found[name], shapes["out"], strict=True)):
+                if n != whole and declared[axis] != 1:
+                    raise ConfigurationError(
+                        f"layer {self.full_name!r}: along axis {axis} of an example {name!r} has "
+                        f"the length {n}, others have {whole}; an axis is stretched if its input "
+                        "is declared with the length 1"
+                    )
+        return shapes
+
+    def _terms(self, inputs: Inputs) -> list[Any]:
+        # Only an axis that is known to have length 1 is stretched.
+        return [
+            pt.specify_shape(x, (x.type.shape[0], *shape)) if 1 in shape else x
+            for x, shape in zip(inputs.ordered, self.input_shapes, strict=True)
+        ]
+
+
+class Product(_Elementwise, names=("product", "prod")):
     """The elementwise product of the inputs.
 
     Where an axis of one input has length 1, it is stretched to that of the
@@ -87,7 +105,7 @@ class Product(Merge, names=("product", "prod")):
         return self.activation(math.prod(others, start=first))
 
 
-class Add(Merge, names=("add", "sum")):
+class Add(_Elementwise, names=("add", "sum")):
     """The elementwise sum of the inputs, as in a residual network.
 
     Where an axis of one input has length 1, it is stretched to that of the

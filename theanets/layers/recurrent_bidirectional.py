@@ -188,8 +188,14 @@ class Bidirectional(Layer, names=("bidirectional",)):
         """Get the shapes of all outputs; binds the halves."""
         for half in self._halves:
             half.bind(self.layers, dtype=self.dtype, seed=self._network_seed)
+        return self._joined(self._halves[0].output_shapes)
+
+    def shapes_for(self, found: Mapping[str, Shape]) -> dict[str, Shape]:
+        """Get the shapes of the outputs where the inputs have sizes that were open before."""
+        return self._joined(self._halves[0].shapes_for(found))
+
+    def _joined(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
         found: dict[str, Shape] = {}
-        shapes = self._halves[0].output_shapes
         for key, shape in shapes.items():
             width = shape[-1]
             found[key] = (*shape[:-1], None if width is None else 2 * width)

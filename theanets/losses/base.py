@@ -294,6 +294,10 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         found = shape(self.output_name)
         return found[:-1] if labels else found
 
+    def blank_label(self, classes: int | None) -> int | None:
+        """Get the label, of so many, that targets must not have; None if there is none."""
+        return None
+
     def bind(self, target: Any, weights: Any = None) -> None:
         """Set the symbolic target and weights.
 

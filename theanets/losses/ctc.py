@@ -92,6 +92,10 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         found = [self.output_name]
         return found if self.frames is None else [*found, names.output_name(self.frames)]
 
+    def blank_label(self, classes: int | None) -> int | None:
+        """Get the blank; -1 is the last label."""
+        return self.blank if self.blank >= 0 or classes is None else classes - 1
+
     def target_shape(self, shape: Callable[[str], Shape], labels: bool) -> Shape:
         """Get the shape of one example's target: of any length."""
         found = shape(self.output_name)

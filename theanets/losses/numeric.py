@@ -192,6 +192,10 @@ def _outputs(loss: Loss, output: Any, names: Sequence[str]) -> list[Array]:
                 f"output {name!r} has shape {array.shape} and dtype {array.dtype}; expected "
                 "numbers, of at least one example along the first axis"
             )
+    rows = {len(array) for array in arrays}
+    if len(rows) > 1 and list(names) == list(loss.output_names):
+        shapes = ", ".join(f"{n!r} has shape {a.shape}" for n, a in zip(names, arrays, strict=True))
+        raise DataError(f"loss {loss.name!r}: {shapes}; expected as many rows in each")
     floats = [array.dtype for array in arrays if array.dtype.kind == "f"]
     single = floats and np.result_type(*floats, np.float32) == np.float32
     dtype = np.float32 if single else np.float64

@@ -14,6 +14,7 @@ from ..data.series import Padded, is_ragged, pad
 from ..data.tables import is_table, plain
 from ..errors import DataError
 from ..layers import Lengths
+from ..ops.sparse import is_sparse
 from ..structure import Structure
 
 Array = npt.NDArray[Any]
@@ -32,7 +33,7 @@ def by_name(net: Structure, data: Any, only: str | None = None) -> dict[str, Any
     only : str, optional
         The role of the arrays, if not all are there.
     """
-    if isinstance(data, Mapping):
+    if isinstance(data, Mapping) and not is_sparse(data):
         return {name: _listed(value) for name, value in data.items()}
     data = _listed(data)
     if not isinstance(data, (list, tuple)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import process, spec
@@ -20,6 +20,7 @@ from ..objective import build as build_objective
 from ..options import Flag, checked
 from ..regularizers import from_kwargs
 from . import overrides, targets
+from . import sizes as _sizes
 from .layered import Layered
 from .replacement import replaced
 from .summary import summarize
@@ -156,6 +157,10 @@ class Structure(Layered):
         losses = self.bound_losses()
         found = targets.fields(self.inputs, losses, self.graph.shape)
         return targets.with_lengths(found, self.graph.by_name, losses)
+
+    def sizes(self, fields: Sequence[Field]) -> Callable[[Sequence[Any], str], None] | None:
+        """Get what checks the shapes of arrays, see `theanets.structure.sizes.checker`."""
+        return _sizes.checker(self.graph, self.bound_losses(), fields)
 
     def bound_losses(self) -> list[Loss]:
         """Get the losses, each with its target: anew, as networks may share an instance."""

@@ -205,6 +205,8 @@ def fields(
             found.append(Field(variable.name, "input", impute=weighted, **common))
         elif on_it:
             classes, ignore = _labels(variable, on_it, shape)
+            blanks = [loss.blank_label(classes) for loss in on_it]
+            common["blank"] = next((blank for blank in blanks if blank is not None), None)
             found.append(Field(variable.name, "target", classes=classes, ignore=ignore, **common))
         else:
             target = next(loss._target for loss in losses if loss._weights is variable)
