@@ -1,6 +1,7 @@
 """Files that several threads and processes write, and what killed ones leave."""
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
@@ -352,6 +353,26 @@ def test_a_forked_process_has_no_locks(tmp_path):
         os.write(writing, b"x")
         os.waitpid(child, 0)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "write"])
+def test_a_lock_file_on_a_full_disk(tmp_path, monkeypatch, call):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def next_number():
+        os.close(number := os.open(os.devnull, os.O_RDONLY))
+        return number
+
+    before, path = next_number(), tmp_path / "lock"
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.os, call, full)
+        for _ in range(3):
+            with pytest.raises(FileError, match=r"it: .*lock.*No space left"):
+                locks.Lock(path, "it")
+    assert next_number() == before
+    assert not path.exists()
+    locks.Lock(path, "it").release()
 
 
 def test_where_there_are_no_locks(tmp_path, monkeypatch):

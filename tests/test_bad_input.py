@@ -253,6 +253,8 @@ TRAINING = [
     (lambda: train(progress=5), ConfigurationError, r"progress=5 is not True"),
     (lambda: train(callbacks=[5]), ConfigurationError, r"callbacks.*5"),
     (lambda: train(save_every=3), ConfigurationError, r"save_every=3 needs save_progress"),
+    (lambda: train(save_progress="x", save_every=float("inf")), ConfigurationError, "every=inf is"),
+    (lambda: train(save_progress="x", save_every=float("nan")), ConfigurationError, "every=nan is"),
     (lambda: train(checkpoint_every=0), ConfigurationError, r"checkpoint_every=0"),
     (lambda: reg().evaluate([X, Y], batchsize=3), ConfigurationError, r"'batchsize'.*'batch_size'"),
     (lambda: reg().evaluate([X, Y], batch_size=0), ConfigurationError, r"batch_size=0 is not an"),

@@ -421,10 +421,12 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
             revise=overrides.reviser(net, regularizers, scale, False, watched),
         ),
     )
-    with evaluation.lock:
-        evaluation.assign(losses, regularizers, scale)
-        # Where the user's code makes the batches, it may wait for whoever trains.
-        return evaluation.run(found.epoch(), at_once=found.examples is not None)
+    # Where the user's code makes the batches, it may wait for whoever trains.
+    return evaluation.run(
+        found.epoch(),
+        strengths=(losses, regularizers, scale),
+        at_once=found.examples is not None,
+    )
 
 
 def _is_penalty(regularizer: Regularizer) -> bool:

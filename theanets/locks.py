@@ -77,9 +77,11 @@ class Lock:
                 # Nothing can be written here; who tries to will be told.
                 return
             if attempt(file) is False:
-                os.lseek(file, 0, os.SEEK_SET)
-                owner = os.read(file, 200).decode(errors="replace")
-                os.close(file)
+                try:
+                    os.lseek(file, 0, os.SEEK_SET)
+                    owner = os.read(file, 200).decode(errors="replace")
+                finally:
+                    os.close(file)
                 raise FileError(
                     f"{what}: it is in use by another run ({owner or 'which just begins'}); give "
                     "each run a file of its own, or wait until that one has ended"
@@ -90,10 +92,14 @@ class Lock:
             os.close(file)
         else:
             return
-        os.ftruncate(file, 0)
-        os.lseek(file, 0, os.SEEK_SET)
-        os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
         self._file = file
+        try:
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError as error:
+            self.release()
+            raise FileError(f"{what}: its lock file {path} cannot be written: {error}") from error
         _held.add(self)
 
     def release(self) -> None:

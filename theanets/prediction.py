@@ -133,16 +133,23 @@ def compute(
 
     key = ("predict", names, given, tuple((r.structure(), r.weight) for r in noise))
     compiled = net.cached((*key, backends.mode_key(mode)), make)
-    results, function = [], compiled.function
-    if len(parts) > 1:
-        function = backends.repeated(function)
+    function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
+
+    def batch(part: Any) -> list[Array]:
+        found = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
+        return sparse.flat(fields, found)
+
+    seed = None if rng is None else _rng.as_seed(rng)
+    beginning = batch(parts[0])
+
+    def begin() -> Any:
+        if seed is not None:
+            compiled.outputs.reseed(seed)
+        return function(*beginning)
+
     # Parameters of one moment, and noise of one seed.
-    with compiled.function.held():
-        if rng is not None:
-            compiled.outputs.reseed(_rng.as_seed(rng))
-        for part in parts:
-            batch = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-            results.append(function(*sparse.flat(fields, batch)))
+    with compiled.function.held(begin) as first:
+        results = [first, *(function(*batch(part)) for part in parts[1:])]
     joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
     stop = 0 if padded else None
     return {

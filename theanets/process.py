@@ -6,7 +6,16 @@ has one set of buffers, and training changes parameters one by one. So there is 
 functions that share a variable, and who calls one or sets several variables has it; see
 `share` and `hold`.
 
-Who needs both takes `building` first. Nothing that runs under a lock of variables may build.
+Who has a lock only ever waits for those that come later here:
+
+1. `building`;
+2. the locks of variables, by their numbers;
+3. that of `lazily`, then those that Python has for each module;
+4. `table`, under which nothing is waited for.
+
+So nothing that runs under a lock of variables may build, but it may import. A module that is
+got by `lazily` neither builds nor calls `lazily` while it is imported. No code of the user's
+that makes data is called under any of them, nor is another thread waited for that may build.
 """
 
 from __future__ import annotations
@@ -16,22 +25,25 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from pytensor import config
 
 from .interruption import uninterrupted
 
+T = TypeVar("T")
+
 # ---- building --------------------------------------------------------------------
 
 _builders = threading.RLock()
+_importers = threading.RLock()
 
 
 @contextmanager
 def building(dtype: str | None = None, **flags: Any) -> Iterator[None]:
-    """Be the only thread that builds graphs, compiles, or imports what these need.
+    """Be the only thread that builds graphs or compiles.
 
     Parameters
     ----------
@@ -60,7 +72,8 @@ def lazily(name: str) -> Any:
     """
     module = sys.modules.get(name)
     if module is None or getattr(module.__spec__, "_initializing", False):
-        with building():
+        # Not `building`: compiled code runs under the locks of variables, which come after it.
+        with uninterrupted(), _importers:
             return importlib.import_module(name)
     return module
 
@@ -149,6 +162,8 @@ def together(locks: list[Lock]) -> Any:
 def hold(variables: Iterable[Any]) -> Any:
     """Keep all others from some shared variables, so that they see all of a change or nothing.
 
+    Nothing may be built or compiled meanwhile: a network's first prediction does both.
+
     Examples
     --------
     Parameters that belong together::
@@ -178,36 +193,53 @@ class Function:
         self._function = function
         self._locks = locks  # they live as long as a function needs them
         self._together = together(locks)
+        # For good: what JAX compiles for other shapes later, it compiles under locks of its own,
+        # and PyTensor's part of it reads no configuration.
         self._fresh = compiles
 
     def __call__(self, *arguments: Any) -> Any:
         """Compute the results for some arguments."""
         if self._fresh:
-            with building(), self._together:
-                results = self._function(*arguments)
-            self._fresh = False
-            return results
+            return self._first(self._function, arguments)
         with self._together:
             return self._function(*arguments)
 
-    def held(self) -> Any:
-        """Keep all others from its variables, as `hold`: for several calls of one moment."""
-        return self._building() if self._fresh else self._together
+    def _first(self, function: Any, arguments: Any) -> Any:
+        with building(), self._together:
+            results = function(*arguments)
+        self._fresh = False
+        return results
 
     @contextmanager
-    def _building(self) -> Iterator[None]:
-        with _builders, self._together:
-            yield
+    def held(self, first: Callable[[], T]) -> Iterator[T]:
+        """Keep all others from its variables, as `hold`: for several calls of one moment.
+
+        Parameters
+        ----------
+        first : callable
+            Called at once, to call the function: what that compiles is compiled before others
+            may build again. All that it needs is there, so that it waits for nobody.
+
+        Yields
+        ------
+        object
+            What ``first`` returns.
+        """
+        with ExitStack() as stack:
+            with building() if self._fresh else nullcontext():
+                stack.enter_context(self._together)
+                result = first()
+            yield result
 
     def repeated(self) -> Callable[..., Any]:
         """Get what does the same in a loop, see `theanets.backends.repeated`."""
         make = getattr(self._function, "repeated", None)
-        if self._fresh:
-            return self if make is None else Function(make(), self._locks, self._fresh)
         function = self._function if make is None else make()
         lock = self._together
 
         def call(*arguments: Any) -> Any:  # quicker than a method
+            if self._fresh:
+                return self._first(function, arguments)
             with lock:
                 return function(*arguments)
 
@@ -223,7 +255,7 @@ class Function:
 def _after_fork() -> None:
     """Free the locks of threads that are not there in this process."""
     table._at_fork_reinit()  # type: ignore[attr-defined]
-    for lock in [_builders, *(lock.thread_lock for lock in _every)]:
+    for lock in [_builders, _importers, *(lock.thread_lock for lock in _every)]:
         if not lock._is_owned():  # type: ignore[attr-defined]
             lock._at_fork_reinit()  # type: ignore[attr-defined]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ def saver(net: Any, target: Any, every: Any) -> list[Callback]:
             raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
         return []
     every = every.item() if isinstance(every, np.number) else every
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or not every >= 0:
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every < math.inf:
         raise ConfigurationError(
             f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
         )

@@ -81,6 +81,13 @@ class Measures:
         """Whether less (``'min'``) or more (``'max'``) is better, by name."""
         return {name: metric.better for name, (metric, _, _) in self._metrics.items()}
 
+    def anew(self) -> Measures:
+        """Get the same that have nothing yet; what is added to them is not added here."""
+        found = copy.copy(self)
+        found._metrics = {k: (copy.copy(m), i, size) for k, (m, i, size) in self._metrics.items()}
+        found.start()
+        return found
+
     def start(self) -> None:
         """Begin with nothing."""
         for metric, i, size in self._metrics.values():

@@ -204,7 +204,9 @@ class Stream:
         if not np.isfinite(row).all():
             raise DataError("x has entries that are NaN or infinite")
         ones = [np.ones(self.series, "int32") for _ in self._lengths]
-        with self._carrier.function.held():  # one step of this stream at a time
-            output, self.state = self._carrier([row[:, None], *ones], self.state)
+        # One step of this stream at a time.
+        call = self._carrier
+        with call.function.held(lambda: call([row[:, None], *ones], self.state)) as found:
+            output, self.state = found
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from threading import RLock
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,12 @@ class Evaluation:
         How many of the names are losses, and then penalties.
     used : bool
         Whether the function was called before, so that it is compiled.
-    lock : RLock
-        Who has it has the strengths and the metrics for itself.
     """
 
     function: process.Function
     objective: objectives.Objective
     measures: Measures = field(default_factory=Measures)
     used: bool = field(default=False, init=False)
-    lock: Any = field(default_factory=RLock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         # A name may come several times, of a penalty with several counts.
@@ -68,10 +65,13 @@ class Evaluation:
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
     ) -> None:
         """Set the weights of losses and regularizers."""
+        self._weigh(losses, scale)
+        self.objective.strengths.assign(losses, regularizers, scale)
+
+    def _weigh(self, losses: Sequence[Loss], scale: float) -> None:
         own = [loss.weight for loss in losses] if self.objective.losses else []
         self.weights = [*own, *(1.0 for _ in self.objective.added)]
         self.scale = scale
-        self.objective.strengths.assign(losses, regularizers, scale)
 
     @property
     def directions(self) -> dict[str, str | None]:
@@ -119,33 +119,64 @@ class Evaluation:
         if not self.measures:
             return function
 
-        def measured(*batch: Any) -> Any:
-            vector, *arrays = function(*batch)
-            self.measures.add(arrays)
-            return vector
+        return lambda *batch: self._measured(function(*batch))
 
-        return measured
+    def _measured(self, results: Any) -> Any:
+        if not self.measures:
+            return results
+        vector, *arrays = results
+        self.measures.add(arrays)
+        return vector
 
-    def run(self, batches: Any, at_once: bool = False) -> dict[str, float]:
+    def run(
+        self,
+        batches: Any,
+        *,
+        strengths: tuple[Sequence[Loss], Sequence[Regularizer], float] | None = None,
+        at_once: bool = False,
+    ) -> dict[str, float]:
         """Evaluate some batches and summarize them.
+
+        Any number of threads may do so. None has a lock while the next batch is made,
+        which may wait for another thread that trains or evaluates, but ``at_once``.
 
         Parameters
         ----------
         batches : iterable
             Pairs of arrays and their number of examples.
+        strengths : (losses, regularizers, scale), optional
+            The weights, as `assign` takes them; without, those that were assigned.
         at_once : bool
-            Whether to keep others from the parameters until all is done.
+            Whether to keep others from the parameters from the first batch on until
+            all is done. The batches wait for nobody but threads that only read.
         """
-        with self.lock, self.function.held() if at_once else nullcontext():
-            self.start()
-            totals, function = np.zeros(2 * len(self.names)), self.repeated()
-            try:
-                for batch, _ in batches:
-                    totals += function(*batch)
-            finally:
-                if hasattr(batches, "close"):
-                    batches.close()
-            return self.summary(totals)
+        run = copy.copy(self)  # with weights and metrics of its own
+        run.measures = self.measures.anew()
+        if strengths is not None:
+            run._weigh(strengths[0], strengths[2])
+        totals, function = np.zeros(2 * len(self.names)), backends.repeated(self.function)
+
+        def begin(batch: Any) -> Any:
+            if strengths is not None:  # others may have put theirs there
+                self.objective.strengths.assign(*strengths)
+            return function(*batch)
+
+        def add(results: Any) -> None:
+            nonlocal totals
+            totals += run._measured(results)
+
+        try:
+            pairs = iter(batches)
+            for batch, _ in pairs:
+                with self.function.held(partial(begin, batch)) as results:
+                    for batch, _ in pairs if at_once else ():
+                        add(results)
+                        results = function(*batch)
+                add(results)
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()
+        return run.summary(totals)
 
 
 @dataclass
