@@ -66,6 +66,28 @@ class Compiled:
         )
 
 
+class _Known:
+    """What is known of predictions of one kind: their fields, and once data fit them, a function.
+
+    Parameters
+    ----------
+    net : Structure
+        The network.
+    given : str or None
+        The output that stands for the inputs.
+    """
+
+    def __init__(self, net: Structure, given: str | None) -> None:
+        self.check = None
+        if given is None:
+            self.fields = [f for f in net.fields if f.role == "input"]
+            self.check = net.sizes(self.fields)
+        else:
+            name = output_name(given)
+            self.fields = [Field(name, "input", net.dtype, net.graph.shape(name))]
+        self.compiled: Compiled | None = None
+
+
 def compute(
     net: Structure,
     x: Any,
@@ -123,16 +145,21 @@ def compute(
     found, _ = from_kwargs(net.layers, **options)
     noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
     padded, x = _padded(x)
-    arrays, fields = _arrays(net, x, given, where)
+    key = ("predict", names, given, tuple([(r.structure(), r.weight) for r in noise]))
+    known = net.cached((*key, backends.mode_key(mode)), lambda: _Known(net, given), objective=False)
+    fields = known.fields
+    arrays = prepare(fields, x, where)
+    if known.check is not None:
+        known.check([array.shape[1:] for array in arrays], where)
     rows = int(arrays[0].shape[0])
     parts = list(chunks(rows, BATCH_SIZE if size is None else size))
-
-    def make() -> Compiled:
-        replaced = {} if given is None else {output_name(given): _variable(net, given)}
-        return Compiled(net, names, noise, replaced, mode)
-
-    key = ("predict", names, given, tuple((r.structure(), r.weight) for r in noise))
-    compiled = net.cached((*key, backends.mode_key(mode)), make)
+    compiled = known.compiled
+    if compiled is None:
+        with process.building(net.dtype):
+            if known.compiled is None:
+                replaced = {} if given is None else {output_name(given): _variable(net, given)}
+                known.compiled = Compiled(net, names, noise, replaced, mode)
+            compiled = known.compiled
     function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
 
     def batch(part: Any) -> list[Array]:
@@ -147,9 +174,12 @@ def compute(
             compiled.outputs.reseed(seed)
         return function(*beginning)
 
-    # Parameters of one moment, and noise of one seed.
-    with compiled.function.held(begin) as first:
-        results = [first, *(function(*batch(part)) for part in parts[1:])]
+    if len(parts) == 1 and seed is None:
+        results = [function(*beginning)]
+    else:
+        # Parameters of one moment, and noise of one seed.
+        with compiled.function.held(begin) as first:
+            results = [first, *(function(*batch(part)) for part in parts[1:])]
     joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
     stop = 0 if padded else None
     return {
@@ -171,19 +201,6 @@ def _padded(x: Any) -> tuple[bool, Any]:
     if isinstance(x, Mapping):
         return True, dict(zip(x, rows, strict=True))
     return True, rows if several else rows[0]
-
-
-def _arrays(net: Structure, x: Any, given: str | None, where: str) -> tuple[list[Any], list[Any]]:
-    if given is None:
-        fields = [f for f in net.fields if f.role == "input"]
-    else:
-        name = output_name(given)
-        fields = [Field(name, "input", net.dtype, net.graph.shape(name))]
-    arrays = prepare(fields, x, where)
-    check = None if given is not None else net.sizes(fields)
-    if check is not None:
-        check([array.shape[1:] for array in arrays], where)
-    return arrays, fields
 
 
 def _variable(net: Structure, name: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -118,7 +119,7 @@ _PLAIN = (bool, int, float, str, list, tuple, dict, np.ndarray, np.generic)
 
 def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Get the arguments of a constructor by name, and refuse those that it does not take."""
-    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
+    signature = _signature(cls.__init__)  # type: ignore[misc]
     named: dict[str, Any] = {}
     for name, value in check_arguments(cls.__name__, signature, args, kwargs).arguments.items():
         kind = signature.parameters[name].kind
@@ -130,9 +131,14 @@ def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
     return named
 
 
+@lru_cache(1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
 def taken(cls: type, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Get those of some keywords that the constructor of a class takes."""
-    parameters = inspect.signature(cls).parameters
+    parameters = _signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(keywords)
     return {key: value for key, value in keywords.items() if key in parameters}

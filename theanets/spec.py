@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -217,54 +222,103 @@ def parse_loss(spec: Any, **keywords: Any) -> LossSpec:
 
 #: Types that most values have.
 _PLAIN = {str, int, float, bool, type(None)}
-#: Packages whose objects do not change what is computed from them, or say so themselves.
-_KNOWN = {"theanets", "pytensor", "numpy", "builtins", "types", "functools", "inspect"}
+#: Packages whose objects do not change what is computed from them, or say so themselves;
+#: and so are loggers, modules, locks, and all else of the standard library ...
+_KNOWN = {"theanets", "pytensor", "numpy", *sys.stdlib_module_names}
+#: ... but for what only holds values.
+_HOLDERS = (Namespace, SimpleNamespace)
 
 
-def frozen(value: Any, within: tuple[Any, ...] = ()) -> Hashable:
+def frozen(value: Any) -> Hashable:
     """Get what tells a value from others, as what can be the key of a dict.
 
     Collections and arrays go by their contents, an object of a class of the
     user's by itself and by its attributes, which may be set anew; anything else that
-    can be hashed by itself, and the rest by identity.
+    can be hashed by itself, and the rest by identity. So are the objects that
+    are attributes of such an object: who changes what is further down gives an
+    object anew. What is met again is not looked at again, so that the time is by the
+    number of the things there are.
 
     Parameters
     ----------
     value : Any
         The value.
-    within : tuple
-        The objects that it is an attribute of.
     """
-    if type(value) in _PLAIN:
+    return _part(value, {}, False)
+
+
+def _part(value: Any, seen: dict[tuple[int, bool], tuple[int, Any]], within: bool) -> Any:
+    kind: Any = type(value)
+    if kind in _PLAIN:
         return value
-    if isinstance(value, Mapping):
-        return tuple((k, frozen(v, within)) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(frozen(v, within) for v in value)
-    if isinstance(value, (set, frozenset)):
-        return frozenset(frozen(v, within) for v in value)
-    if isinstance(value, np.ndarray):
-        content = value.tolist() if value.dtype.hasobject else value.tobytes()
-        return (value.shape, value.dtype.str, frozen(content, within))
-    known = _is_known(type(value))  # type: ignore[arg-type]
-    if not known and hasattr(value, "__array__"):
-        return (type(value), frozen(np.asarray(value), within))
-    if not known and hasattr(value, "__dict__") and all(value is not v for v in within):
-        return (_Identity(value), frozen(vars(value), (*within, value)))
-    try:
-        hash(value)
-    except TypeError:
-        return _Identity(value)
-    return value
+    sort = _sort(kind)
+    if sort == "leaf" or (sort == "object" and within):
+        try:
+            hash(value)
+        except TypeError:
+            return _Identity(value)
+        return value if sort == "leaf" else _Identity(value)
+    if sort == "sequence" and _PLAIN.issuperset(map(type, value)):
+        return tuple(value)
+    key = (id(value), within)
+    if key in seen:
+        return (..., seen[key][0])
+    # It is held so that its id is not that of another meanwhile.
+    seen[key] = (len(seen), value)
+    if sort == "mapping":
+        return tuple(
+            [
+                (k, v if type(v) in _PLAIN else _part(v, seen, within))
+                for k, v in list(value.items())
+            ]
+        )
+    if sort == "sequence":
+        return tuple([_part(v, seen, within) for v in list(value)])
+    if sort == "set":
+        return frozenset([_part(v, seen, within) for v in list(value)])
+    if sort == "array":
+        return _array(value, seen, within)
+    if sort == "arraylike":
+        return (kind, _part(np.asarray(value), seen, within))
+    # Layers and the like know what of them does not shape expressions.
+    without = getattr(kind, "_shapeless", ())
+    attributes = {k: v for k, v in list(vars(value).items()) if k not in without}
+    return (_Identity(value), _part(attributes, seen, True))
+
+
+def _array(value: Any, seen: dict[tuple[int, bool], tuple[int, Any]], within: bool) -> Any:
+    if value.dtype.hasobject:
+        return (value.shape, value.dtype.str, _part(value.tolist(), seen, within))
+    # Keys are kept, and are not to keep the numbers.
+    content = value.tobytes()
+    if len(content) > 64:
+        content = blake2b(content, digest_size=16).digest()
+    return (value.shape, value.dtype.str, content)
 
 
 @lru_cache(1024)
-def _is_known(kind: type) -> bool:
-    return issubclass(kind, type) or kind.__module__.partition(".")[0] in _KNOWN
+def _sort(kind: type) -> str:
+    for sort, kinds in (
+        ("mapping", Mapping),
+        ("sequence", (list, tuple, deque)),
+        ("set", (set, frozenset)),
+        ("array", np.ndarray),
+        ("leaf", type),
+        ("object", _HOLDERS),
+    ):
+        if issubclass(kind, kinds):
+            return sort
+    if kind.__module__.partition(".")[0] in _KNOWN:
+        return "leaf"
+    if hasattr(kind, "__array__"):
+        return "arraylike"
+    return "object" if kind.__dictoffset__ else "leaf"
 
 
 class _Identity:
     """Equal to itself only; holds on to the value, so that its id is not used again."""
+
+    __slots__ = ("value",)
 
     def __init__(self, value: Any) -> None:
         self.value = value

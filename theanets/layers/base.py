@@ -87,6 +87,10 @@ class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
     takes_sparse: ClassVar[bool] = False
     #: Whether a layer that does not say what it takes may take this one's output.
     feeds: ClassVar[bool] = True
+    #: Attributes that do not shape its expressions; other layers have theirs by themselves.
+    _shapeless: ClassVar[frozenset[str]] = frozenset(
+        {"layers", "kwargs", "rng", "_given", "_asked"}
+    )
     #: What a hidden layer of this class does to its pre-activation.
     default_activation: ClassVar[str] = "relu"
 
@@ -121,7 +125,7 @@ class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
         declared = self._declared()
         self.draws = self.take_draws(options, declared)
         extra = set(options) - set(declared)
-        if extra and not looks_at_keywords(type(self)):
+        if extra and not looks_at_keywords(type(self)):  # type: ignore[arg-type]
             check_keywords(f"layer {type(self).__name__}", extra, self._keywords())
         known = {key: value for key, value in options.items() if key in declared}
         self.set_options(known, f"layer {self.full_name!r}")
@@ -403,8 +407,12 @@ class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
         return {**spec, **self.draws}
 
     def structure(self) -> Any:
-        """Get what shapes the layer's expressions: all of its attributes."""
-        return (type(self), *vars(self).items())
+        """Get what shapes the layer's expressions: its attributes, as far as they do."""
+        without = self._shapeless
+        # A class of the user's may look at its keywords at any time.
+        looked_at = looks_at_keywords(type(self))  # type: ignore[arg-type]
+        kwargs = dict(self.kwargs) if looked_at else None
+        return (type(self), kwargs, {k: v for k, v in vars(self).items() if k not in without})
 
     def log(self) -> str:
         """Describe the layer in one line."""

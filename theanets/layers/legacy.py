@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,7 @@ class Legacy:
         check_keywords(f"layer {self.name!r}", unseen, {*valid, *self.kwargs.seen})
 
 
+@lru_cache(1024)
 def looks_at_keywords(cls: type) -> bool:
     """Tell whether a class has code that mentions ``self.kwargs``."""
     return any(

@@ -100,6 +100,8 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         "reduction": Choice("mean", ("mean", "sum", "batch", "none"))
     }
     reduction: str
+    #: What it has compiled for itself.
+    _shapeless: ClassVar[frozenset[str]] = frozenset({"_functions"})
     #: Whether targets are class labels, with one axis less than the output.
     labels: bool = False
 

@@ -131,7 +131,7 @@ class Carrier:
 def carrier(net: Any, wanted: str, mode: Any = None) -> Carrier:
     """Get a network's `Carrier`, compiled unless it was before."""
     key = ("continue", wanted, backends.mode_key(net.mode if mode is None else mode))
-    return net.cached(key, lambda: Carrier(net, wanted, mode))
+    return net.cached(key, lambda: Carrier(net, wanted, mode), objective=False)
 
 
 def inputs_of(net: Structure, x: Any) -> tuple[list[Array], int]:

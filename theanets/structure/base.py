@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -70,6 +71,8 @@ class Structure(Layered):
     TARGET: ClassVar[str | None] = None
     #: Whether training asks methods that a subclass overrides; see `theanets.structure.overrides`.
     _asks_methods: bool = True
+    #: What is no part of its expressions, where a network is an attribute of another.
+    _shapeless: ClassVar[frozenset[str]] = frozenset({"_cache", "_runs", "history"})
 
     def __init__(
         self,
@@ -159,8 +162,12 @@ class Structure(Layered):
         return targets.with_lengths(found, self.graph.by_name, losses)
 
     def sizes(self, fields: Sequence[Field]) -> Callable[[Sequence[Any], str], None] | None:
-        """Get what checks the shapes of arrays, see `theanets.structure.sizes.checker`."""
-        return _sizes.checker(self.graph, self.bound_losses(), fields)
+        """Get what checks the shapes of arrays, see `theanets.structure.sizes.checker`.
+
+        It is of the present structure, and may be kept as long as that is the same.
+        """
+        # An instance may go to another network.
+        return _sizes.checker(self.graph, [copy.copy(one) for one in self.bound_losses()], fields)
 
     def bound_losses(self) -> list[Loss]:
         """Get the losses, each with its target: anew, as networks may share an instance."""
@@ -314,9 +321,11 @@ class Structure(Layered):
 
     # ---- compiled functions ----------------------------------------------------------
 
-    def _structure(self) -> Hashable:
+    def _structure(self, objective: bool) -> Hashable:
         """Get what the compiled functions depend on, besides the call's arguments."""
-        parts = [overrides.key(self), *(spec.frozen(layer.structure()) for layer in self.layers)]
+        # Outputs are those of the layers, whatever the class says of the objective.
+        own = overrides.key(self) if objective else None
+        parts = [own, *(spec.frozen(layer.structure()) for layer in self.layers)]
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
             described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
@@ -324,9 +333,19 @@ class Structure(Layered):
             parts.append((type(loss), *loss.variables, about, spec.frozen(described)))
         return tuple(parts)
 
-    def cached(self, key: Hashable, make: Any) -> Any:
-        """Get a compiled function, made unless it was made before for the same structure."""
-        key = (key, self._structure())
+    def cached(self, key: Hashable, make: Any, objective: bool = True) -> Any:
+        """Get a compiled function, made unless it was made before for the same structure.
+
+        Parameters
+        ----------
+        key : hashable
+            What else it is for.
+        make : callable
+            Makes it.
+        objective : bool
+            Whether it is of what `loss` and the like say, and not of outputs alone.
+        """
+        key = (key, self._structure(objective))
         found = self._known(key)
         if found is not None:
             return found
