@@ -31,6 +31,7 @@ from .training.compiled import (
 )
 from .training.criterion import Criterion
 from .training.engines import Engine, GradientEngine, LBFGSEngine
+from .training.identity import identity as describe_run
 from .training.limits import Limits
 
 #: The other arguments of ``train``.
@@ -115,9 +116,10 @@ def make_run(
     losses = net.bound_losses()
     mode = _mode(net, kwargs)
     network = net if network is None else network
-    if kwargs.get("rng") is None:
-        resume.adopt_seed(network, kwargs.get("checkpoint"))
-    seed, run_seed = seeds(network, run_number, kwargs)
+    # A script that is started again makes a network with another fresh seed.
+    open_seed = kwargs.get("rng") is None and not network._seed_chosen
+    adopted = resume.seed_of(kwargs.get("checkpoint")) if open_seed else None
+    seed, run_seed = seeds(network, run_number, kwargs, adopted)
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA), seed
     )
@@ -191,6 +193,12 @@ def make_run(
         moving = trained(net.graph, frozen)
         engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
+    identity = None
+    if kwargs.get("checkpoint") is not None:
+        identity = describe_run(
+            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
+        )
+        resume.check(kwargs["checkpoint"], identity)
     before = [variable.get_value() for variable in frozen]
     with process.hold([*net.params, *net.state]):
         for regularizer in regularizers:
@@ -199,11 +207,6 @@ def make_run(
                 regularizer.apply(net.layers)
         for variable, value in zip(frozen, before, strict=True):
             variable.set_value(value)
-    identity = None
-    if kwargs.get("checkpoint") is not None:
-        identity = resume.identity(
-            net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
-        )
     return Run(
         engine,
         [*net.params, *net.state],
@@ -217,15 +220,22 @@ def make_run(
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
         identity=identity,
+        seed=adopted,
         criterion=criterion,
     )
 
 
-def seeds(net: Structure, run_number: int, kwargs: Mapping[str, Any]) -> tuple[int, int]:
-    """Get the seed that governs a run, and the run's own."""
+def seeds(
+    net: Structure, run_number: int, kwargs: Mapping[str, Any], adopted: int | None = None
+) -> tuple[int, int]:
+    """Get the seed that governs a run, and the run's own.
+
+    A seed that is adopted from a checkpoint stands for the network's.
+    """
     own = kwargs.get("rng")
+    network = net.seed if adopted is None else adopted
     # A seed for this run governs it whatever was before; the network's governs all its runs.
-    seed, number = (net.seed, run_number) if own is None else (_rng.as_seed(own), 0)
+    seed, number = (network, run_number) if own is None else (_rng.as_seed(own), 0)
     return seed, int(_rng.stream(seed, "run", number).integers(2**62))
 
 

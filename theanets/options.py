@@ -314,6 +314,11 @@ class Configured:
         check_keywords(where, set(given) - set(declared), [*others, *valid])
 
 
+def defaults(cls: type[Configured]) -> dict[str, Any]:
+    """Get the defaults of all options of a class, those included that mean nothing for it."""
+    return {key: one.default for key, one in cls._declared().items()}
+
+
 def checked(option: Option, where: str, name: str, value: Any) -> Any:
     """Get the value of an option as it is kept.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from itertools import islice, starmap
 from operator import itemgetter
@@ -51,6 +51,9 @@ class Engine(Protocol):
 
     def arrays(self) -> dict[str, Any]:
         """Get the shared variables, other than parameters, that a resumed run needs."""
+
+    def later(self) -> Collection[str]:
+        """Get the names of those arrays that checkpoints of earlier versions do not have."""
 
     def generators(self) -> dict[str, Any]:
         """Get the shared random generators that a resumed run needs."""
@@ -200,6 +203,10 @@ class GradientEngine:
         # Of arrays the mean counts are known.
         return found if self.data.examples is not None else {**found, **self.step.counts.state}
 
+    def later(self) -> Collection[str]:
+        """Get the names of the mean counts."""
+        return self.step.counts.state
+
     def generators(self) -> dict[str, Any]:
         """Get the generators of noise and of the optimizer."""
         return {**self.step.optimizer.generators, **self.step.objective.outputs.generators}
@@ -240,6 +247,10 @@ class UnresumableEngine:
     def arrays(self) -> dict[str, Any]:
         """Get nothing."""
         return {}
+
+    def later(self) -> Collection[str]:
+        """Get nothing."""
+        return ()
 
     def generators(self) -> dict[str, Any]:
         """Get nothing."""

@@ -82,6 +82,7 @@ class Run:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         identity: Any = None,
+        seed: int | None = None,
         criterion: Criterion = LOSS,
     ) -> None:
         every = 1 if checkpoint_every is None else checkpoint_every
@@ -106,6 +107,7 @@ class Run:
         self.batches = train_data.batches
         self.stop_reason: str | None = None
         self.identity = identity
+        self._adopted = seed
         self.resumed_seconds = 0.0
         self._best_train: Monitors = {}
         self._best_valid: Monitors = {}
@@ -205,6 +207,8 @@ class Run:
             self._lock = resume.lock(self._checkpoint)
         resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
         if resumed:
+            if self._adopted is not None:
+                self.network.seed = self.network.graph.seed = self._adopted
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
             self._skips = self.cut
         else:

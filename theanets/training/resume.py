@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,8 @@ import numpy as np
 from .. import atomic, checkpoint, process
 from ..errors import FileError, is_integer
 from ..locks import Lock
-from ..optimizers import Schedule
-from ..regularizers import Regularizer
-from .criterion import Criterion
 from .history import History
+from .identity import differences
 
 if TYPE_CHECKING:
     from .loop import Run
@@ -92,7 +91,7 @@ def restore(run: Run, path: Path) -> bool:
     atomic.clean(path)
     try:
         with checkpoint.reading(path) as file:
-            _check_run(run, file)
+            _check_run(run.identity, file)
             arrays, header = file.arrays(), file.header
     except FileNotFoundError:
         return False
@@ -101,7 +100,12 @@ def restore(run: Run, path: Path) -> bool:
         counters = {key: _counter(key, header["counters"][key]) for key in COUNTERS}
         best = [_fitting(param, arrays[f"best/{param.name}"]) for param in run.params]
         values = [(param, _fitting(param, arrays[f"param/{param.name}"])) for param in run.params]
-        values += [(variable, arrays[f"state/{name}"]) for name, variable in state.items()]
+        values += [
+            (variable, arrays[f"state/{name}"])
+            for name, variable in state.items()
+            # What earlier versions did not have begins anew.
+            if f"state/{name}" in arrays or name not in engine.later()
+        ]
         history, seconds = History(), float(header["seconds"])
         history.initial = _monitors("initial", header.get("initial", {}))
         if "history" in header:  # as of files of version 0.9 and before
@@ -132,12 +136,24 @@ def restore(run: Run, path: Path) -> bool:
     return True
 
 
-def _check_run(run: Run, file: checkpoint.File) -> None:
+def check(path: str | os.PathLike[str], identity: Any) -> None:
+    """Refuse the checkpoint of another run, before anything is changed for this one.
+
+    Raises
+    ------
+    FileError
+        If the file is damaged, no checkpoint, or that of another run.
+    """
+    with suppress(FileNotFoundError), checkpoint.reading(path) as file:
+        _check_run(identity, file)
+
+
+def _check_run(identity: Any, file: checkpoint.File) -> None:
     """Refuse the file of another run, before its arrays are read."""
     path, header = file.where, file.header
     if header.get("kind") != "checkpoint":
         raise FileError(f"{path}: this is a {header.get('kind')} file, not a checkpoint")
-    differs = _differences(header.get("identity"), describe(run.identity))
+    differs = differences(header.get("identity"), identity)
     if differs:
         raise FileError(
             f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
@@ -177,105 +193,14 @@ def _fitting(param: Any, value: Any) -> Any:
     return value
 
 
-def adopt_seed(net: Any, path: str | os.PathLike[str] | None) -> None:
-    """Give a network whose seed nobody chose that of the run that it is to continue.
-
-    A script that is started again makes a network with another fresh seed.
-    """
-    if path is None or net._seed_chosen:
-        return
+def seed_of(path: str | os.PathLike[str] | None) -> int | None:
+    """Get the seed of the run that a checkpoint holds; None if there is none."""
+    if path is None:
+        return None
     try:
         with checkpoint.reading(path) as file:
-            header = file.header
+            described = file.header.get("identity")
     except FileNotFoundError:
-        return
-    described = header.get("identity")
+        return None
     seed = described.get("seed") if isinstance(described, Mapping) else None
-    if is_integer(seed, 0):
-        net.seed = net.graph.seed = seed
-
-
-def identity(
-    net: Any,
-    optimizer: Any,
-    regularizers: Sequence[Regularizer],
-    scale: float,
-    seed: int,
-    train_data: Any,
-    valid_data: Any,
-    criterion: Criterion,
-    frozen: Sequence[Any] = (),
-) -> dict[str, Any]:
-    """Get what must be the same for a checkpoint to be continued, as JSON can hold it.
-
-    The values of the data are read for it.
-    """
-    return describe(
-        {
-            "layers": {layer.name: layer.to_spec() for layer in net.layers},
-            "parameters": {p.name: p.get_value(borrow=True).shape for p in net.params},
-            "losses": [loss.to_spec() for loss in net.losses],
-            "algorithm": repr(optimizer),
-            "schedule": getattr(optimizer, "schedule", None),
-            "regularizers": [[r.name, r.weight, r.structure()[1:]] for r in regularizers],
-            "penalty_scale": scale,
-            "seed": seed,
-            "dtype": net.dtype,
-            "batch_size": train_data.batch_size,
-            "train_batches": train_data.batches,
-            "examples": train_data.examples,
-            "buckets": train_data.buckets,
-            "valid_examples": valid_data.examples if valid_data is not None else None,
-            "criterion": [criterion.name, criterion.direction],
-            "freeze": [variable.name for variable in frozen] or None,
-            "values": {
-                "train": train_data.fingerprint(),
-                "valid": None if valid_data is None else valid_data.fingerprint(),
-            },
-        }
-    )
-
-
-def _differences(was: Any, now: dict[str, Any]) -> str:
-    values = now.pop("values")
-    if not isinstance(was, Mapping):
-        return "it has no identity"
-    differs = difference({key: was[key] for key in was if key != "values"}, now)
-    # Files of version 0.9 and before do not have it.
-    if differs or "values" not in was:
-        return differs
-    array = difference(was["values"], values).partition(" was ")[0]
-    return array and f"the data have other values, in the array {array!r}"
-
-
-def describe(value: Any) -> Any:
-    """Turn a value into what JSON can hold, the same for two values that mean the same."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [describe(v) for v in value]
-    if isinstance(value, Schedule):
-        return {"form": type(value).__name__, **describe(vars(value))}
-    return getattr(value, "__name__", type(value).__name__)
-
-
-def difference(was: Any, now: Any, where: str = "") -> str:
-    """Say where two descriptions differ first, or nothing if they do not."""
-    if isinstance(was, Mapping) and isinstance(now, Mapping):
-        for key in now:
-            found = difference(was.get(key), now[key], f"{where}.{key}" if where else key)
-            if found:
-                return found
-        gone = sorted(set(was) - set(now))
-        return f"{where}.{gone[0]} is no longer there" if gone else ""
-    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
-        for i, (old, new) in enumerate(zip(was, now, strict=True)):
-            found = difference(old, new, f"{where}[{i}]")
-            if found:
-                return found
-        return ""
-    return "" if was == now else f"{where or 'it'} was {was!r}, now is {now!r}"
+    return int(seed) if is_integer(seed, 0) else None  # type: ignore[arg-type]
