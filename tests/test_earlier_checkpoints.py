@@ -154,9 +154,9 @@ def test_options_that_are_new_are_at_their_default(form):
 
 #: What losses had by default that has no meaning for them.
 GONE = {
-    **dict.fromkeys(("square", "squentropy", "hinge", "squared_hinge"), {"logits": False}),
-    **dict.fromkeys(("structured_hinge", "risk", "soft_ramp", "l_softmax"), {"logits": False}),
-    **dict.fromkeys(("crf", "perceptron"), {"logits": False, "cost": None}),
+    **{key: {"logits": False} for key in ("square", "squentropy", "hinge", "squared_hinge")},
+    **{key: {"logits": False} for key in ("structured_hinge", "risk", "soft_ramp", "l_softmax")},
+    **{key: {"logits": False, "cost": None} for key in ("crf", "perceptron")},
 }
 
 
