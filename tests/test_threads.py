@@ -30,6 +30,30 @@ def _often_interrupted():
     sys.setswitchinterval(before)
 
 
+class Builders:
+    """The lock of `process.building`, which comes before those of variables."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+
+    def __enter__(self):
+        owned = any(lock.thread_lock._is_owned() for lock in list(process._every))
+        assert self.lock._is_owned() or not owned, "builds under a lock of variables"
+        return self.lock.__enter__()
+
+    def __exit__(self, *error):
+        self.lock.__exit__(*error)
+
+    def __getattr__(self, name):
+        return getattr(self.lock, name)
+
+
+@pytest.fixture(autouse=True)
+def _in_order(monkeypatch):
+    """Refuse whatever takes locks against their order, be there another thread or not."""
+    monkeypatch.setattr(process, "_builders", Builders())
+
+
 def at_once(*jobs):
     """Run functions in a thread each, which start together; get what they return."""
     barrier = threading.Barrier(len(jobs))
@@ -253,7 +277,7 @@ def test_building_in_threads_leaves_the_configuration(rng):
 # ---- who waits for whom ----------------------------------------------------------
 
 
-def finished(*jobs, seconds=20):
+def finished(*jobs, seconds=30):
     """Run functions in a thread each; get whether all of them end."""
     errors = []
 
@@ -320,7 +344,7 @@ def as_first_call(function):
 
 def nobody_builds():
     """Get whether another thread could build now."""
-    return finished(lambda: process.float_x(), seconds=1)
+    return finished(process.float_x)
 
 
 def test_only_the_first_call_of_a_prediction_or_an_evaluation_builds(rng, monkeypatch):
