@@ -44,6 +44,27 @@ def test_keywords_of_train(net, keyword, right, algo):
         net.train(DATA, algo=algo, **{keyword: 1})
 
 
+@pytest.mark.parametrize("call", ["train", "evaluate", "network"])
+def test_weights_of_classes_and_examples_belong_to_the_network(call):
+    net = theanets.Classifier([2, 2])
+    calls = {"network": lambda **kwargs: theanets.Classifier([2, 2], **kwargs)}
+    take = calls.get(call) or (lambda **kwargs: getattr(net, call)(DATA, **kwargs))
+    with pytest.raises(ConfigurationError, match=r"'class_weight' \(write loss={'form': 'xe', 'cl"):
+        take(class_weight={0: 1, 1: 2})
+    with pytest.raises(ConfigurationError, match=r"'sample_weight' \(write weighted=True for"):
+        take(sample_weight=[1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("call", "keyword"),
+    [("train", "activation"), ("predict", "learning_rate"), ("evaluate", "patience")],
+)
+def test_a_hint_says_nothing_of_what_a_method_had(net, call, keyword):
+    with pytest.raises(ConfigurationError, match=rf"'{keyword}' \(write ") as caught:
+        getattr(net, call)(DATA[0] if call == "predict" else DATA, **{keyword: 1})
+    assert "versions" not in str(caught.value)
+
+
 def test_synonyms_lead_somewhere(net):
     every = {"valid", "algo", *fitting.keywords("adam"), *fitting.keywords("rmsprop"), *dir(net)}
     assert {right for right in SYNONYMS.values() if right not in every} == {"encode"}

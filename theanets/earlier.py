@@ -1,4 +1,4 @@
-"""What earlier versions had and this one has not, with what to write in its place.
+"""What earlier versions or other libraries have and this one has not, with what to write instead.
 
 Errors about unknown names and keywords look here; see `theanets.errors`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 _OF_TRAIN = "{}= of train(), itertrain(), predict() and the like"
 _SCIPY = "algo='l-bfgs'"
 
-#: By the name that is gone, whatever it was the name of.
+#: By the name that is unknown, wherever that is.
 SUCCESSORS: dict[str, str] = {
     # Keywords of networks.
     "tied_weights": "a layer 'tied' for each layer whose weights it shares: [784, 100, 'tied']",
@@ -53,6 +53,9 @@ SUCCESSORS: dict[str, str] = {
     "beta1_decay": "beta1_halflife=",
     "hv_method": "nothing: esgd always uses the R operator",
     "output_ndim": "nothing: targets have the shape of the output",
+    # Keywords of other libraries.
+    "class_weight": "loss={'form': 'xe', 'class_weight': ...} for the network",
+    "sample_weight": "weighted=True for the network, with the weights after the targets",
     # Layers.
     "arrnn": "dict(form='rrnn', size=100, rate='matrix')",
     "lrrnn": "dict(form='rrnn', size=100, rate='vector')",
@@ -75,6 +78,6 @@ SUCCESSORS: dict[str, str] = {
 
 
 def successor(name: object) -> str:
-    """Get a hint at what is written in the place of a name that is gone, or an empty string."""
+    """Get a hint at what is written in the place of an unknown name, or an empty string."""
     found = SUCCESSORS.get(name.lower()) if isinstance(name, str) else None
-    return f" (earlier versions had it; write {found})" if found else ""
+    return f" (write {found})" if found else ""

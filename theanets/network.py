@@ -146,8 +146,8 @@ class Network(Saved):
         validation_split : float, optional
             The part of the examples that is held back to validate on, in
             (0, 1), where the data are arrays and ``valid`` is not given. They
-            are drawn at random, by the network's seed: each call holds back
-            the same ones.
+            are drawn at random, by the network's seed, so that each call
+            holds back the same ones; where ``rng`` is given, by that.
         axis : int
             The axis of the arrays that has the examples.
         prefetch : int

@@ -19,7 +19,10 @@ class TrainKeywords(TypedDict, total=False):
     """What `theanets.Network.train` takes by keyword; its docstring says what they mean.
 
     The hyper-parameters of an optimizer of one's own are not in it: build it
-    first, ``algo=Signum(mix=0.95)``.
+    first, ``algo=Signum(mix=0.95)``. Neither are other names of a keyword that
+    ``train`` takes too, which are deprecated (``input_dropouts``,
+    ``hidden_dropouts``, ``gradient_clip``) or are those of a class
+    (``weightl1``).
     """
 
     # Limits.
