@@ -310,8 +310,9 @@ class Configured:
                 raise ConfigurationError(
                     f"{where}: {key}={given[key]!r} means nothing here; leave it out"
                 )
-        valid = self.valid_options()
-        check_keywords(where, set(given) - set(declared), [*others, *valid])
+        extra = set(given) - set(declared)
+        if extra:
+            check_keywords(where, extra, [*others, *self.valid_options()])
 
 
 def defaults(cls: type[Configured]) -> dict[str, Any]:

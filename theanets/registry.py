@@ -119,7 +119,7 @@ _PLAIN = (bool, int, float, str, list, tuple, dict, np.ndarray, np.generic)
 
 def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Get the arguments of a constructor by name, and refuse those that it does not take."""
-    signature = _signature(cls.__init__)  # type: ignore[misc]
+    signature = signature_of(cls.__init__)  # type: ignore[misc]
     named: dict[str, Any] = {}
     for name, value in check_arguments(cls.__name__, signature, args, kwargs).arguments.items():
         kind = signature.parameters[name].kind
@@ -132,13 +132,33 @@ def _named(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 
 
 @lru_cache(1024)
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Get the signature of a class or a function, which is looked at once."""
     return inspect.signature(function)
+
+
+@lru_cache(1024)
+def _arguments(function: Callable[..., Any]) -> tuple[list[str], set[str] | None, set[str]]:
+    """Get what a constructor takes: by position, in all (None for any name), and at least."""
+    parameters = list(signature_of(function).parameters.values())[1:]
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    either = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    named = {p.name for p in parameters if p.kind not in many}
+    least = {p.name for p in parameters if p.kind not in many and p.default is p.empty}
+    return either, None if any(p.kind is p.VAR_KEYWORD for p in parameters) else named, least
+
+
+def _fits(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell quickly whether a constructor takes arguments, as almost always."""
+    either, every, least = _arguments(cls.__init__)  # type: ignore[misc]
+    given = {*either[: len(args)], *kwargs}
+    fits = len(given) == len(args) + len(kwargs) and least <= given
+    return fits and (every is None or given <= every)
 
 
 def taken(cls: type, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Get those of some keywords that the constructor of a class takes."""
-    parameters = _signature(cls).parameters
+    parameters = signature_of(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return dict(keywords)
     return {key: value for key, value in keywords.items() if key in parameters}
@@ -175,9 +195,11 @@ class Registered:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # A copy is made without any, and gets its attributes then.
-        given = _named(cls, args, kwargs) if args or kwargs else {}
+        ours, given = _ours(cls), {}
+        if (args or kwargs) and not (ours and _fits(cls, args, kwargs)):
+            given = _named(cls, args, kwargs)
         made = super().__new__(cls)
-        made._given = {} if _ours(cls) else given
+        made._given = {} if ours else given
         return made
 
     def own_arguments(self, others: Iterable[str]) -> dict[str, Any]:

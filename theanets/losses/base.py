@@ -7,7 +7,6 @@ is the same for all losses and stands here.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ from .. import names as _names
 from ..errors import ConfigurationError, is_integer, unknown
 from ..expressions import expression
 from ..options import Choice, Flag, Number, Whole, checked
-from ..registry import Registered, Registry, taken
+from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss
 from .formulas import one_hot
 from .numeric import Numeric
@@ -177,7 +176,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         kind = cls.registry[form] if isinstance(form, str) else form
         if isinstance(kind, type) and issubclass(kind, Loss):
             # A constructor of earlier versions may not do without a target.
-            target = inspect.signature(kind).parameters.get("target")
+            target = signature_of(kind).parameters.get("target")  # type: ignore[arg-type]
             if target is not None and target.default is target.empty:
                 options = {"target": None, **options}
             return kind(**options)

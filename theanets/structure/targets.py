@@ -133,6 +133,11 @@ def _check_names(variables: Sequence[Any]) -> None:
             )
 
 
+def is_entrywise(loss: Loss) -> bool:
+    """Tell whether a loss is a formula that has to have targets of a certain shape."""
+    return type(loss).__call__ is Loss.__call__ and not isinstance(loss, Function)
+
+
 def check_fit(loss: Loss, target: Any, shape: Callable[[str], tuple[int | None, ...]]) -> None:
     """Refuse a loss that compares an output with a target of another shape.
 
@@ -147,8 +152,8 @@ def check_fit(loss: Loss, target: Any, shape: Callable[[str], tuple[int | None, 
     """
     for name in loss.output_names:
         shape(name)
-    if type(loss).__call__ is not Loss.__call__ or isinstance(loss, Function):
-        return  # Only a formula of ours has to have targets of a certain shape.
+    if not is_entrywise(loss):
+        return
     given = tuple(target.type.shape[1:])
     output = loss.target_shape(shape, target.dtype.startswith("int"))
     if len(given) != len(output) or any(
