@@ -212,7 +212,8 @@ class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
 
     def pre_width(self) -> int:
         """Get how many entries of the pre-activation make one of the output."""
-        return self._build_activation(self.activation_spec).width
+        built = self._activation if self.bound else self._build_activation(self.activation_spec)
+        return built.width
 
     # ---- life in a network ----------------------------------------------------
 

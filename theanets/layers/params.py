@@ -119,7 +119,8 @@ class Parameters(Sizes):
             value = known.stand_in(full, tuple(shape), self.dtype)
             return pytensor.shared(value, name=full, shape=value.shape, borrow=True)
         value = value() if callable(value) else value
-        value = value if shape is None else np.broadcast_to(value, tuple(shape))
+        if shape is not None and np.shape(value) != tuple(shape):
+            value = np.broadcast_to(value, tuple(shape))
         value = np.array(value, dtype=self.dtype, order="C")
         return pytensor.shared(value, name=full, shape=value.shape)
 
@@ -169,7 +170,7 @@ class Parameters(Sizes):
                     parts.append(init.random_orthogonal(rows, cols, self.rng, self.dtype))
                 else:
                     parts.append(self._random_matrix(name, rows, cols, found))
-            return np.hstack(parts)
+            return parts[0] if len(parts) == 1 else np.hstack(parts)
 
         return self.add_param(name, draw, (rows, sum(widths)))
 
