@@ -279,3 +279,20 @@ def test_text_batches():
     np.testing.assert_array_equal(found[0][1], [[2, 3], [6, 7]])
     with pytest.raises(DataError, match="no window of 6"):
         text.classifier_batches(steps=5)
+
+
+def test_streams_of_symbols(rng):
+    words = {"form": "symbols", "classes": 9, "shape": (None,)}
+    layers = [words, (3, "embedding"), {"form": "gru", "size": 4}, 2]
+    net = theanets.recurrent.Classifier(layers, rng=1, dtype="float64")
+    x = rng.integers(9, size=(3, 6))
+    stream = net.stream(3)
+    found = np.stack([stream.step(x[:, t]) for t in range(6)], axis=1)
+    np.testing.assert_allclose(found, net.predict_proba(x), rtol=1e-12)
+    alone = net.stream()
+    np.testing.assert_allclose(alone.step(int(x[0, 0])), found[0, 0], rtol=1e-12)
+    for wrong in (9, -1, 1.5, [1, 2], float("nan"), "a"):
+        with pytest.raises(theanets.DataError):
+            alone.step(wrong)
+    # What was refused changed nothing.
+    np.testing.assert_allclose(alone.step(x[0, 1]), found[0, 1], rtol=1e-12)

@@ -11,7 +11,9 @@ import pytensor.tensor as pt
 
 from .. import backends, process
 from ..data import Field, gather, prepare, sparse
+from ..data.coerce import coerce
 from ..data.fields import behaved
+from ..data.tables import plain
 from ..errors import ConfigurationError, DataError, unknown, whole_number
 from ..layers import Bidirectional, Input, Lengths, Recurrent
 from ..names import output_name
@@ -172,7 +174,9 @@ class Stream:
             )
         whole_number("series", series)
         self._carrier = carrier(net, wanted)
-        self._width = net.layers[0].output_size
+        #: Shape of one step: none for symbols, of which a step is one.
+        self._shape = net.layers[0].output_shape[1:]
+        self._field = next(field for field in net.fields if field.name == found[0])
         self.series = series
         self.state = self._carrier.zeros(series)
 
@@ -190,23 +194,28 @@ class Stream:
         Parameters
         ----------
         x : array_like of shape (series, variables)
-            The step; of a single series (variables) will do.
+            The step; of a single series (variables) will do. Where the input
+            is one of symbols: integers of shape (series), or one alone.
 
         Returns
         -------
         ndarray of shape (series, outputs), or (outputs)
+
+        Raises
+        ------
+        DataError
+            If it has another shape, or values that the input cannot have.
         """
-        row = behaved(np.ascontiguousarray(x, dtype=self._carrier.dtype))
-        alone = self.series == 1 and row.shape == (self._width,)
+        row = plain(x)
+        alone = self.series == 1 and row.shape == self._shape
         row = row[None] if alone else row
-        if row.shape != (self.series, self._width):
-            raise DataError(f"x has shape {row.shape}; expected {(self.series, self._width)}")
-        if not np.isfinite(row).all():
-            raise DataError("x has entries that are NaN or infinite")
+        if row.shape != (self.series, *self._shape):
+            raise DataError(f"x has shape {row.shape}; expected {(self.series, *self._shape)}")
+        row = behaved(coerce(self._field, row[:, None], "x"))
         ones = [np.ones(self.series, "int32") for _ in self._lengths]
         # One step of this stream at a time.
         call = self._carrier
-        with call.function.held(lambda: call([row[:, None], *ones], self.state)) as found:
+        with call.function.held(lambda: call([row, *ones], self.state)) as found:
             output, self.state = found
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output
