@@ -37,6 +37,8 @@ class Regularizer(Configured, Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Regularizer]]] = Registry("regularizer")
+    #: What the weight has to be.
+    strength: ClassVar[Number] = Number(0.0, "nonnegative")
 
     def __init__(
         self, weight: float = 0.0, pattern: str | Sequence[str] | None = None, **options: Any
@@ -46,7 +48,7 @@ class Regularizer(Configured, Registered, abstract=True):
             weight, pattern = pattern, weight
         where = f"regularizer {self.name!r}"
         self.set_options(options, where, ("weight", "pattern"))
-        self.weight: float = checked(Number(0.0, "nonnegative"), where, "weight", weight)
+        self.weight: float = checked(self.strength, where, "weight", weight)
         if pattern is not None and not isinstance(pattern, str):
             pattern = _names.split_patterns(pattern)
         self.pattern = pattern

@@ -11,7 +11,7 @@ from .. import rng as _rng
 from ..errors import ConfigurationError
 from ..layers.steps import one_for_all_steps
 from ..ops import sparse
-from ..options import Flag
+from ..options import Flag, Number
 from .base import Regularizer
 
 
@@ -85,14 +85,10 @@ class BernoulliDropout(Noise, names=("dropout",)):
     """
 
     suffix = "predrop"
+    strength = Number(0.0, "fraction")
     options: ClassVar[dict[str, Any]] = {"per_series": Flag(False)}
     per_series: bool
     keeps_zeros = True
-
-    def check(self) -> None:
-        """Refuse a weight that is no probability, or 1."""
-        if not 0 <= self.weight < 1:
-            raise ConfigurationError(f"dropout={self.weight} is not a probability in [0, 1)")
 
     def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
         """Get the next state of the generator, and ``x`` with entries dropped."""
