@@ -786,9 +786,9 @@ def test_outputs_in_the_order_of_the_run(rng):
         (dict(form="bcrnn", num_modules=2, rates=[0.5]), r"rates=\[0.5\] is not a list of 2"),
         (dict(form="bcrnn", num_modules=2, rates=[0.5, 0.2]), "do not fall"),
         (dict(form="bcrnn", num_modules=2, rates="x"), "rates='x' is not a list of 2"),
-        (dict(form="bidirectional", aligned=1), "aligned=1 is not True or False"),
-        (dict(form="mut1", inner_bias=1), "inner_bias=1 is not True or False"),
-        (dict(form="clockwork", periods=(1, 2), descending=0), "descending=0 is not True"),
+        (dict(form="bidirectional", aligned=2), "aligned=2 is not True or False"),
+        (dict(form="mut1", inner_bias=2), "inner_bias=2 is not True or False"),
+        (dict(form="clockwork", periods=(1, 2), descending=2), "descending=2 is not True"),
     ],
 )
 def test_options_of_wrong_values(spec, message):

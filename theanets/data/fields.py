@@ -34,6 +34,8 @@ class Field:
         finite and have weight 0 (or whose weights are not given) become 0.
     blank : int, optional
         For labels: one that must not occur.
+    limits : pair of float or None, optional
+        Numbers must lie in between, where weights are not 0; None is no limit.
     sparse : bool
         For a matrix: whether the network takes it as a sparse one.
     lengths : str, optional
@@ -52,6 +54,7 @@ class Field:
     impute: bool = False
     sparse: bool = False
     blank: int | None = None
+    limits: tuple[float | None, float | None] = (None, None)
     lengths: str | None = None
 
     def __str__(self) -> str:

@@ -29,6 +29,8 @@ def settle(
     named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
     for i in range(len(fields)) if only is None else only:
         field, array = fields[i], arrays[i]
+        if field.limits != (None, None) and not is_sparse(array):
+            _check_limits(field, array, named, places[i], rows)
         if all_finite(array.data if is_sparse(array) else array):
             continue
         index, flat = _not_finite(array)
@@ -53,16 +55,53 @@ def settle(
     return settled
 
 
+def _check_limits(
+    field: Field, array: Any, named: Mapping[str, Any], place: str, rows: Any
+) -> None:
+    """Refuse numbers that the losses of a target have no meaning for, where they count."""
+    low, high = field.limits
+    beyond = outside(field, array)
+    if not beyond.any():
+        return
+    index = np.nonzero(beyond)
+    wrong = ~_padding(field, named, index)
+    if field.weighted_by is not None:
+        if field.weighted_by not in named:
+            return
+        wrong &= _entries(named[field.weighted_by], index) != 0
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        entry = tuple(int(axis[first]) for axis in index)
+        span = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+        raise DataError(
+            f"{place} has {array[entry]:g} at {_located(entry, rows)}; its loss is of numbers in "
+            f"{span}, except where weights are 0"
+        )
+
+
+def outside(field: Field, array: Any) -> Any:
+    """Tell which entries are beyond the limits of a field; NaN is not."""
+    low, high = field.limits
+    with np.errstate(invalid="ignore"):
+        return (array < (-np.inf if low is None else low)) | (
+            array > (np.inf if high is None else high)
+        )
+
+
+def _located(entry: tuple[int, ...], rows: Any) -> list[int]:
+    if rows is None:
+        return list(entry)
+    row = (rows.start or 0) + entry[0] if isinstance(rows, slice) else int(rows[entry[0]])
+    return [row, *entry[1:]]
+
+
 def _not_finite_message(
     field: Field, place: str, wrong: Any, entry: tuple[int, ...], value: Any, rows: Any
 ) -> str:
-    if rows is not None:
-        row = (rows.start or 0) + entry[0] if isinstance(rows, slice) else int(rows[entry[0]])
-        entry = (row, *entry[1:])
-    count = int(wrong.sum())
+    count, located = int(wrong.sum()), _located(entry, rows)
     message = (
         f"{place} has {count} {'entry' if count == 1 else 'entries'} that "
-        f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {list(entry)}"
+        f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {located}"
     )
     if np.isinf(value) and field.dtype == "float32":
         message += " (beyond 3.4e38, float32 has only inf)"

@@ -12,7 +12,7 @@ from ..ops.sparse import is_sparse
 from . import sparse
 from .coerce import agree, integers, load
 from .fields import Field, behaved
-from .finite import all_finite
+from .finite import all_finite, outside
 
 #: Arrays for a compiled function, and the number of examples in them.
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
@@ -157,6 +157,7 @@ def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
     floats = dtype.kind == "f"
     kinds = "biuf" if floats else "biu"
     low, high = integers(field)
+    limited = field.limits != (None, None)
 
     def quick(value: Any) -> Any:
         if type(value) is not np.ndarray:
@@ -171,6 +172,8 @@ def _quick(field: Field, own: bool) -> Callable[[Any], Any]:
         if not floats and not (low <= int(value.min()) and int(value.max()) <= high):
             return None
         if field.blank is not None and (value == field.blank).any():
+            return None
+        if limited and outside(field, value).any():
             return None
         if weights:
             try:

@@ -262,7 +262,7 @@ class Reduced:
             return None
         decisions = self.decisions(outputs)
         if decisions is None:
-            return Compared("values", target, output, weights)
+            return Compared("values", target, self.values(output), weights)
         scores, limit = decisions
         return Compared("binary", pt.gt(target, limit).astype("int8"), scores, weights)
 
@@ -270,6 +270,10 @@ class Reduced:
         """Get all that measures of agreement may compare: by default one thing or nothing."""
         found = self.compared(outputs)
         return [] if found is None else [found]
+
+    def values(self, output: Any) -> Any:
+        """Get the values that an output, an expression, says; by default these are the output."""
+        return output
 
     def point(self, output: Any) -> Any:
         """Get the values that an output, an array, says; by default these are the output."""

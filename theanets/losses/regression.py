@@ -141,7 +141,26 @@ class LogCosh(Regression, names=("log_cosh",)):
         return pt.switch(small, near, far)
 
 
-class Poisson(Regression):
+class _Logarithmic(Regression, abstract=True):
+    """Base class of losses of positive values, whose outputs are logarithms by default."""
+
+    options: ClassVar[dict[str, Any]] = {"log_input": Flag(True)}
+    log_input: bool
+
+    def limits(self) -> Limits:
+        """Get the limits of targets and outputs."""
+        return {"target": (0, None), self.output_name: (None if self.log_input else 0, None)}
+
+    def values(self, output: Any) -> Any:
+        """Get what is compared with targets: not logarithms."""
+        return safe_exp(output) if self.log_input else output
+
+    def point(self, output: Any) -> Any:
+        """Get the means that an output, an array, says."""
+        return np.exp(output) if self.log_input else output
+
+
+class Poisson(_Logarithmic):
     r"""Negative log-likelihood of counts with a Poisson distribution.
 
     With rate :math:`\lambda`, :math:`\lambda - t \log \lambda`; the mean over
@@ -164,13 +183,8 @@ class Poisson(Regression):
     logarithm of one below 1e-30 and 1e-200, go on as straight lines.
     """
 
-    options: ClassVar[dict[str, Any]] = {"log_input": Flag(True), "full": Flag(False)}
-    log_input: bool
+    options: ClassVar[dict[str, Any]] = {"full": Flag(False)}
     full: bool
-
-    def limits(self) -> Limits:
-        """Get the limits of counts and rates."""
-        return {"target": (0, None), self.output_name: (None if self.log_input else 0, None)}
 
     def distance(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""
@@ -181,7 +195,7 @@ class Poisson(Regression):
         return found + pt.gammaln(target + const(1, target)) if self.full else found
 
 
-class Gamma(Regression):
+class Gamma(_Logarithmic):
     r"""Negative log-likelihood of positive values with a gamma distribution.
 
     With mean :math:`\mu`, :math:`\log \mu + t / \mu`; the mean over all
@@ -207,13 +221,6 @@ class Gamma(Regression):
     ----------
     McCullagh & Nelder 1989, "Generalized linear models", chapter 8.
     """
-
-    options: ClassVar[dict[str, Any]] = {"log_input": Flag(True)}
-    log_input: bool
-
-    def limits(self) -> Limits:
-        """Get the limits of targets and means."""
-        return {"target": (0, None), self.output_name: (None if self.log_input else 0, None)}
 
     def distance(self, target: Any, output: Any) -> Any:
         """Get the error of each entry."""

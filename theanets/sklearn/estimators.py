@@ -351,12 +351,15 @@ class NetRegressor(RegressorMixin, NetEstimator):
     def predict(self, X: Any) -> Array:
         """Compute values, of shape (examples,) or (examples, outputs) as those of `fit`.
 
+        Of losses whose outputs are logarithms, such as ``'poisson'``, these are the means.
         Several quantiles of each are a further axis.
         """
         X = self._check_inputs(X)
         predicted = self._compute("predict", X)
         if self._of_each is not None:
             predicted = predicted.reshape(len(predicted), self.n_outputs_, self._of_each)
+        else:
+            predicted = self.network_.losses[0].point(predicted)
         return predicted[:, 0] if self._flat else predicted
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -207,10 +207,12 @@ def fields(
             # Of symbols there are so many.
             common["classes"] = getattr(variable.tag, "classes", None)
             common["sparse"] = vectors(variable) is not None
+            common["limits"] = _limits(on_it)
             found.append(Field(variable.name, "input", impute=weighted, **common))
         elif on_it:
             classes, ignore = _labels(variable, on_it, shape)
             blanks = [loss.blank_label(classes) for loss in on_it]
+            common["limits"] = _limits(on_it)
             common["blank"] = next((blank for blank in blanks if blank is not None), None)
             found.append(Field(variable.name, "target", classes=classes, ignore=ignore, **common))
         else:
@@ -230,6 +232,14 @@ def with_lengths(
         if loss.by_step and len(names) == 1:
             known.setdefault(loss._target.name, names.pop())
     return [replace(field, lengths=known.get(field.name)) for field in found]
+
+
+def _limits(losses: Sequence[Loss]) -> tuple[float | None, float | None]:
+    """Get the least and the greatest number that all losses of a target have a meaning for."""
+    limits = [loss.limits().get("target", (None, None)) for loss in losses]
+    lows = [low for low, _ in limits if low is not None]
+    highs = [high for _, high in limits if high is not None]
+    return max(lows, default=None), min(highs, default=None)
 
 
 def _labels(
