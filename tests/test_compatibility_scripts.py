@@ -230,7 +230,7 @@ class Swishy(theanets.Activation):
         return x * TT.sigmoid(self.beta * x)
 
 
-class Step(theanets.Loss):
+class Stairs(theanets.Loss):
     def __call__(self, outputs):
         step = outputs[self.output_name] - self._target
         if self._weights is not None:
@@ -241,7 +241,7 @@ class Step(theanets.Loss):
 r = np.random.RandomState(1)
 x, y = r.randn(40, 5).astype('f'), r.randn(40, 2).astype('f')
 net = theanets.Regressor([5, (5, 'hw', 'swishy'), dict(form='highway', size=5, bias=-2), 2],
-                         loss='step')
+                         loss='stairs')
 net.add_loss('mse', weight=0.1)
 net.train([x, y], max_updates=4, batch_size=10, weight_decay=0.01)
 assert {'hid1.t', 'hid1.beta', 'hid2.bt'} <= set(p.name for p in net.params)
