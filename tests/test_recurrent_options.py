@@ -214,7 +214,7 @@ def test_states_go_on_from_a_checkpoint(model, tmp_path, rng):
             dict(form="lstm", size=N, stateful=True, zoneout=0.2),
             2,
         ]
-        return model(layers, dtype="float64")
+        return model(layers, rng=1, dtype="float64")
 
     whole, cut, reset = make_net(), make_net(), make_net()
     whole.train(iter(data), valid, epochs=3, **keywords)
