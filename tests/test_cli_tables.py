@@ -381,3 +381,16 @@ def test_a_reader_that_goes_away_is_no_error(run, messy, tmp_path):
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         assert done.stderr == "141\n" and done.stdout == "name,klass\n" * (reader == first)
+
+
+def test_what_is_read_is_not_written_over(run, tmp_path):
+    table = tmp_path / "table.csv"
+    text = "x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(20))
+    table.write_text(text)
+    found = run("train", table, "--target", "y", "--output", table, code=1)
+    assert "is the file" in found.output
+    run("train", table, "--target", "y", "--output", tmp_path / "m.safetensors", "--epochs", 1)
+    for other in (table, tmp_path / "m.safetensors"):
+        found = run("predict", tmp_path / "m.safetensors", table, "--output", other, code=1)
+        assert "is the file" in found.output
+    assert table.read_text() == text

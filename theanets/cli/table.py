@@ -118,6 +118,7 @@ def train(
     fifth of the others to validate on. The network is saved together with
     what `theanets predict` needs to know of the columns.
     """
+    _keep_apart(output, data)
     frame, separator = read(data)
     for name in (target, *ignore):
         if name not in frame:
@@ -166,6 +167,13 @@ def train(
     finally:
         if len(net.history):
             _report(net, kind, x[test], values[test])
+
+
+def _keep_apart(output: Path | None, *inputs: Path) -> None:
+    """Refuse to write over a file that is read."""
+    for path in inputs:
+        if output is not None and output.exists() and path.exists() and output.samefile(path):
+            raise ConfigurationError(f"--output {output} is the file {path}, which is read")
 
 
 def _with_target(
@@ -258,6 +266,7 @@ def predict(
     What a column is, was settled in training: what is predicted for a row does
     not depend on other rows.
     """
+    _keep_apart(output, data, model)
     net = Network.load(model)
     table = net.metadata.get("table")
     if table is None:
