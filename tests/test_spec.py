@@ -165,7 +165,7 @@ def test_sparse_inputs(sparse, rng):
         (dict(size=20, form=int), "form=.*int.* is not a Layer class"),
         (dict(size=20, name="a:b"), "'a:b' is not a word"),
         (dict(size=20, name=3), "3 is not a word"),
-        (dict(size=20, std="a"), "std='a' is not a number"),
+        (dict(size=20, std="a"), "std='a' is not a finite number"),
         (dict(size=20, std_q=1), "'std_q'"),
         (dict(size=20, rng="x"), "rng='x'"),
         (dict(size=20, inputs=3), "inputs=3; expected the name of an output"),

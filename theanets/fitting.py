@@ -194,6 +194,8 @@ def make_run(
         engine = LBFGSEngine(compiled, moving, optimizer, train_data, regularizers)
     criterion = criterion.resolve(measured.directions)
     identity = None
+    # Before anything is read: it may be that one file is written as two things.
+    called = callbacks(net, network, train_data, kwargs)
     if kwargs.get("checkpoint") is not None:
         identity = describe_run(
             net, optimizer, regularizers, scale, seed, train_data, valid_data, criterion, frozen
@@ -215,7 +217,7 @@ def make_run(
         train_data=train_data,
         valid_data=valid_data,
         whole_data=whole_data,
-        callbacks=callbacks(net, network, train_data, kwargs),
+        callbacks=called,
         network=network,
         checkpoint=kwargs.get("checkpoint"),
         checkpoint_every=kwargs.get("checkpoint_every"),
