@@ -307,7 +307,9 @@ def test_progress_shows_it(line):
         callbacks=[shown],
         progress=False,
     )
-    _, head, *epochs, _, best = file.getvalue().splitlines()
+    # Whether anything is compiled depends on what ran before.
+    lines = [line for line in file.getvalue().splitlines() if not line.startswith("compiling")]
+    head, *epochs, _, best = lines
     assert "valid out:level" in head
     assert [line.endswith("*") for line in epochs] == [True, False, False]
     assert all(len(line) <= len(head) for line in epochs)

@@ -236,7 +236,9 @@ def with_lengths(
 
 def _limits(losses: Sequence[Loss]) -> tuple[float | None, float | None]:
     """Get the least and the greatest number that all losses of a target have a meaning for."""
-    limits = [loss.limits().get("target", (None, None)) for loss in losses]
+    # Labels have a range of their own.
+    values = [loss for loss in losses if loss._target.dtype.startswith("float")]
+    limits = [loss.limits().get("target", (None, None)) for loss in values]
     lows = [low for low, _ in limits if low is not None]
     highs = [high for _, high in limits if high is not None]
     return max(lows, default=None), min(highs, default=None)
