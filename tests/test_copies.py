@@ -26,7 +26,7 @@ class Wide(theanets.Regressor):
         self.width = width
 
 
-class Stretched(theanets.Layer):
+class Multiplied(theanets.Layer):
     """With a factor that is no option, and an expression that it keeps."""
 
     def setup(self):
@@ -92,7 +92,7 @@ def test_parts_of_the_network_are_those_of_the_copy(make):
 
 
 def test_data_of_layers_and_losses(make):
-    net = theanets.Regressor([4, (3, Stretched, "linear"), 2], loss="shifted")
+    net = theanets.Regressor([4, (3, Multiplied, "linear"), 2], loss="shifted")
     net.predict(X)
     before = net.evaluate([X, X[:, :2]])
     net.layers[1].factor = 3.0
