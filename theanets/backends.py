@@ -133,7 +133,8 @@ def _compile(
     if linker == "JAXLinker":
         from .ops.jax_setup import SIZES, Chance, Drawing, compiling
 
-        found = found.including(SIZES)
+        # XLA fuses by itself; what PyTensor fuses may hide the sizes of arrays.
+        found = found.including(SIZES).excluding("fusion")
     elif linker == "NumbaLinker":
         from .ops.numba_setup import compiling
         from .ops.numba_setup import sparing as finish
