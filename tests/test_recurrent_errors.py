@@ -20,7 +20,7 @@ def net(*hidden, kind=recurrent.Regressor, **options):
     [
         ({"form": "gru", "reset_after": "yes"}, "reset_after='yes' is not True or False"),
         ({"form": "lstm", "peepholes": 3}, "peepholes=3"),
-        ({"form": "rnn", "last": 1}, "last=1"),
+        ({"form": "rnn", "last": 2}, "last=2"),
         ({"form": "bidirectional", "last": "all"}, "last='all'"),
         ({"form": "cell", "step": lambda x, h: h}, r"cannot be called as step\(cell, x, h\)"),
         ({"form": "cell", "states": 2, "step": lambda cell, x, h: h}, r"step\(cell, x, h, s1\)"),
