@@ -11,7 +11,10 @@ import pytest
 
 import theanets
 from theanets import fitting, optimizers
-from theanets.errors import SYNONYMS, ConfigurationError
+from theanets.activations import Activation
+from theanets.errors import CLASSES, SYNONYMS, ConfigurationError
+from theanets.losses import Loss
+from theanets.metrics import Metric
 from theanets.pretraining import algorithms
 from theanets.regularizers import Regularizer
 from theanets.training.keywords import TrainKeywords
@@ -71,6 +74,76 @@ def test_synonyms_lead_somewhere(net):
     assert hasattr(theanets.Autoencoder, "encode")
     # One that is valid itself needs no hint.
     assert not set(SYNONYMS) & set(fitting.keywords("adam"))
+
+
+REGISTRIES = {
+    "loss": Loss.registry,
+    "layer": theanets.Layer.registry,
+    "activation": Activation.registry,
+    "metric": Metric.registry,
+    "algorithm": optimizers.Optimizer.registry,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "right"),
+    [
+        ("loss", "mean_squared_error", "mse"),
+        ("loss", "MSELoss", "mse"),
+        ("loss", "l1", "mae"),
+        ("loss", "sparse_categorical_crossentropy", "xe"),
+        ("loss", "CategoricalCrossentropy", "xe"),
+        ("loss", "CrossEntropyLoss", "xe"),
+        ("loss", "binary_crossentropy", "bce"),
+        ("loss", "BCEWithLogitsLoss", "bce_logits"),
+        ("loss", "huber_loss", "huber"),
+        ("layer", "Dense", "feedforward"),
+        ("layer", "MaxPooling2D", "pool2"),
+        ("activation", "identity", "linear"),
+        ("activation", "LeakyReLU", "leaky-relu"),
+        ("metric", "roc_auc_score", "auc"),
+        ("metric", "mean_squared_error", "mse"),
+    ],
+)
+def test_classes_of_other_libraries(kind, name, right):
+    with pytest.raises(KeyError, match=rf"unknown {kind} '{name}' \(did you mean '{right}'\?\)"):
+        REGISTRIES[kind][name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("algorithm", name) for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "LBFGS")),
+        *(("activation", name) for name in ("ReLU", "SELU", "GELU", "SiLU", "Sigmoid", "Hardtanh")),
+        *(("metric", name) for name in ("acc", "roc_auc", "auc", "RMSE")),
+        *(("layer", name) for name in ("LSTM", "GRU", "Embedding", "Dropout")),
+    ],
+)
+def test_names_of_other_libraries_that_are_ours(kind, name):
+    assert name in REGISTRIES[kind]
+
+
+def test_names_of_classes_lead_somewhere():
+    every = {name for registry in REGISTRIES.values() for name in registry.names()}
+    assert set(CLASSES.values()) <= every
+    for name, right in CLASSES.items():
+        assert name == name.lower().replace("_", "").replace("-", "")
+        # What is right has the name in none of the registries that it is in.
+        same = [r for r in REGISTRIES.values() if right in r and name in r]
+        assert all(registry[name] is registry[right] for registry in same), name
+
+
+def test_a_loss_that_is_a_class_of_another_library():
+    class MSELoss:
+        pass
+
+    with pytest.raises(ConfigurationError, match=r"is a type \(did you mean 'mse'\?\); expected"):
+        theanets.Regressor([2, 1], loss=MSELoss)
+
+
+def test_several_losses_in_a_list():
+    with pytest.raises(ConfigurationError, match=r"give the first, and net.add_loss\('mae'\) the"):
+        theanets.Regressor([2, 1], loss=["mse", "mae"])
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,69 @@ SYNONYMS = {
     "transform": "encode",
 }
 
+#: Losses, layers, activations and metrics of other libraries that are the same as some here:
+#: by their names in lower case, without anything between the words.
+CLASSES = {
+    # Losses.
+    **dict.fromkeys(("meansquarederror", "squarederror", "mseloss", "l2", "l2loss"), "mse"),
+    **dict.fromkeys(("meanabsoluteerror", "absoluteerror", "maeloss", "l1", "l1loss"), "mae"),
+    "meanabsolutepercentageerror": "mape",
+    **dict.fromkeys(("meansquaredlogarithmicerror", "meansquaredlogerror"), "msle"),
+    **dict.fromkeys(("sparsecategoricalcrossentropy", "categoricalcrossentropy"), "xe"),
+    **dict.fromkeys(("crossentropyloss", "softmaxcrossentropy", "nll", "nllloss"), "xe"),
+    **dict.fromkeys(("logloss", "negativeloglikelihood"), "xe"),
+    **dict.fromkeys(("binarycrossentropy", "bceloss"), "bce"),
+    **dict.fromkeys(("bcewithlogits", "bcewithlogitsloss", "sigmoidcrossentropy"), "bce_logits"),
+    **dict.fromkeys(("categoricalfocalcrossentropy", "focalloss"), "focal"),
+    "binaryfocalcrossentropy": "binary_focal",
+    "huberloss": "huber",
+    "smoothl1loss": "smooth_l1",
+    **dict.fromkeys(("kldivergence", "kldiv", "kldivloss"), "kl"),
+    **dict.fromkeys(("gaussiannll", "gaussiannllloss"), "gll"),
+    **dict.fromkeys(("poissonnll", "poissonnllloss"), "poisson"),
+    **dict.fromkeys(("cosinesimilarity", "cosinedistance"), "cosine"),
+    **dict.fromkeys(("quantileloss", "pinballloss"), "quantile"),
+    "meanpinballloss": "pinball",
+    "ctcloss": "ctc",
+    # Layers.
+    "dense": "feedforward",
+    "simplernn": "rnn",
+    **dict.fromkeys(("conv1d", "convolution1d"), "conv1"),
+    **dict.fromkeys(("conv2d", "convolution2d"), "conv2"),
+    **dict.fromkeys(("conv1dtranspose", "convtranspose1d"), "conv1_transposed"),
+    **dict.fromkeys(("conv2dtranspose", "convtranspose2d"), "conv2_transposed"),
+    **dict.fromkeys(
+        ("maxpooling1d", "maxpool1d", "averagepooling1d", "avgpool1d", "pooling1d"), "pool1"
+    ),
+    **dict.fromkeys(
+        ("maxpooling2d", "maxpool2d", "averagepooling2d", "avgpool2d", "pooling2d"), "pool2"
+    ),
+    "upsampling1d": "upsample1",
+    "upsampling2d": "upsample2",
+    **dict.fromkeys(("batchnormalization", "batchnorm1d", "batchnorm2d"), "batch_norm"),
+    "layernormalization": "layer_norm",
+    **dict.fromkeys(("multiply", "mul"), "product"),
+    **dict.fromkeys(("bilstm", "bigru"), "bidirectional"),
+    # Activations.
+    "identity": "linear",
+    "leakyrelu": "leaky-relu",
+    # Metrics.
+    **dict.fromkeys(
+        ("categoricalaccuracy", "sparsecategoricalaccuracy", "binaryaccuracy", "accuracyscore"),
+        "accuracy",
+    ),
+    "balancedaccuracyscore": "balanced_accuracy",
+    **dict.fromkeys(
+        ("topkcategoricalaccuracy", "sparsetopkcategoricalaccuracy", "topkaccuracyscore"), "top_k"
+    ),
+    **dict.fromkeys(("rocauc", "rocaucscore", "auroc"), "auc"),
+    "f1score": "f1",
+    "precisionscore": "precision",
+    "recallscore": "recall",
+    **dict.fromkeys(("r2score", "rsquared"), "r2"),
+    "rootmeansquarederror": "rmse",
+}
+
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Get a hint at the valid name that is nearest to a misspelt one, or means the same elsewhere.
@@ -124,9 +187,11 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         ``" (did you mean 'x'?)"``, or an empty string when nothing is near.
     """
     lowered = {choice.lower(): choice for choice in choices}
-    same = SYNONYMS.get(str(name).lower())
-    if same in lowered:
-        return f" (did you mean {same!r}?)"
+    plain = str(name).lower()
+    squeezed = plain.replace("_", "").replace("-", "").replace(" ", "")
+    for same in (SYNONYMS.get(plain), CLASSES.get(squeezed)):
+        if same in lowered:
+            return f" (did you mean {same!r}?)"
     found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 

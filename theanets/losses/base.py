@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
 from .. import names as _names
-from ..errors import ConfigurationError, is_integer, unknown
+from ..errors import ConfigurationError, is_integer, nearest, unknown
 from ..expressions import expression
 from ..options import Choice, Flag, Number, Whole, checked
 from ..registry import Registered, Registry, signature_of, taken
@@ -182,8 +182,12 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
             return kind(**options)
         if callable(form) and not isinstance(form, type):
             return Function(form, **options)
+        hint = nearest(form.__name__, cls.registry.names()) if isinstance(form, type) else ""
+        if isinstance(form, (list, tuple)) and form:
+            hint = f"; of several losses, give the first, and net.add_loss({form[-1]!r}) the others"
         raise ConfigurationError(
-            f"loss {form!r} is a {type(form).__name__}; expected a name, dict, Loss or callable"
+            f"loss {form!r} is a {type(form).__name__}{hint}; expected a name, dict, Loss or "
+            "callable"
         )
 
     def check_options(self) -> None:
