@@ -29,7 +29,7 @@ if linker == "PYTORCH" and order == "before":
     torch.compiler.set_stance("force_eager")
 
 from op_cases import DISCRETE, FIRST, SMOOTH, applied
-from test_recurrent_core import Case
+from recurrent_cases import Case
 
 graphs = {}
 for name, (op, arguments, *_) in {**SMOOTH, **DISCRETE, **FIRST}.items():
@@ -66,7 +66,7 @@ print("fine", found)
 @pytest.mark.parametrize("linker, package", [("JAX", "jax"), ("PYTORCH", "torch")])
 def test_operations(linker, package, order):
     pytest.importorskip(package)
-    root = Path(__file__).parent
+    root = Path(__file__).parent.parent
     path = os.pathsep.join([str(root), str(root.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTENSOR_FLAGS": "floatX=float64"}
     command = [sys.executable, "-W", "ignore", "-c", OPERATIONS, linker, order]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from test_recurrent_core import CELLS, Case, close, rnn
+from recurrent_cases import CELLS, Case, close, rnn
 
 from theanets import activations
 from theanets.ops.recurrent_trace import Layout, NotElementwiseError, trace

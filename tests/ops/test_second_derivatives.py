@@ -13,7 +13,7 @@ import pytest
 from op_cases import DISCRETE, FIRST, SMOOTH, applied, cost_of, floats
 from pytensor.gradient import DisconnectedType, pushforward
 from pytensor.graph.op import Op
-from test_recurrent_core import Case
+from recurrent_cases import Case
 
 import theanets
 import theanets.ops

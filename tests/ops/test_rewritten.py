@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from op_cases import SMOOTH, applied, cost_of, floats
 from pytensor.graph.rewriting.utils import rewrite_graph
-from test_recurrent_core import CELLS, Case, close
+from recurrent_cases import CELLS, Case, close
 
 import theanets
 from theanets.ops.recurrent import RecurrentForward

@@ -9,7 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from test_recurrent_core import CELLS, Case, close
+from recurrent_cases import CELLS, Case, close
 
 import theanets
 from theanets.ops import ctc

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_recurrent_core import CELLS, Case, close
+from recurrent_cases import CELLS, Case, close
 
 import theanets
 from theanets import backends
