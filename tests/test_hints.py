@@ -12,7 +12,8 @@ import pytest
 import theanets
 from theanets import fitting, optimizers
 from theanets.activations import Activation
-from theanets.errors import CLASSES, SYNONYMS, ConfigurationError
+from theanets.earlier import NAMES, PHRASES, namesakes, phrase
+from theanets.errors import ConfigurationError
 from theanets.losses import Loss
 from theanets.metrics import Metric
 from theanets.pretraining import algorithms
@@ -68,14 +69,6 @@ def test_a_hint_says_nothing_of_what_a_method_had(net, call, keyword):
     assert "versions" not in str(caught.value)
 
 
-def test_synonyms_lead_somewhere(net):
-    every = {"valid", "algo", *fitting.keywords("adam"), *fitting.keywords("rmsprop"), *dir(net)}
-    assert {right for right in SYNONYMS.values() if right not in every} == {"encode"}
-    assert hasattr(theanets.Autoencoder, "encode")
-    # One that is valid itself needs no hint.
-    assert not set(SYNONYMS) & set(fitting.keywords("adam"))
-
-
 REGISTRIES = {
     "loss": Loss.registry,
     "layer": theanets.Layer.registry,
@@ -123,14 +116,20 @@ def test_names_of_other_libraries_that_are_ours(kind, name):
     assert name in REGISTRIES[kind]
 
 
-def test_names_of_classes_lead_somewhere():
-    every = {name for registry in REGISTRIES.values() for name in registry.names()}
-    assert set(CLASSES.values()) <= every
-    for name, right in CLASSES.items():
-        assert name == name.lower().replace("_", "").replace("-", "")
-        # What is right has the name in none of the registries that it is in.
-        same = [r for r in REGISTRIES.values() if right in r and name in r]
-        assert all(registry[name] is registry[right] for registry in same), name
+def test_names_lead_somewhere(net):
+    keywords = {"valid", "algo", *fitting.keywords("adam"), *fitting.keywords("rmsprop")}
+    methods = {*dir(net), *dir(theanets.Autoencoder)}
+    for right, others in NAMES.items():
+        kinds = [kind for kind in (keywords, methods, *REGISTRIES.values()) if right in kind]
+        assert kinds, right
+        for name in others:
+            # Where a name is valid itself it needs no hint, unless it is an alias.
+            valid = [kind for kind in kinds if name in kind]
+            assert all(kind[name] is kind[right] for kind in valid), name
+            # What it is depends on the kind of name only.
+            assert {n for n in namesakes(name) for kind in kinds if n in kind} == {right}, name
+            assert phrase(name) is None
+    assert all(name == name.lower() and phrase(name) for name in PHRASES)
 
 
 def test_a_loss_that_is_a_class_of_another_library():

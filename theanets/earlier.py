@@ -1,6 +1,7 @@
 """What earlier versions or other libraries have and this one has not, with what to write instead.
 
-Errors about unknown names and keywords look here; see `theanets.errors`.
+Errors about unknown names and keywords look here, see `theanets.errors.hint`.
+How a name is spelled does not matter: as words, in lower or upper case.
 """
 
 from __future__ import annotations
@@ -8,8 +9,107 @@ from __future__ import annotations
 _OF_TRAIN = "{}= of train(), itertrain(), predict() and the like"
 _SCIPY = "algo='l-bfgs'"
 
-#: By the name that is unknown, wherever that is.
-SUCCESSORS: dict[str, str] = {
+#: What others call it, by the name here.
+NAMES: dict[str, tuple[str, ...]] = {
+    # Keywords.
+    "learning_rate": ("lr", "learning_rate_init", "eta"),
+    "learning_rate_schedule": ("lr_scheduler", "scheduler", "lr_schedule"),
+    "beta1": ("betas", "beta_1"),
+    "beta2": ("beta_2",),
+    "rms_regularizer": ("eps", "epsilon"),
+    "decay": ("rho",),
+    "max_gradient_norm": ("clipnorm",),
+    "max_gradient_elem": ("clipvalue",),
+    "max_global_norm": ("global_clipnorm",),
+    "epochs": ("n_epochs", "num_epochs", "nb_epoch", "max_epochs", "max_iter"),
+    "algo": ("optimizer", "solver"),
+    "valid": ("validation_data", "valid_data", "eval_set"),
+    "validation_split": ("validation_fraction", "val_split"),
+    "train_batches": ("steps_per_epoch", "steps"),
+    "valid_batches": ("validation_steps",),
+    "validate_every": ("validation_freq", "eval_every"),
+    "patience": ("n_iter_no_change", "early_stopping"),
+    "min_improvement": ("tol", "min_delta"),
+    "progress": ("verbose",),
+    "weight_l2": ("alpha", "l2", "kernel_regularizer"),
+    "weight_l1": ("l1",),
+    "dropout": ("dropout_rate", "drop"),
+    "rng": ("random_state", "seed"),
+    # Methods and attributes.
+    "train": ("fit", "fit_generator", "partial_fit", "learn"),
+    "feed_forward": ("forward", "call"),
+    "params": ("parameters", "named_parameters", "trainable_weights"),
+    "save": ("state_dict", "save_weights", "dump"),
+    "load_params": ("load_state_dict", "load_weights"),
+    "set_loss": ("compile", "compile_loss"),
+    "add_layer": ("add",),
+    "evaluate": ("eval",),
+    "encode": ("transform",),
+    # Losses.
+    "mse": ("meansquarederror", "squarederror", "mseloss", "l2", "l2loss"),
+    "mae": ("meanabsoluteerror", "absoluteerror", "maeloss", "l1", "l1loss"),
+    "mape": ("meanabsolutepercentageerror",),
+    "msle": ("meansquaredlogarithmicerror", "meansquaredlogerror"),
+    "xe": (
+        "sparsecategoricalcrossentropy",
+        "categoricalcrossentropy",
+        "crossentropyloss",
+        "softmaxcrossentropy",
+        "nll",
+        "nllloss",
+        "logloss",
+        "negativeloglikelihood",
+    ),
+    "bce": ("binarycrossentropy", "bceloss"),
+    "bce_logits": ("bcewithlogits", "bcewithlogitsloss", "sigmoidcrossentropy"),
+    "focal": ("categoricalfocalcrossentropy", "focalloss"),
+    "binary_focal": ("binaryfocalcrossentropy",),
+    "huber": ("huberloss",),
+    "smooth_l1": ("smoothl1loss",),
+    "kl": ("kldivergence", "kldiv", "kldivloss"),
+    "gll": ("gaussiannll", "gaussiannllloss"),
+    "poisson": ("poissonnll", "poissonnllloss"),
+    "cosine": ("cosinesimilarity", "cosinedistance"),
+    "quantile": ("quantileloss", "pinballloss"),
+    "pinball": ("meanpinballloss",),
+    "ctc": ("ctcloss",),
+    # Layers.
+    "feedforward": ("dense",),
+    "rnn": ("simplernn",),
+    "conv1": ("conv1d", "convolution1d"),
+    "conv2": ("conv2d", "convolution2d"),
+    "conv1_transposed": ("conv1dtranspose", "convtranspose1d"),
+    "conv2_transposed": ("conv2dtranspose", "convtranspose2d"),
+    "pool1": ("maxpooling1d", "maxpool1d", "averagepooling1d", "avgpool1d", "pooling1d"),
+    "pool2": ("maxpooling2d", "maxpool2d", "averagepooling2d", "avgpool2d", "pooling2d"),
+    "upsample1": ("upsampling1d",),
+    "upsample2": ("upsampling2d",),
+    "batch_norm": ("batchnormalization", "batchnorm1d", "batchnorm2d"),
+    "layer_norm": ("layernormalization",),
+    "product": ("multiply", "mul"),
+    "bidirectional": ("bilstm", "bigru"),
+    # Activations.
+    "linear": ("identity",),
+    "leaky-relu": ("leakyrelu",),
+    # Metrics.
+    "accuracy": (
+        "categoricalaccuracy",
+        "sparsecategoricalaccuracy",
+        "binaryaccuracy",
+        "accuracyscore",
+    ),
+    "balanced_accuracy": ("balancedaccuracyscore",),
+    "top_k": ("topkcategoricalaccuracy", "sparsetopkcategoricalaccuracy", "topkaccuracyscore"),
+    "auc": ("rocauc", "rocaucscore", "auroc"),
+    "f1": ("f1score",),
+    "precision": ("precisionscore",),
+    "recall": ("recallscore",),
+    "r2": ("r2score", "rsquared"),
+    "rmse": ("rootmeansquarederror",),
+}
+
+#: What is written in another way, by the name that is unknown, wherever that is.
+PHRASES: dict[str, str] = {
     # Keywords of networks.
     "tied_weights": "a layer 'tied' for each layer whose weights it shares: [784, 100, 'tied']",
     "hidden_activation": "(100, 'tanh') for each hidden layer",
@@ -51,6 +151,7 @@ SUCCESSORS: dict[str, str] = {
     "learning_rate": "learning_rate= of train()",
     "momentum": "momentum= of train()",
     "beta1_decay": "beta1_halflife=",
+    "beta2_decay": "beta2_halflife=",
     "hv_method": "nothing: esgd always uses the R operator",
     "output_ndim": "nothing: targets have the shape of the output",
     # Keywords of other libraries.
@@ -77,7 +178,23 @@ SUCCESSORS: dict[str, str] = {
 }
 
 
-def successor(name: object) -> str:
-    """Get a hint at what is written in the place of an unknown name, or an empty string."""
-    found = SUCCESSORS.get(name.lower()) if isinstance(name, str) else None
-    return f" (write {found})" if found else ""
+def _plain(name: str) -> str:
+    """Get a name in lower case, without anything between its words."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+_NAMES: dict[str, list[str]] = {}
+for _here, _elsewhere in NAMES.items():
+    for _name in _elsewhere:
+        _NAMES.setdefault(_plain(_name), []).append(_here)
+_PHRASES = {_plain(name): phrase for name, phrase in PHRASES.items()}
+
+
+def namesakes(name: object) -> list[str]:
+    """Get what an unknown name is called here: more than one where that depends on its kind."""
+    return _NAMES.get(_plain(str(name)), [])
+
+
+def phrase(name: object) -> str | None:
+    """Get what is written in the place of an unknown name, if that is not another name."""
+    return _PHRASES.get(_plain(name)) if isinstance(name, str) else None

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from .earlier import successor
+from .earlier import namesakes, phrase
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,107 +70,6 @@ class ZeroGradientWarning(UserWarning):
     """A loss does not depend, differentiably, on some parameters."""
 
 
-#: What other libraries call it, and what that is here.
-SYNONYMS = {
-    **dict.fromkeys(("lr", "learning_rate_init", "eta"), "learning_rate"),
-    **dict.fromkeys(("lr_scheduler", "scheduler", "lr_schedule"), "learning_rate_schedule"),
-    **dict.fromkeys(("betas", "beta_1", "beta1_decay"), "beta1"),
-    **dict.fromkeys(("beta_2", "beta2_decay"), "beta2"),
-    **dict.fromkeys(("eps", "epsilon"), "rms_regularizer"),
-    "rho": "decay",
-    "clipnorm": "max_gradient_norm",
-    "clipvalue": "max_gradient_elem",
-    "global_clipnorm": "max_global_norm",
-    **dict.fromkeys(("n_epochs", "num_epochs", "nb_epoch", "max_epochs", "max_iter"), "epochs"),
-    **dict.fromkeys(("optimizer", "solver"), "algo"),
-    **dict.fromkeys(("validation_data", "valid_data", "eval_set"), "valid"),
-    **dict.fromkeys(("validation_fraction", "val_split"), "validation_split"),
-    **dict.fromkeys(("steps_per_epoch", "steps"), "train_batches"),
-    "validation_steps": "valid_batches",
-    **dict.fromkeys(("validation_freq", "eval_every"), "validate_every"),
-    **dict.fromkeys(("n_iter_no_change", "early_stopping"), "patience"),
-    **dict.fromkeys(("tol", "min_delta"), "min_improvement"),
-    "verbose": "progress",
-    **dict.fromkeys(("alpha", "l2", "kernel_regularizer"), "weight_l2"),
-    "l1": "weight_l1",
-    **dict.fromkeys(("dropout_rate", "drop"), "dropout"),
-    **dict.fromkeys(("random_state", "seed"), "rng"),
-    # Methods and attributes.
-    **dict.fromkeys(("fit", "fit_generator", "partial_fit", "learn"), "train"),
-    **dict.fromkeys(("forward", "call"), "feed_forward"),
-    **dict.fromkeys(("parameters", "named_parameters", "trainable_weights"), "params"),
-    **dict.fromkeys(("state_dict", "save_weights", "dump"), "save"),
-    **dict.fromkeys(("load_state_dict", "load_weights"), "load_params"),
-    **dict.fromkeys(("compile", "compile_loss"), "set_loss"),
-    "add": "add_layer",
-    "eval": "evaluate",
-    "transform": "encode",
-}
-
-#: Losses, layers, activations and metrics of other libraries that are the same as some here:
-#: by their names in lower case, without anything between the words.
-CLASSES = {
-    # Losses.
-    **dict.fromkeys(("meansquarederror", "squarederror", "mseloss", "l2", "l2loss"), "mse"),
-    **dict.fromkeys(("meanabsoluteerror", "absoluteerror", "maeloss", "l1", "l1loss"), "mae"),
-    "meanabsolutepercentageerror": "mape",
-    **dict.fromkeys(("meansquaredlogarithmicerror", "meansquaredlogerror"), "msle"),
-    **dict.fromkeys(("sparsecategoricalcrossentropy", "categoricalcrossentropy"), "xe"),
-    **dict.fromkeys(("crossentropyloss", "softmaxcrossentropy", "nll", "nllloss"), "xe"),
-    **dict.fromkeys(("logloss", "negativeloglikelihood"), "xe"),
-    **dict.fromkeys(("binarycrossentropy", "bceloss"), "bce"),
-    **dict.fromkeys(("bcewithlogits", "bcewithlogitsloss", "sigmoidcrossentropy"), "bce_logits"),
-    **dict.fromkeys(("categoricalfocalcrossentropy", "focalloss"), "focal"),
-    "binaryfocalcrossentropy": "binary_focal",
-    "huberloss": "huber",
-    "smoothl1loss": "smooth_l1",
-    **dict.fromkeys(("kldivergence", "kldiv", "kldivloss"), "kl"),
-    **dict.fromkeys(("gaussiannll", "gaussiannllloss"), "gll"),
-    **dict.fromkeys(("poissonnll", "poissonnllloss"), "poisson"),
-    **dict.fromkeys(("cosinesimilarity", "cosinedistance"), "cosine"),
-    **dict.fromkeys(("quantileloss", "pinballloss"), "quantile"),
-    "meanpinballloss": "pinball",
-    "ctcloss": "ctc",
-    # Layers.
-    "dense": "feedforward",
-    "simplernn": "rnn",
-    **dict.fromkeys(("conv1d", "convolution1d"), "conv1"),
-    **dict.fromkeys(("conv2d", "convolution2d"), "conv2"),
-    **dict.fromkeys(("conv1dtranspose", "convtranspose1d"), "conv1_transposed"),
-    **dict.fromkeys(("conv2dtranspose", "convtranspose2d"), "conv2_transposed"),
-    **dict.fromkeys(
-        ("maxpooling1d", "maxpool1d", "averagepooling1d", "avgpool1d", "pooling1d"), "pool1"
-    ),
-    **dict.fromkeys(
-        ("maxpooling2d", "maxpool2d", "averagepooling2d", "avgpool2d", "pooling2d"), "pool2"
-    ),
-    "upsampling1d": "upsample1",
-    "upsampling2d": "upsample2",
-    **dict.fromkeys(("batchnormalization", "batchnorm1d", "batchnorm2d"), "batch_norm"),
-    "layernormalization": "layer_norm",
-    **dict.fromkeys(("multiply", "mul"), "product"),
-    **dict.fromkeys(("bilstm", "bigru"), "bidirectional"),
-    # Activations.
-    "identity": "linear",
-    "leakyrelu": "leaky-relu",
-    # Metrics.
-    **dict.fromkeys(
-        ("categoricalaccuracy", "sparsecategoricalaccuracy", "binaryaccuracy", "accuracyscore"),
-        "accuracy",
-    ),
-    "balancedaccuracyscore": "balanced_accuracy",
-    **dict.fromkeys(
-        ("topkcategoricalaccuracy", "sparsetopkcategoricalaccuracy", "topkaccuracyscore"), "top_k"
-    ),
-    **dict.fromkeys(("rocauc", "rocaucscore", "auroc"), "auc"),
-    "f1score": "f1",
-    "precisionscore": "precision",
-    "recallscore": "recall",
-    **dict.fromkeys(("r2score", "rsquared"), "r2"),
-    "rootmeansquarederror": "rmse",
-}
-
-
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Get a hint at the valid name that is nearest to a misspelt one, or means the same elsewhere.
 
@@ -187,13 +86,25 @@ def nearest(name: str, choices: Iterable[str]) -> str:
         ``" (did you mean 'x'?)"``, or an empty string when nothing is near.
     """
     lowered = {choice.lower(): choice for choice in choices}
-    plain = str(name).lower()
-    squeezed = plain.replace("_", "").replace("-", "").replace(" ", "")
-    for same in (SYNONYMS.get(plain), CLASSES.get(squeezed)):
+    for same in namesakes(name):
         if same in lowered:
             return f" (did you mean {same!r}?)"
     found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
+
+
+def hint(name: object, choices: Iterable[str]) -> str:
+    """Get a hint at what to write instead of an unknown name; see `earlier.PHRASES` and `nearest`.
+
+    Parameters
+    ----------
+    name : object
+        The name that was not found.
+    choices : iterable of str
+        The valid names.
+    """
+    found = phrase(name)
+    return f" (write {found})" if found else nearest(str(name), choices)
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError:
@@ -215,9 +126,7 @@ def unknown(kind: str, name: object, choices: Iterable[str]) -> UnknownNameError
     """
     choices = list(choices)
     listed = ", ".join(sorted(choices)) or "none"
-    return UnknownNameError(
-        f"unknown {kind} {name!r}{successor(name) or nearest(str(name), choices)}; valid: {listed}"
-    )
+    return UnknownNameError(f"unknown {kind} {name!r}{hint(name, choices)}; valid: {listed}")
 
 
 def interrupted(error: BaseException | None) -> bool:
@@ -284,7 +193,7 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
         If any keyword was given; names the nearest valid one.
     """
     valid = list(valid)
-    wrong = [f"{name!r}{successor(name) or nearest(name, valid)}" for name in given]
+    wrong = [f"{name!r}{hint(name, valid)}" for name in given]
     if wrong:
         listed = ", ".join(sorted(valid)) or "none"
         raise ConfigurationError(f"{where} got unknown keyword {', '.join(wrong)}; valid: {listed}")

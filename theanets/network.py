@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from . import fitting, prediction, pretraining
 from .drawing import network_html
-from .earlier import successor
-from .errors import ConfigurationError, deprecated, nearest
+from .errors import ConfigurationError, deprecated, hint
 from .metrics.scores import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
@@ -75,12 +74,8 @@ class Network(Saved):
 
         def __getattr__(self, name: str) -> Any:
             valid = [known for known in dir(type(self)) if known[0] != "_"]
-            hint = (
-                ""
-                if name.startswith("_")
-                else successor(name) or nearest(name, [*valid, *vars(self)])
-            )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
+            found = "" if name.startswith("_") else hint(name, [*valid, *vars(self)])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{found}")
 
     # ---- training ------------------------------------------------------------------
 
