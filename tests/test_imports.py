@@ -27,7 +27,7 @@ RANKS = [
         "process",
         "interruption",
     },
-    {"spec", "rng", "init", "activations", "ops", "backends", "expressions"},
+    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
     {"graph", "steps"},
     {"data", "optimizers", "monitors", "objective", "metrics"},

@@ -12,7 +12,7 @@ from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import graph_inputs
 from pytensor.link.basic import JITLinker
 
-from . import process
+from . import linkers, process  # noqa: F401
 from .errors import ConfigurationError, FileError, unknown
 from .ops import rewrites, sparse
 
@@ -131,15 +131,15 @@ def _compile(
     reads = graph_inputs([*returned, *updates.values()])
     shared = {*updates, *(v for v in reads if isinstance(v, SharedVariable))}
     if linker == "JAXLinker":
-        from .ops.jax_setup import SIZES, Chance, Drawing, compiling
+        from .linkers.jax_setup import SIZES, Chance, Drawing, compiling
 
         # XLA fuses by itself; what PyTensor fuses may hide the sizes of arrays.
         found = found.including(SIZES).excluding("fusion")
     elif linker == "NumbaLinker":
-        from .ops.numba_setup import compiling
-        from .ops.numba_setup import sparing as finish
+        from .linkers.numba_setup import compiling
+        from .linkers.numba_setup import sparing as finish
     elif linker == "PytorchLinker":
-        from .ops import torch_setup  # noqa: F401
+        from .linkers import torch_setup  # noqa: F401
 
     arguments: list[Any] = []
     for variable in inputs:

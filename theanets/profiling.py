@@ -174,7 +174,7 @@ def _inputs(mode: Mode) -> Callable[[Any, Any], Any]:
     if type(mode.linker).__name__ != "JAXLinker":
         return lambda variable, value: variable
 
-    from .ops.jax_sizes import is_number
+    from .linkers.jax_sizes import is_number
 
     def known(variable: Any, value: Any) -> Any:
         # In a whole step, JAX knows all sizes when it compiles.

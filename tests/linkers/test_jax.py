@@ -18,7 +18,7 @@ from theanets.ops.ctc import Alignments
 
 pytest.importorskip("jax")
 
-from theanets.ops import jax_setup  # noqa: F401
+from theanets.linkers import jax_setup  # noqa: F401
 
 pytestmark = pytest.mark.linker
 
@@ -208,7 +208,7 @@ def test_series_of_different_lengths_need_few_compilations(name, rng):
 
 DEVICES = """
 import jax, numpy as np, theanets
-from theanets.ops.jax_function import Drawing
+from theanets.linkers.jax_function import Drawing
 
 first, second = jax.devices()
 calls, plain = [], Drawing.__call__

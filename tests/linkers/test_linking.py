@@ -55,8 +55,8 @@ for name, (symbols, values, outputs) in graphs.items():
         found += 1
 assert package in sys.modules and found > len(graphs)
 # What is changed of PyTensor's own for our functions is not for those of others.
-assert "theanets.ops.torch_setup" not in sys.modules
-assert "theanets.ops.jax_setup" not in sys.modules
+assert "theanets.linkers.torch_setup" not in sys.modules
+assert "theanets.linkers.jax_setup" not in sys.modules
 print("fine", found)
 """
 

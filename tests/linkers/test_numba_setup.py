@@ -12,7 +12,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.lowering import Lower
 
 from theanets import Classifier, backends
-from theanets.ops import numba_setup
+from theanets.linkers import numba_setup
 
 pytestmark = pytest.mark.linker
 

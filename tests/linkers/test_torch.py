@@ -20,7 +20,7 @@ from theanets.ops.window import SAME, Window
 
 torch = pytest.importorskip("torch")
 
-from theanets.ops import torch_setup  # noqa: E402
+from theanets.linkers import torch_setup  # noqa: E402
 
 pytestmark = [
     pytest.mark.linker,

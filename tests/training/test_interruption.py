@@ -132,7 +132,7 @@ MOMENTS = [
     "numba.core.typing",
     "numba.np.linalg",
     "pytensor.link.numba.dispatch.elemwise",
-    "theanets.ops.numba_setup",
+    "theanets.linkers.numba_setup",
     *(0.2, 0.7, 1.4, 2.2),
 ]
 

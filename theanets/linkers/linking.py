@@ -20,16 +20,26 @@ from pytensor.graph.rewriting.basic import GraphRewriter
 
 #: By PyTensor's module, ours.
 FOLLOWING = {
-    "pytensor.link.jax.dispatch": ("chain", "ctc", "recurrent", "sparse", "window"),
-    "pytensor.link.pytorch.dispatch": ("numpy", "recurrent", "window"),
+    "pytensor.link.jax.dispatch": (
+        "ops.jax_chain",
+        "ops.jax_ctc",
+        "ops.jax_recurrent",
+        "ops.jax_sparse",
+        "ops.jax_window",
+    ),
+    "pytensor.link.pytorch.dispatch": (
+        "linkers.torch_numpy",
+        "ops.torch_recurrent",
+        "ops.torch_window",
+    ),
 }
+_PACKAGE = __package__.partition(".")[0]
 
 
 def follow(name: str) -> None:
     """Import our modules that belong to one of PyTensor's."""
-    prefix = "jax" if "jax" in name else "torch"
     for part in FOLLOWING[name]:
-        import_module(f"{__package__}.{prefix}_{part}")
+        import_module(f"{_PACKAGE}.{part}")
 
 
 class _Follower(MetaPathFinder):
@@ -76,7 +86,7 @@ class _KnowSizes(GraphRewriter):
 
 
 def _is_ours(op: Any) -> bool:
-    return type(getattr(op, "core_op", op)).__module__.startswith(f"{__package__}.")
+    return type(getattr(op, "core_op", op)).__module__.startswith(f"{_PACKAGE}.ops.")
 
 
 for _name in FOLLOWING:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .jax_random import Chance
+from ..ops.jax_random import Chance
 
 
 class Drawing:

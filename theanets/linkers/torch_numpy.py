@@ -11,7 +11,7 @@ from pytensor.link.pytorch.dispatch import pytorch_funcify, pytorch_typify
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.type import TensorType
 
-from .base import KernelOp
+from ..ops.base import KernelOp
 
 
 class Held:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import jax
 
-from . import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
+from ..ops import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
+from ..ops.jax_random import Chance
 from .jax_function import Drawing
-from .jax_random import Chance
 from .jax_sizes import SIZES
 
 jax.config.update("jax_enable_x64", True)
