@@ -27,6 +27,7 @@ RANKS = [
         "atomic",
         "process",
         "interruption",
+        "history",
     },
     {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
@@ -34,7 +35,7 @@ RANKS = [
     {"data", "optimizers", "monitors", "objective", "metrics"},
     {"checkpoint", "training", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"upkeep", "profiling", "fitting", "prediction", "pretraining"},
+    {"profiling", "fitting", "prediction", "pretraining"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "plot", "cli", "precompile", "experiment", "util", "compat", "main", "trainer"}

@@ -51,6 +51,7 @@ with uninterrupted():
     )
     from .experiment import Experiment
     from .feedforward import Autoencoder, Classifier, Regressor
+    from .history import History
     from .layers import Layer
     from .losses import Loss
     from .network import Network
@@ -58,7 +59,6 @@ with uninterrupted():
     from .precompile import warmup
     from .regularizers import Regularizer, penalty
     from .rng import set_seed
-    from .training.history import History
     from .util import log
 
 __version__ = "0.9.0"

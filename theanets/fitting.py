@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from . import backends, optimizers, process, upkeep
+from . import backends, optimizers, process
 from . import callbacks as _callbacks
 from . import names as _names
 from . import rng as _rng
+from .callbacks import upkeep as _upkeep
 from .data import Dataset
 from .errors import ConfigurationError, check_keywords, whole_number
+from .losses import Loss
+from .losses.factors import Factors
 from .metrics import Metric
 from .options import Flag, checked
 from .regularizers import Constraint, Regularizer, from_kwargs
@@ -123,7 +126,7 @@ def make_run(
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA), seed
     )
-    upkeep.settle(net, losses, whole_data)
+    settle(net, losses, whole_data)
     optimizer = optimizer.for_run(*limits.length(train_data.batches))
 
     watched, metrics = kwargs.get("monitors") or (), kwargs.get("metrics")
@@ -247,12 +250,12 @@ def callbacks(
     """Get what is called during a run: what the user asks for, and what the network needs."""
     progress = process.lazily(f"{__package__}.callbacks.progress")  # and rich, which takes a while
     given = _callbacks.build(kwargs.get("callbacks"))
-    upkeep.check_paths(kwargs.get("checkpoint"), kwargs.get("save_progress"), given)
+    _upkeep.check_paths(kwargs.get("checkpoint"), kwargs.get("save_progress"), given)
     return [
         *progress.build(kwargs.get("progress", "auto")),
         *given,
-        *upkeep.resets(net, data),
-        *upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0),
+        *_upkeep.resets(net, data),
+        *_upkeep.saver(network, kwargs.get("save_progress"), kwargs.get("save_every") or 0),
     ]
 
 
@@ -393,6 +396,26 @@ def _datasets(
         sizes=sizes,
     )
     return train_data, valid_data, whole
+
+
+def settle(net: Structure, losses: Sequence[Loss], data: Dataset | None) -> None:
+    """Give losses what they learn from all targets that are trained on, before the first step."""
+    for loss in losses:
+        if not isinstance(loss, Factors) or not loss.waits:
+            continue
+        if data is None:
+            raise ConfigurationError(
+                f"loss {loss.name!r}: {loss.factors}='balanced' needs all targets at once, but "
+                "train data come batch by batch; give numbers"
+            )
+        outputs = net.outputs()
+        weights = loss.importance(net.dtype, outputs)
+        found = [loss._target] if weights is None else [loss._target, weights]
+        # Of a step of series that does not exist, the weight is 0.
+        compute = backends.function(net.variables, found, mode="FAST_COMPILE", dtype=net.dtype)
+        parts = (compute(*batch) for batch, _ in data.epoch())
+        classes = int(net.graph.shape(loss.output_name)[-1] or 0)
+        loss.settle(((part[0], part[1] if len(part) > 1 else None) for part in parts), classes)
 
 
 def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:

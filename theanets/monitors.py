@@ -24,6 +24,8 @@ Terms = dict[str, tuple[Any, Any]]
 
 #: Names of monitors that every network has.
 RESERVED = ("loss", "err", "objective", "acc")
+#: Which of two values of a monitor is better.
+DIRECTIONS = ("min", "max")
 
 
 def loss_names(losses: Sequence[Loss]) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 from . import checkpoint, copies, process
 from . import rng as _rng
 from .errors import FileError, checked, renamed
+from .history import History
 from .layers import Input
 from .layers.held import Held
 from .structure import Structure
-from .training.history import History
 
 
 class _Load:

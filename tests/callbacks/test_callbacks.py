@@ -8,7 +8,7 @@ import pytest
 import theanets
 from theanets.errors import ConfigurationError
 from theanets.training.engines import GradientEngine
-from theanets.training.watch import FLUSH, Watch
+from theanets.training.pacing import FLUSH, Pacing
 
 
 @pytest.fixture(scope="module")
@@ -111,21 +111,21 @@ class Seldom(Diary):
 def test_looks_come_at_intervals(seconds, monkeypatch):
     """They are neither rare where updates are slow nor frequent where these are fast."""
     clock = [0.0]
-    monkeypatch.setattr("theanets.training.watch.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("theanets.training.pacing.time.perf_counter", lambda: clock[0])
     looks = []
-    watch = Watch(lambda updates: looks.append(updates) or False, always=False)
+    pacing = Pacing(lambda updates: looks.append(updates) or False, always=False)
     updates = 0
-    watch.start(updates)
+    pacing.start(updates)
     while updates < 2000:
-        updates += watch.size
-        clock[0] += watch.size * seconds
-        assert not watch(updates)
+        updates += pacing.size
+        clock[0] += pacing.size * seconds
+        assert not pacing(updates)
     assert looks[:2] == ([1, 2] if seconds == 1 else [1, 3])
-    assert watch.size == {1e-5: FLUSH, 9e-3: 5, 1.0: 1}[seconds]
+    assert pacing.size == {1e-5: FLUSH, 9e-3: 5, 1.0: 1}[seconds]
     # Slower all at once: from the next look on, they come often again.
-    updates, clock[0] = updates + watch.size, clock[0] + watch.size
-    watch(updates)
-    assert watch.size == 1
+    updates, clock[0] = updates + pacing.size, clock[0] + pacing.size
+    pacing(updates)
+    assert pacing.size == 1
 
 
 def test_some_callbacks_see_all_batches_and_some_need_not(net):

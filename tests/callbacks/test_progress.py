@@ -15,7 +15,7 @@ from rich.live import Live
 import theanets
 from theanets.callbacks import progress
 from theanets.errors import ConfigurationError
-from theanets.training import watch
+from theanets.training import pacing
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +313,7 @@ def test_how_far_an_epoch_is(net, monkeypatch):
     monkeypatch.setattr(Live, "update", spy)
     monkeypatch.setattr(progress, "time", Clock())
     # An update takes longer than the time between two looks.
-    monkeypatch.setattr(watch, "time", Clock())
+    monkeypatch.setattr(pacing, "time", Clock())
     shown(net, terminal=True, epochs=2, batch_size=10)
     batches = [line for line in seen if "batches" in line]
     # Four batches in each of two epochs; the clock is read once for each.

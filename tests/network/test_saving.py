@@ -577,7 +577,7 @@ def test_save_every(tmp_path, every, saved_at):
 
 def test_save_every_so_many_minutes(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("theanets.upkeep.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("theanets.callbacks.upkeep.time.perf_counter", lambda: clock[0])
     path, net = tmp_path / "net", regressor()
     remember = Remember(path)
 

@@ -320,7 +320,7 @@ def test_renamed_keywords(tmp_path):
 
 def test_the_time_in_names_of_files(tmp_path, monkeypatch):
     now = iter(range(100, 200))
-    monkeypatch.setattr("theanets.upkeep.time.time", lambda: next(now) + 0.5)
+    monkeypatch.setattr("theanets.callbacks.upkeep.time.time", lambda: next(now) + 0.5)
     net = theanets.Regressor([4, 3])
     keywords = {"epochs": 3, "mode": "FAST_COMPILE", "save_every": 1}
     net.train([X, Y], save_progress=str(tmp_path / "a{}-{x}.pkl"), **keywords)

@@ -7,7 +7,7 @@ is measured, `SaveBest` the best network, `EarlyStop` ends training, and
 
 from __future__ import annotations
 
-from ..training.callback import Callback, CallbackLike, build, overrides
+from .base import Callback, CallbackLike, build, overrides
 from .control import EarlyStop, SaveBest
 from .logs import CSVLogger
 from .pruning import Prune

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from .. import atomic
 from ..errors import ConfigurationError
-from ..training.callback import Callback
-from ..training.criterion import DIRECTIONS
+from ..monitors import DIRECTIONS
+from .base import Callback
 from .watching import Watching
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training.callback import Callback
-from ..training.history import History
+from ..history import History
+from .base import Callback
 
 if TYPE_CHECKING:
     from ..training import Run

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..backends import Compilations, compilations
 from ..errors import ConfigurationError
-from . import Callback
+from .base import Callback
 
 if TYPE_CHECKING:
     from ..training import Run

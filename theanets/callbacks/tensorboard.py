@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigurationError
-from ..training.callback import Callback
+from .base import Callback
 
 if TYPE_CHECKING:
     from ..training import Run

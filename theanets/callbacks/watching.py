@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, unknown
-from ..training.callback import Callback
+from .base import Callback
 
 if TYPE_CHECKING:
     from ..training import Run

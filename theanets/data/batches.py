@@ -18,11 +18,11 @@ import numpy as np
 from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer, whole_number
 from ..ops.sparse import is_sparse
 from . import sparse
-from .ahead import ahead
 from .coerce import is_lazy, load, locate, take
 from .fields import Field
 from .fingerprint import fingerprint, row_bytes
-from .finite import settle
+from .finite import refuse_not_finite
+from .prefetch import prefetched
 from .series import Padded, similar
 from .streams import Batch, Intake, calls, example_shapes, is_stream, length
 
@@ -300,7 +300,7 @@ class Dataset:
             batches = self._streamed()
         else:
             batches = self._shuffled() if self.shuffle else self._ordered()
-        return ahead(batches, self.prefetch, most) if self.prefetch else batches
+        return prefetched(batches, self.prefetch, most) if self.prefetch else batches
 
     def _shuffled(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
@@ -356,7 +356,7 @@ class Dataset:
             for field, array, place in zip(self.fields, self._arrays, self._places, strict=True)
         ]
         if self._late:
-            parts = settle(self.fields, parts, self._places, rows, self._late)
+            parts = refuse_not_finite(self.fields, parts, self._places, rows, self._late)
         for i, j in self._spread:
             parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
         lengths = None if self._lengths is None else self._lengths[rows]

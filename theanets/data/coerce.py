@@ -16,7 +16,7 @@ from .. import process
 from ..errors import DataError, check_weights, nearest
 from ..ops.sparse import is_sparse
 from .fields import Field, behaved
-from .finite import settle
+from .finite import refuse_not_finite
 from .sparse import as_csr
 from .tables import plain
 
@@ -50,7 +50,7 @@ def coerce(field: Field, value: Any, where: str) -> Any:
         If the value is not what the field needs and cannot safely become it.
     """
     array = _convert(field, value, where)
-    return array if is_lazy(field, array) else settle([field], [array], [where])[0]
+    return array if is_lazy(field, array) else refuse_not_finite([field], [array], [where])[0]
 
 
 def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
@@ -75,7 +75,7 @@ def gather(field: Field, array: Any, rows: Any, where: str) -> Any:
         either.
     """
     part = take(field, array, rows, where)
-    return settle([field], [part], [where], rows)[0] if is_lazy(field, array) else part
+    return refuse_not_finite([field], [part], [where], rows)[0] if is_lazy(field, array) else part
 
 
 def take(field: Field, array: Any, rows: Any, where: str) -> Any:
@@ -122,7 +122,7 @@ def load(
         if field.blank is not None and not is_lazy(field, array):
             _refuse_blank(field, array, named.get(field.weighted_by or ""), place)
     ready = [i for i, field in enumerate(fields) if not is_lazy(field, arrays[i])]
-    return settle(fields, arrays, places, only=ready)
+    return refuse_not_finite(fields, arrays, places, only=ready)
 
 
 def locate(fields: Sequence[Field], where: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..ops.sparse import is_sparse
 from .fields import Field
 
 
-def settle(
+def refuse_not_finite(
     fields: Sequence[Field],
     arrays: Sequence[Any],
     places: Sequence[str],
@@ -25,7 +25,7 @@ def settle(
     ``rows`` tells which rows of the data the arrays hold, ``only`` which of
     the arrays to look at. Arrays with replaced entries are copies.
     """
-    settled = list(arrays)
+    found = list(arrays)
     named = {field.name: array for field, array in zip(fields, arrays, strict=True)}
     for i in range(len(fields)) if only is None else only:
         field, array = fields[i], arrays[i]
@@ -50,9 +50,9 @@ def settle(
             raise DataError(_not_finite_message(field, places[i], wrong, entry, value, rows))
         unweighted = field.role == "input" and field.weighted_by is None
         if field.impute or unweighted or padding.any():
-            settled[i] = array.copy()
-            (settled[i].data if is_sparse(array) else settled[i].reshape(-1))[flat] = 0
-    return settled
+            found[i] = array.copy()
+            (found[i].data if is_sparse(array) else found[i].reshape(-1))[flat] = 0
+    return found
 
 
 def _check_limits(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ConfigurationError, unknown
+from ..history import History
 from ..network import Network
-from ..training.history import History
 from .axes import BLUE, ORANGE, new_or_given, plain, pyplot
 
 #: Prefixes of columns, and how their lines are drawn.

@@ -12,7 +12,7 @@ from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedfo
 from ..structure import Structure, overrides
 from ..training import Run
 from ..training.compiled import Evaluation, compile_evaluation
-from ..training.engines import Epoch, UnresumableEngine, Watch
+from ..training.engines import Epoch, Pacing, UnresumableEngine
 from ..training.limits import Limits
 from .samples import draw, set_weights, units
 
@@ -161,7 +161,7 @@ class SampleEngine(UnresumableEngine):
         self.mode = mode
         self.partial = Epoch(0, {})
 
-    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+    def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Set all weights."""
         self.partial = Epoch(0, {})
         size = max(POOL, *(4 * units(layer) for layer in self.net.layers), 1)
@@ -171,8 +171,8 @@ class SampleEngine(UnresumableEngine):
         batch = sparse.flat(fields, [pool[field.name] for field in fields])
         monitors = self.evaluation.run([(batch, 0)])
         self.partial = Epoch(1, monitors, converged=True)
-        if watch is not None:
-            watch(update + 1)
+        if pacing is not None:
+            pacing(update + 1)
         return self.partial
 
 

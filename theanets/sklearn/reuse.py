@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..backends import mode_key
+from ..history import History
 from ..losses.factors import Factors
 from ..network import Network
 from ..spec import frozen
-from ..training.history import History
 
 #: Idle networks that are kept; the least recently used goes first.
 POOL_SIZE = 16

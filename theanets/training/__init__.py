@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .history import History
+from ..history import History
 from .loop import Run
 
 __all__ = ["History", "Run"]

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigurationError, DataError, unknown
+from ..monitors import DIRECTIONS
 
 Monitors = Mapping[str, float]
-
-#: What may be said of a direction.
-DIRECTIONS = ("min", "max")
 
 
 @dataclass(frozen=True)

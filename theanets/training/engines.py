@@ -19,7 +19,7 @@ from ..errors import ConfigurationError
 from ..optimizers.schedules import Constant, Schedule
 from ..regularizers import Constraint, Noise, Regularizer
 from .compiled import Evaluation, Step
-from .watch import FLUSH, Watch
+from .pacing import FLUSH, Pacing
 
 
 class Engine(Protocol):
@@ -30,7 +30,7 @@ class Engine(Protocol):
     #: What the last epoch came to, also if an exception ended it.
     partial: Epoch
 
-    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+    def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Run one epoch.
 
         Parameters
@@ -39,7 +39,7 @@ class Engine(Protocol):
             How many there were before.
         limit : float
             The number of updates at which to stop.
-        watch : Watch, optional
+        pacing : Pacing, optional
             Who looks up from the updates.
         """
 
@@ -128,7 +128,7 @@ class GradientEngine:
         step.objective.outputs.reseed(seed)
         step.counts.start(step.variables, data)
 
-    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+    def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
         batches = self.data.epoch(limit - update)
@@ -150,7 +150,7 @@ class GradientEngine:
             while update < limit:
                 # Nothing but the function and the gathering of rows costs time in here. An
                 # exception leaves in the list what came before it.
-                size = int(min(FLUSH if watch is None else watch.size, limit - update))
+                size = int(min(FLUSH if pacing is None else pacing.size, limit - update))
                 # Callbacks between these may change parameters in place.
                 function = self.step.repeated()
                 results.extend(starmap(function, islice(arguments, size - len(results))))
@@ -160,7 +160,7 @@ class GradientEngine:
                 totals += _added(results)
                 results.clear()
                 finite = self._finite(totals)
-                if not finite or (watch is not None and watch(update)):
+                if not finite or (pacing is not None and pacing(update)):
                     break
         finally:
             batches.close()
@@ -318,7 +318,7 @@ class LBFGSEngine(UnresumableEngine):
             self._value_and_gradient, self._flat()
         )
 
-    def epoch(self, epoch: int, update: int, limit: float, watch: Watch | None) -> Epoch:
+    def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Run one iteration."""
         self.partial = Epoch(0, {})
         try:
@@ -332,8 +332,8 @@ class LBFGSEngine(UnresumableEngine):
         self._set(x)
         monitors = self._monitors
         self.partial = Epoch(1, monitors, self._finite)
-        if watch is not None:
-            watch(update + 1)
+        if pacing is not None:
+            pacing(update + 1)
         return self.partial
 
     def _flat(self) -> npt.NDArray[np.float64]:

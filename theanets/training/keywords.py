@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from .callback import Callback
+from ..callbacks import Callback
 
 Path = str | os.PathLike[str]
 #: A penalty: its strength, options with ``weight``, or strengths by pattern.

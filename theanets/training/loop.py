@@ -11,19 +11,19 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import callbacks as _callbacks
 from .. import process
 from ..data import Dataset
 from ..data.finite import all_finite
 from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
+from ..history import History
 from ..locks import Lock
-from . import callback as _callbacks
 from . import resume
 from .compiled import Evaluation
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
-from .history import History
 from .limits import Limits
-from .watch import Watch
+from .pacing import Pacing
 
 log = logging.getLogger("theanets")
 
@@ -116,7 +116,7 @@ class Run:
         self._whole_data = whole_data
         self._callbacks = list(callbacks)
         self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
-        self._watch = Watch(self._look, any(c.each_batch for c in self._by_batch))
+        self._pacing = Pacing(self._look, any(c.each_batch for c in self._by_batch))
         self._started_callbacks: list[_callbacks.Callback] = []
         self._best = self._last_success = math.inf
         self._failures = 0
@@ -232,12 +232,12 @@ class Run:
                 "is skipped: it is not bit for bit a run with these limits from the start",
                 self.updates,
             )
-        watch = self._watch if self._by_batch or limits.max_seconds is not None else None
+        pacing = self._pacing if self._by_batch or limits.max_seconds is not None else None
         limit = math.inf if limits.max_updates is None else limits.max_updates
         self._in_epoch, self._before = True, self.updates
-        self._watch.start(self.updates)
+        self._pacing.start(self.updates)
         try:
-            done = self.engine.epoch(self.epoch, self.updates, limit, watch)
+            done = self.engine.epoch(self.epoch, self.updates, limit, pacing)
         except ExhaustedError:
             if not self.updates:
                 raise

@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import atomic, checkpoint, process
 from ..errors import FileError, is_integer
+from ..history import History
 from ..locks import Lock
-from .history import History
 from .identity import differences
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import atomic
-from ..errors import ConfigurationError, FileError
-from ..markup import clean, table
+from . import atomic
+from .errors import ConfigurationError, FileError
+from .markup import clean, table
 
 #: Epochs that notebooks show, first and last ones each.
 SHOWN = 10

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .loop import Run
+    from ..training import Run
 
 
 class Callback:

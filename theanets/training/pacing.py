@@ -1,4 +1,4 @@
-"""Watching: how often one looks up from the updates, for callbacks and for the time."""
+"""Pacing: how often one looks up from the updates, for callbacks and for the time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLUSH = 256
 INTERVAL = 0.05
 
 
-class Watch:
+class Pacing:
     """What looks up from the updates of an epoch.
 
     Parameters

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 
-def ahead(
+def prefetched(
     batches: Generator[Any, None, None], count: int, most: float
 ) -> Generator[Any, None, None]:
     """Get the same batches in the same order, prepared by another thread.

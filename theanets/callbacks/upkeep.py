@@ -1,4 +1,4 @@
-"""Upkeep of each run of ``train``: what losses learn first; callbacks that save and reset."""
+"""Callbacks that a run has by itself: what saves the network, and starts states anew."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import atomic, backends
-from .callbacks import Callback, CSVLogger, SaveBest
-from .data import Dataset
-from .errors import ConfigurationError
-from .layers import Recurrent
-from .losses import Loss
-from .losses.factors import Factors
-from .structure import Structure
-from .training import Run
+from .. import atomic
+from ..data import Dataset
+from ..errors import ConfigurationError
+from ..layers import Recurrent
+from .base import Callback
+from .control import SaveBest
+from .logs import CSVLogger
+
+if TYPE_CHECKING:
+    from ..structure import Structure
+    from ..training import Run
 
 
 class _Reset(Callback):
@@ -163,23 +165,3 @@ def check_paths(checkpoint: Any, target: Any, callbacks: Sequence[Callback]) -> 
                 f"{where} and {what} are the same file, {os.fspath(path)!r}; each needs one of "
                 "its own"
             )
-
-
-def settle(net: Structure, losses: Sequence[Loss], data: Dataset | None) -> None:
-    """Give losses what they learn from all targets that are trained on, before the first step."""
-    for loss in losses:
-        if not isinstance(loss, Factors) or not loss.waits:
-            continue
-        if data is None:
-            raise ConfigurationError(
-                f"loss {loss.name!r}: {loss.factors}='balanced' needs all targets at once, but "
-                "train data come batch by batch; give numbers"
-            )
-        outputs = net.outputs()
-        weights = loss.importance(net.dtype, outputs)
-        found = [loss._target] if weights is None else [loss._target, weights]
-        # Of a step of series that does not exist, the weight is 0.
-        compute = backends.function(net.variables, found, mode="FAST_COMPILE", dtype=net.dtype)
-        parts = (compute(*batch) for batch, _ in data.epoch())
-        classes = int(net.graph.shape(loss.output_name)[-1] or 0)
-        loss.settle(((part[0], part[1] if len(part) > 1 else None) for part in parts), classes)
