@@ -31,7 +31,7 @@ RANKS = [
     },
     {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions"},
     {"layers", "losses", "regularizers"},
-    {"graph", "steps"},
+    {"graph", "series_lengths"},
     {"data", "optimizers", "monitors", "objective", "metrics"},
     {"checkpoint", "training", "callbacks"},
     {"structure", "copies", "saving", "drawing"},

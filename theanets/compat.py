@@ -13,13 +13,8 @@ from typing import Any
 from . import activations, errors, feedforward, graph, layers, losses, network
 from .errors import deprecated
 from .layers import base, convolution, pooling
-from .layers import recurrent as recurrent_layers
 
 _BASE = ("Input", "Concatenate", "Flatten", "Product", "Reshape")
-_RECURRENT = (
-    *("BCRNN", "Bidirectional", "Clockwork", "GRU", "LSTM", "MRNN", "MUT1", "RNN", "RRNN"),
-    "SCRN",
-)
 
 #: By module, what each name stands for, and where that is now.
 NAMES: dict[ModuleType, dict[str, tuple[Any, str]]] = {
@@ -32,9 +27,6 @@ NAMES: dict[ModuleType, dict[str, tuple[Any, str]]] = {
     base: {
         "build": (layers.Layer.build, "theanets.Layer.build"),
         **{name: (getattr(layers, name), f"theanets.layers.{name}") for name in _BASE},
-    },
-    recurrent_layers: {
-        name: (getattr(layers, name), f"theanets.layers.{name}") for name in _RECURRENT
     },
     convolution: {
         "Pool1": (layers.Pool1, "theanets.layers.Pool1"),

@@ -7,12 +7,12 @@ from numbers import Integral
 from typing import Any
 
 from . import names as _names
-from . import process, steps
+from . import process, series_lengths
 from . import rng as _rng
 from .errors import ConfigurationError, unknown
 from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
 from .layers.held import Held, using
-from .layers.steps import without
+from .layers.time import without
 from .regularizers import Regularizer
 
 
@@ -243,7 +243,7 @@ class Graph:
             self.shape(name)
         wanted = self._wanted(needed, given)
         result.update(given)
-        given_lengths = steps.from_inputs(self._layers)
+        given_lengths = series_lengths.from_inputs(self._layers)
         known = {**(lengths or {}), **given_lengths}
         # What layers of lengths say, weights may not say.
         result.weights = None if given_lengths else weights

@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from . import names as _names
 from .errors import ConfigurationError
 from .expressions import expression
-from .layers.steps import existing
+from .layers.time import existing
 from .losses import Loss
 
 Terms = dict[str, tuple[Any, Any]]

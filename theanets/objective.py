@@ -16,7 +16,7 @@ from pytensor.graph.op import Op
 from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
 from pytensor.tensor.elemwise import Elemwise
 
-from . import monitors, process, steps
+from . import monitors, process, series_lengths
 from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
 from .expressions import scalar
 from .graph import Graph, Outputs
@@ -187,7 +187,7 @@ def build(
     strengths = Strengths(dtype)
     strengths.number(regularizers)
     with process.building(dtype):
-        lengths, weights = steps.from_weights(graph.by_name, losses)
+        lengths, weights = series_lengths.from_weights(graph.by_name, losses)
         outputs = graph.outputs(
             training=training,
             regularizers=regularizers if noise else (),

@@ -63,6 +63,21 @@ PLACES = {
     "theanets.layers.feedforward.Feedforward": layers.Feedforward,
     "theanets.layers.feedforward.Tied": layers.Tied,
     "theanets.layers.recurrent.Recurrent": layers.Recurrent,
+    **{
+        f"theanets.layers.recurrent.{name}": getattr(layers, name)
+        for name in [
+            "BCRNN",
+            "Bidirectional",
+            "Clockwork",
+            "GRU",
+            "LSTM",
+            "MRNN",
+            "MUT1",
+            "RNN",
+            "RRNN",
+            "SCRN",
+        ]
+    },
     **{f"theanets.losses.{name}": getattr(losses, name) for name in LOSSES},
     **{f"theanets.regularizers.{name}": getattr(regularizers, name) for name in REGULARIZERS},
     "theanets.activations.Activation": theanets.Activation,
@@ -80,21 +95,6 @@ MOVED = {
         for name in ("Concatenate", "Flatten", "Input", "Product", "Reshape")
     },
     **{f"theanets.layers.convolution.{name}": getattr(layers, name) for name in ("Pool1", "Pool2")},
-    **{
-        f"theanets.layers.recurrent.{name}": getattr(layers, name)
-        for name in [
-            "BCRNN",
-            "Bidirectional",
-            "Clockwork",
-            "GRU",
-            "LSTM",
-            "MRNN",
-            "MUT1",
-            "RNN",
-            "RRNN",
-            "SCRN",
-        ]
-    },
     "theanets.layers.build": theanets.Layer.build,
     "theanets.layers.base.build": theanets.Layer.build,
     "theanets.losses.build": theanets.Loss.build,

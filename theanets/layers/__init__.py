@@ -41,13 +41,20 @@ from .lengths import Lengths
 from .merge import Add, Concatenate, Product
 from .normalization import BatchNorm, Dropout, LayerNorm, Noise
 from .pooling import Pool1, Pool2, Upsample1, Upsample2
-from .recurrent import Recurrent
-from .recurrent_bidirectional import Bidirectional
-from .recurrent_form import CellLayer
-from .recurrent_gated import GRU, LSTM, MUT1
-from .recurrent_modules import BCRNN, Clockwork
-from .recurrent_plain import RNN
-from .recurrent_rates import MRNN, RRNN, SCRN
+from .recurrent import (
+    BCRNN,
+    GRU,
+    LSTM,
+    MRNN,
+    MUT1,
+    RNN,
+    RRNN,
+    SCRN,
+    Bidirectional,
+    CellLayer,
+    Clockwork,
+    Recurrent,
+)
 from .shape import Flatten, Lambda, Reshape
 from .signals import Inputs
 

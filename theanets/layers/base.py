@@ -15,10 +15,10 @@ from ..spec import as_shape
 from .legacy import Draws, Keywords, Legacy, Params, looks_at_keywords
 from .params import DRAWS, Parameters
 from .signals import Inputs, Shape, named_outputs
-from .steps import Steps
+from .time import Time
 
 
-class Layer(Parameters, Steps, Legacy, Configured, Registered, abstract=True):
+class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that

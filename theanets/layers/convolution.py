@@ -27,9 +27,10 @@ from ..errors import ConfigurationError, deprecated
 from ..ops.convolution import Convolution as ConvolutionOp
 from ..ops.convolution import ImageGradient
 from ..ops.window import SAME, Window, one_line, spread
-from . import checks, steps
+from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
+from .time import after_window, before_window, moves, placed
 
 #: Names of ways to treat the border.
 BORDERS = ("valid", "full", "half", "same")
@@ -169,9 +170,9 @@ class Convolution(Layer, abstract=True):
 
     def _line(self, x: Any, lengths: Any) -> tuple[Any, Window]:
         """Get series, and the window for them."""
-        if lengths is None or not steps.moves(self.window.axis(1)):
+        if lengths is None or not moves(self.window.axis(1)):
             return x, self.window
-        x, _ = steps.placed(x, lengths, self.window.axis(1))
+        x, _ = placed(x, lengths, self.window.axis(1))
         return x, self.window._replace(low=(0, 0), high=(0, 0))
 
     def _apply(self, x: Any, w: Any, window: Window) -> Any:
@@ -193,11 +194,11 @@ class Conv1(Convolution, names=("conv1",)):
     def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
         """Get the number of positions of the filters along each series."""
         known = lengths.get(self.input_name)
-        return None if known is None else steps.after_window(known, self.window.axis(1))
+        return None if known is None else after_window(known, self.window.axis(1))
 
     def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
         """Get the steps of the series along which there are so many positions."""
-        found = steps.before_window(lengths, self.window.axis(1))
+        found = before_window(lengths, self.window.axis(1))
         return {} if found is None else {self.input_name: found}
 
 

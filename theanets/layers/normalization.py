@@ -19,7 +19,7 @@ from ..options import Flag, Number
 from .base import Layer
 from .checks import check_declared
 from .signals import Inputs, Shape
-from .steps import one_for_all_steps, without
+from .time import one_for_all_steps, without
 
 
 class _Unchanged(Layer, abstract=True):

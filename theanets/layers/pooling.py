@@ -11,9 +11,10 @@ import pytensor.tensor as pt
 from ..errors import ConfigurationError
 from ..ops.pooling import MaxPool, SumPool, SumSpread
 from ..ops.window import SAME, Window, one_line
-from . import checks, steps
+from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
+from .time import after_window, before_window, exists, moves, placed
 
 #: How entries are pooled.
 MODES = ("max", "mean", "sum")
@@ -131,11 +132,11 @@ class Pooling(Layer, abstract=True):
     def _pool_steps(self, x: Any, lengths: Any) -> Any:
         """Pool the steps that exist, as a line."""
         window = self.window
-        if not self.whole and steps.moves(window.axis(1)):
-            x, inside = steps.placed(x, lengths, window.axis(1))
+        if not self.whole and moves(window.axis(1)):
+            x, inside = placed(x, lengths, window.axis(1))
             window = window._replace(low=(0, 0), high=(0, 0))
         else:
-            inside = steps.exists(lengths, x)
+            inside = exists(lengths, x)
         line, inside = pt.expand_dims(x, 1), pt.expand_dims(inside, 1)
         zero = np.asarray(0, x.dtype)
         if self.kind == "max":
@@ -162,11 +163,11 @@ class Pool1(Pooling, names=("pool1",)):
         known = lengths.get(self.input_name)
         if known is None or self.whole:
             return None
-        return steps.after_window(known, self.window.axis(1))
+        return after_window(known, self.window.axis(1))
 
     def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
         """Get the steps of the series along which there are so many windows."""
-        found = None if self.whole else steps.before_window(lengths, self.window.axis(1))
+        found = None if self.whole else before_window(lengths, self.window.axis(1))
         return {} if found is None else {self.input_name: found}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import steps
+from .. import series_lengths
 from ..data import Field
 from ..data.series import Padded, is_ragged, pad
 from ..data.tables import is_table, plain
@@ -156,7 +156,7 @@ def _add_lengths(net: Structure, arrays: Padded, lengths: Mapping[str, Array]) -
 def _of(net: Structure) -> dict[str, list[str]]:
     """Get the inputs that each layer of lengths is about."""
     found: dict[str, list[str]] = {}
-    for output, variable in steps.from_inputs(net.graph.by_name).items():
+    for output, variable in series_lengths.from_inputs(net.graph.by_name).items():
         found.setdefault(variable.name, []).append(output.partition(":")[0])
     every = [v.name for v in net.inputs if v.name not in _holders(net)]
     # Of those that do not say it, recurrent layers do.
@@ -189,7 +189,7 @@ def _check_targets(net: Structure, lengths: Mapping[str, Array]) -> None:
         target = loss._target.name
         if target not in lengths or not loss.by_step:
             continue
-        for output in steps.same_time(net.graph.by_name, loss.output_name):
+        for output in series_lengths.same_time(net.graph.by_name, loss.output_name):
             name = output.partition(":")[0]
             if not np.array_equal(lengths.get(name, lengths[target]), lengths[target]):
                 raise DataError(
@@ -205,7 +205,7 @@ def _check_time(net: Structure, arrays: Mapping[str, Any]) -> None:
         shape: tuple[int, ...] = getattr(arrays.get(target), "shape", ())
         if len(shape) < 2 or len(shape) != loss._target.ndim or not loss.by_step:
             continue
-        for output in steps.same_time(net.graph.by_name, loss.output_name):
+        for output in series_lengths.same_time(net.graph.by_name, loss.output_name):
             name = output.partition(":")[0]
             other: tuple[int, ...] = getattr(arrays.get(name), "shape", ())
             if name != target and len(other) > 1 and other[1] != shape[1]:
@@ -219,9 +219,9 @@ def _check_known(
     net: Structure, fields: Mapping[str, Field], lengths: Mapping[str, Array], only: str | None
 ) -> None:
     layers = net.graph.by_name
-    known = set(steps.from_inputs(layers))
+    known = set(series_lengths.from_inputs(layers))
     if only is None:
-        known |= set(steps.from_weights(layers, net.bound_losses())[0])
+        known |= set(series_lengths.from_weights(layers, net.bound_losses())[0])
     explicit = any(getattr(layer, "lengths", None) is not None for layer in net.layers)
     for name, found in lengths.items():
         if len(set(found)) == 1 or (name in fields and fields[name].role != "input"):
@@ -306,7 +306,9 @@ def existing(net: Structure, x: Any) -> Array | None:
     ndarray of bool of shape (examples, time), or None if all do, or it is not known
     """
     arrays = by_name(net, x, "input") or {}
-    same = {n.partition(":")[0] for n in steps.same_time(net.graph.by_name, net.output_name)}
+    same = {
+        n.partition(":")[0] for n in series_lengths.same_time(net.graph.by_name, net.output_name)
+    }
     inputs = [name for name in arrays if name in same]
     for name in inputs:
         value = arrays[name]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .. import steps
+from .. import series_lengths
 from ..data import is_stream
 from ..data.mapped import mapped
 from ..data.series import Padded
@@ -42,7 +42,7 @@ def names(net: Structure) -> dict[str, str]:
     layers = net.graph.by_name
     if any(getattr(layer, "lengths", None) is not None for layer in layers.values()):
         return {}  # The layers say it themselves.
-    known = steps.from_inputs(layers)
+    known = series_lengths.from_inputs(layers)
     inputs = [x for x in net.layers if isinstance(x, Input) and not isinstance(x, Lengths)]
     series = [str(x.name) for x in inputs if x.is_series]
     taken = {*layers, *(variable.name for variable in net.variables)}
@@ -68,7 +68,7 @@ def needed(net: Structure, arrays: Mapping[str, Any], only: str | None = None) -
     only : str, optional
         ``'input'`` if the data are inputs only.
     """
-    known = {} if only else steps.from_weights(net.graph.by_name, net.bound_losses())[0]
+    known = {} if only else series_lengths.from_weights(net.graph.by_name, net.bound_losses())[0]
     return {
         name
         for name, key in names(net).items()
@@ -111,7 +111,7 @@ def view(net: AnyStructure, inputs: Iterable[str]) -> AnyStructure:
 
 def _check(graph: Graph) -> None:
     """Refuse layers after which it is not known which steps exist."""
-    lengths: dict[str, Any] = steps.from_inputs(graph.by_name)
+    lengths: dict[str, Any] = series_lengths.from_inputs(graph.by_name)
     for layer in graph.layers:
         before = [name for name in layer.input_names if name in lengths]
         for key, shape in layer.output_shapes.items():

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
-from ..layers.steps import one_for_all_steps
+from ..layers.time import one_for_all_steps
 from ..ops import sparse
 from ..options import Flag, Number
 from .base import Regularizer

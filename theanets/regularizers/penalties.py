@@ -11,7 +11,7 @@ from .. import names as _names
 from ..errors import ConfigurationError
 from ..expressions import expression, scalar
 from ..layers import Input, Layer
-from ..layers.steps import existing
+from ..layers.time import existing
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
 from .base import Regularizer
 

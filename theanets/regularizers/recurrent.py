@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..layers import Bidirectional, Layer, Recurrent
-from ..layers.steps import without
+from ..layers.time import without
 from .penalties import OutputPenalty
 
 

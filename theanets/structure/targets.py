@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from .. import steps
+from .. import series_lengths
 from ..data import Field
 from ..errors import ConfigurationError
 from ..expressions import placeholder
@@ -225,10 +225,15 @@ def with_lengths(
     found: Sequence[Field], layers: Mapping[str, Layer], losses: Sequence[Loss]
 ) -> list[Field]:
     """Say of fields of series which input has their numbers of steps, as far as one has."""
-    holders = {output: variable.name for output, variable in steps.from_inputs(layers).items()}
+    holders = {
+        output: variable.name for output, variable in series_lengths.from_inputs(layers).items()
+    }
     known = {output.partition(":")[0]: name for output, name in holders.items()}
     for loss in losses if known else ():
-        names = {holders[name] for name in steps.same_time(layers, loss.output_name) & {*holders}}
+        names = {
+            holders[name]
+            for name in series_lengths.same_time(layers, loss.output_name) & {*holders}
+        }
         if loss.by_step and len(names) == 1:
             known.setdefault(loss._target.name, names.pop())
     return [replace(field, lengths=known.get(field.name)) for field in found]

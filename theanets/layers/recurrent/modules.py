@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError, is_integer, whole_number
-from ..ops.recurrent_trace import Layout
-from ..options import Flag, as_list
-from .recurrent_plain import RNN
+from ...errors import ConfigurationError, is_integer, whole_number
+from ...ops.recurrent_trace import Layout
+from ...options import Flag, as_list
+from .plain import RNN
 
 
 class _Modules(RNN, abstract=True):

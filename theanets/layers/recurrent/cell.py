@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from ..errors import ConfigurationError
-from ..ops.recurrent_trace import Layout
-from ..options import Whole
-from .recurrent import Recurrent
+from ...errors import ConfigurationError
+from ...ops.recurrent_trace import Layout
+from ...options import Whole
+from .base import Recurrent
 
 
 class Cell:

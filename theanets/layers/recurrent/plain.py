@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.recurrent_trace import Layout
-from .recurrent import Recurrent
+from ...ops.recurrent_trace import Layout
+from .base import Recurrent
 
 
 class RNN(Recurrent, names=("rnn",)):

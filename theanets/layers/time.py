@@ -1,4 +1,4 @@
-"""Which steps of series exist: what a layer makes of their numbers."""
+"""The time of series: which of their steps exist, and what layers make of their numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..ops.window import SAME, positions
 from .signals import Shape
 
 
-class Steps:
+class Time:
     """What layers do to the number of steps of series; a base of `Layer`."""
 
     input_names: list[str]
@@ -191,7 +191,7 @@ def placed(x: Any, lengths: Any, axis: tuple[int, int, int, int, int]) -> tuple[
 
 
 __all__ = [
-    "Steps",
+    "Time",
     "after_window",
     "before_window",
     "exists",

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
-from ..activations import Activation, norm_z
-from ..errors import ConfigurationError
-from ..ops.recurrent_trace import Layout
-from ..options import Flag
-from .recurrent import Recurrent, joined
+from ...activations import Activation, norm_z
+from ...errors import ConfigurationError
+from ...ops.recurrent_trace import Layout
+from ...options import Flag
+from .base import Recurrent, joined
 
 
 class LSTM(Recurrent, names=("lstm",)):

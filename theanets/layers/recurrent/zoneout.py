@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytensor.tensor as pt
 
-from .. import rng as _rng
-from ..errors import ConfigurationError, unknown
-from ..ops.recurrent_trace import Layout, StepFunction
-from ..options import as_number
-from .signals import Inputs
+from ... import rng as _rng
+from ...errors import ConfigurationError, unknown
+from ...ops.recurrent_trace import Layout, StepFunction
+from ...options import as_number
+from ..signals import Inputs
 
 if TYPE_CHECKING:
-    from .recurrent import Recurrent
+    from .base import Recurrent
 
 
 def zones(layer: Recurrent) -> dict[str, float]:

@@ -10,18 +10,18 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from ..errors import ConfigurationError, unknown
-from ..names import split_output
-from ..ops.recurrent import Recurrence, recur
-from ..ops.recurrent_scan import scan
-from ..ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
-from ..options import Choice, Flag, Whole
-from .base import Layer
-from .lengths import Lengths
-from .recurrent_weights import StateWeights
-from .recurrent_zoneout import zoned, zones
-from .signals import Inputs, Shape
-from .steps import exists, turned
+from ...errors import ConfigurationError, unknown
+from ...names import split_output
+from ...ops.recurrent import Recurrence, recur
+from ...ops.recurrent_scan import scan
+from ...ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
+from ...options import Choice, Flag, Whole
+from ..base import Layer
+from ..lengths import Lengths
+from ..signals import Inputs, Shape
+from ..time import exists, turned
+from .weights import StateWeights
+from .zoneout import zoned, zones
 
 #: What ``direction`` may be.
 DIRECTIONS = ("forward", "backward", "reversed")

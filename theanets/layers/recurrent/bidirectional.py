@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
-from .. import activations
-from ..errors import ConfigurationError
-from ..options import Flag, Whole
-from ..rng import Seed
-from .base import Layer
-from .recurrent import Recurrent
-from .signals import Inputs, Shape
+from ... import activations
+from ...errors import ConfigurationError
+from ...options import Flag, Whole
+from ...rng import Seed
+from ..base import Layer
+from ..signals import Inputs, Shape
+from .base import Recurrent
 
 #: Options that name initial states.
 INITIAL = ("h_0", "c_0", "s_0")

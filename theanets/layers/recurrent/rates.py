@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
-from .. import activations
-from ..errors import ConfigurationError
-from ..ops.recurrent_trace import Layout
-from ..options import Choice, Numbers, Whole
-from .recurrent import Recurrent, joined
-from .signals import Shape
+from ... import activations
+from ...errors import ConfigurationError
+from ...ops.recurrent_trace import Layout
+from ...options import Choice, Numbers, Whole
+from ..signals import Shape
+from .base import Recurrent, joined
 
 
 def fixed_rates(layer: Recurrent, kind: str, size: int) -> Any:

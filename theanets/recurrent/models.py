@@ -1,0 +1,376 @@
+"""Models of series: autoencoder, regressor, classifier and predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import feedforward
+from .. import rng as _rng
+from ..data import is_stream
+from ..data.mapped import mapped
+from ..data.series import Padded, is_ragged
+from ..data.tables import plain
+from ..errors import ConfigurationError, DataError, whole_number
+from ..layers import CRF
+from ..network import Network
+from . import ragged, views
+from .streams import Stream, carrier, inputs_of
+
+Array = npt.NDArray[Any]
+
+
+# In files and pickles, models are named by where users find them: `theanets.recurrent`.
+
+
+class _Series(Network):
+    """What networks of series have in common."""
+
+    INPUT_NDIM = 3
+
+    def padded(self, data: Any, only: str | None = None) -> Any:
+        """Make arrays of lists of series of different lengths.
+
+        Parameters
+        ----------
+        data : list, tuple or dict
+            Arrays in the order of `~Structure.variables`, or by name. Each may be a list
+            of arrays. The weights and lengths that say which steps exist may
+            be left out. Or a callable or iterable that gives such data, batch
+            by batch.
+        only : str, optional
+            ``'input'`` if the data are inputs only.
+
+        Returns
+        -------
+        dict, or ``data`` itself if nothing in it is to be padded. Where the
+        network has no place for the lengths of the series, they are in it as
+        ``'lengths'`` all the same, or as ``'<input>_lengths'`` if it has
+        several series; all that the network does takes such data. Of a
+        callable or iterable, one that pads what it gives.
+
+        Raises
+        ------
+        DataError
+            If lengths do not fit each other.
+        """
+        if is_stream(data):
+            return mapped(data, self.padded)
+        arrays = None if isinstance(data, Padded) else ragged.by_name(self, data, only)
+        if arrays is None:
+            return data
+        net = views.view(self, views.needed(self, arrays, only))
+        found = ragged.padded(net, arrays, only)
+        return data if found is None else found
+
+    def _ready(self, *data: Any) -> tuple[Any, ...]:
+        """Get the view of the network that the data need, and the data as it takes them."""
+        found = [self.padded(one) for one in data]
+        net = views.view(self, set().union(*(views.given(self, one) for one in found)))
+        return (net, *(views.fitted(self, net, one) for one in found))
+
+    def _inputs(self, x: Any) -> tuple[Any, Any]:
+        """Get the same of inputs."""
+        found = self.padded(x, "input")
+        return views.view(self, views.given(self, found)), found
+
+    def _existing(self, x: Any) -> Any:
+        """Get which steps of the output exist for inputs; None if all do."""
+        arrays = ragged.by_name(self, x, "input")
+        if arrays is None:
+            return None
+        return ragged.existing(views.view(self, views.needed(self, arrays, "input")), arrays)
+
+    def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
+        """Compute all outputs; see `Network.feed_forward`."""
+        compute = super().feed_forward
+        found = ragged.alone(self, x, lambda part: compute(part, **kwargs))
+        if found is not None:
+            return found
+        net, x = self._inputs(x)
+        outputs = super(_Series, net).feed_forward(x, **kwargs)
+        return {k: v for k, v in outputs.items() if k.partition(":")[0] in self.graph.by_name}
+
+    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
+        compute = super()._compute
+        if "given" in given:
+            # What `decode` gets is no input.
+            return compute(x, wanted, options, **given)
+        parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options, **given)})
+        if parts is not None:
+            return parts[""]
+        net, x = self._inputs(x)
+        return super(_Series, net)._compute(x, wanted, options, **given)
+
+    def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
+        """Compute the output for series.
+
+        Parameters
+        ----------
+        x : array_like, list or dict
+            Inputs; of series of different lengths a list. What is predicted
+            for steps that do not exist is 0.
+        state : dict, optional
+            States to continue from, as ``return_state`` gives them: arrays
+            (series, units) by name, by the name of the layer. What is left
+            out is zero.
+        return_state : bool
+            Whether to return the state after the last step too.
+        **kwargs
+            See `feed_forward`; with a state, ``mode`` only.
+
+        Returns
+        -------
+        ndarray, or (ndarray, dict)
+        """
+        if state is None and not return_state:
+            return super().predict(x, **kwargs)
+        mode, mask = kwargs.pop("mode", None), kwargs.pop("mask", None)
+        if kwargs:
+            raise ConfigurationError(f"predict with a state takes no {', '.join(kwargs)}")
+        if isinstance(x, np.ndarray) and x.ndim == 3 and not len(x):
+            # Not all that a network computes is defined for no rows at all.
+            one = np.zeros((1, *x.shape[1:]))
+            found, after = self.predict(one, return_state=True, mode=mode)
+            none = {name: {k: v[:0] for k, v in of.items()} for name, of in after.items()}
+            return (found[:0], none) if return_state else found[:0]
+        net, x = self._inputs(x)
+        arrays, series = inputs_of(net, x)
+        run = carrier(net, self._predicted(), mode)
+        output, after = run(arrays, run.check(state or {}, series))
+        found = self._as_prediction(output, mask)
+        return (found, after) if return_state else found
+
+    def _predicted(self) -> str:
+        """Get the output that predictions are made of."""
+        return self.output_name
+
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
+        return output
+
+    def stream(self, series: int = 1) -> Stream:
+        """Get an object that takes series step by step, and keeps their state.
+
+        Parameters
+        ----------
+        series : int
+            How many run side by side.
+        """
+        return Stream(self, self.output_name, series)
+
+
+class Regressor(_Series, feedforward.Regressor):
+    """A network that maps series to values, at each step or once.
+
+    Takes what `theanets.Regressor` takes.
+    """
+
+    __module__ = __package__
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get R squared, of the steps that exist; see `theanets.Network.score`."""
+        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
+
+
+class Autoencoder(_Series, feedforward.Autoencoder):
+    """A network that reproduces series; see `theanets.Autoencoder`."""
+
+    __module__ = __package__
+
+    def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
+        """Get R squared of the steps that exist; see `theanets.Autoencoder.score`."""
+        return super().score(x, self._existing(x) if w is None else w, **kwargs)
+
+
+class Predictor(Regressor):
+    """A network that predicts the next step of series.
+
+    Data are ``[series]``, of at least two steps, or a callable that returns
+    such batches, as `batches` makes: the network is trained to map each step
+    to the next one.
+    """
+
+    __module__ = __package__
+
+    def padded(self, data: Any, only: str | None = None) -> Any:
+        """Split series into what is known and what is to be predicted; see `Regressor.padded`."""
+        if only is not None or not (isinstance(data, (list, tuple)) or hasattr(data, "__array__")):
+            return super().padded(data, only)
+        single = isinstance(data, (list, tuple)) and len(data) == 1
+        series = data[0] if single else data
+        listed = isinstance(series, (list, tuple)) and all(np.ndim(one) == 2 for one in series)
+        if not single and isinstance(data, (list, tuple)) and not (listed or is_ragged(data)):
+            return super().padded(data)
+        if listed or is_ragged(series):
+            arrays = [plain(one) for one in series]
+            return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
+        array = np.asarray(series)
+        if array.ndim != 3 or array.shape[1] < 2:
+            raise DataError(
+                f"series of shape {array.shape}; expected (examples, time, variables) with at "
+                "least two steps"
+            )
+        return [array[:, :-1], array[:, 1:]]
+
+    def generate(self, seed: Any, steps: int) -> Array:
+        """Continue series by feeding predictions back.
+
+        Parameters
+        ----------
+        seed : array_like of shape (series, time, size), or list of series
+            What came before.
+        steps : int
+            How many steps to add.
+
+        Returns
+        -------
+        ndarray of shape (series, steps, size)
+        """
+        steps = whole_number("steps", steps)
+        output, state = self.predict(seed, return_state=True)
+        exists = self._existing(seed)
+        last = -1 if exists is None else exists.sum(axis=1) - 1
+        stream = self.stream(len(output))
+        stream.state = state
+        found = [output[np.arange(len(output)), last]]
+        while len(found) < steps:
+            found.append(stream.step(found[-1]))
+        return np.stack(found[:steps], axis=1)
+
+
+class Classifier(_Series, feedforward.Classifier):
+    """A network that maps series to classes, of each step or of the series.
+
+    Takes what `theanets.Classifier` takes.
+    """
+
+    __module__ = __package__
+
+    def predict(  # type: ignore[override]
+        self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any
+    ) -> Any:
+        """Get the most probable class of each step, or of each series, as integers.
+
+        Takes what `Regressor.predict` takes, and ``mask``, see
+        `theanets.Classifier.predict`; 0 at steps that do not exist.
+        """
+        return super().predict(x, state, return_state, **self._masked(x, kwargs))
+
+    def predict_proba(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
+        """Get the probability of each class; see `theanets.Classifier.predict_proba`."""
+        given = kwargs if mask is None else {**kwargs, "mask": mask}
+        return super().predict_proba(x, **self._masked(x, given))
+
+    def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
+        """Get the share of labels that are predicted; see `theanets.Classifier.score`."""
+        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
+
+    def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Tell an output layer that looks at whole series which steps exist."""
+        if "mask" in kwargs or not isinstance(self.output_layer, CRF):
+            return kwargs
+        mask = self._existing(x)
+        return kwargs if mask is None else {**kwargs, "mask": mask}
+
+    def _predicted(self) -> str:
+        return feedforward.scores_of(self.output_layer)
+
+    def _as_prediction(self, output: Array, mask: Any) -> Array:
+        return self._choose(output, mask)
+
+    def predict_sequence(
+        self,
+        labels: Sequence[int] | Any,
+        steps: int,
+        streams: int = 1,
+        rng: _rng.Seed = None,
+        temperature: float = 1.0,
+        greedy: bool = False,
+        top_k: int | None = None,
+    ) -> Iterator[Any]:
+        """Continue a sequence of labels, by drawing the next one again and again.
+
+        The network's inputs are vectors with a 1 at the label, its classes
+        the labels that follow; see `Text`.
+
+        Parameters
+        ----------
+        labels : list of int, or (streams, time) array of int
+            What came before, at least one label; all of it is read.
+        steps : int
+            How many labels to draw.
+        streams : int
+            How many continuations to draw side by side.
+        rng : int, Generator or None
+            Source of randomness.
+        temperature : float
+            Divides the logits: below 1 for more probable labels, above for
+            less.
+        greedy : bool
+            Whether to take the most probable label always.
+        top_k : int, optional
+            To draw from the most probable labels only.
+
+        Yields
+        ------
+        int, or ndarray of int of shape (streams,) if there are several
+        """
+        whole_number("steps", steps, 0)
+        if not temperature > 0:
+            raise ConfigurationError(f"temperature={temperature!r} is not positive")
+        if top_k is not None:
+            whole_number("top_k", top_k)
+        classes = self.layers[0].output_size
+        seed = np.atleast_2d(np.asarray(labels))
+        if seed.size and seed.dtype.kind not in "iu":
+            raise DataError(
+                f"labels={labels!r} are not integers; of a text, they are what `Text.encode` gives"
+            )
+        seed = np.broadcast_to(seed, (streams if len(seed) == 1 else len(seed), seed.shape[1]))
+        if not seed.size or seed.min() < 0 or seed.max() >= classes or len(seed) != streams:
+            raise DataError(
+                f"labels of shape {np.shape(labels)} for streams={streams}: expected at least one "
+                f"label, all in [0, {classes})"
+            )
+        return self._drawn(
+            seed, steps, np.random.default_rng(_rng.as_seed(rng)), temperature, greedy, top_k
+        )
+
+    def _drawn(
+        self,
+        seed: Array,
+        steps: int,
+        generator: np.random.Generator,
+        temperature: float,
+        greedy: bool,
+        top_k: int | None,
+    ) -> Iterator[Any]:
+        vectors = np.eye(self.layers[0].output_size, dtype=self.dtype)
+        run = carrier(self, self._predicted())
+        logits, state = run([vectors[seed]], run.zeros(len(seed)))
+        for left in range(steps, 0, -1):
+            drawn = _draw(logits[:, -1], generator, temperature, greedy, top_k)
+            yield int(drawn[0]) if len(drawn) == 1 else drawn
+            if left > 1:
+                logits, state = run([vectors[drawn[:, None]]], state)
+
+
+def _draw(
+    logits: Array,
+    generator: np.random.Generator,
+    temperature: float,
+    greedy: bool,
+    top_k: int | None,
+) -> Array:
+    """Draw a label for each row of logits."""
+    if greedy:
+        return logits.argmax(axis=1)
+    scaled = logits.astype(float) / temperature
+    if top_k is not None and top_k < scaled.shape[1]:
+        least = np.partition(scaled, -top_k, axis=1)[:, -top_k, None]
+        scaled = np.where(scaled >= least, scaled, -np.inf)
+    # The largest of logits with Gumbel noise is a draw from their softmax.
+    return (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1)
