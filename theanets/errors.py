@@ -199,15 +199,17 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
         raise ConfigurationError(f"{where} got unknown keyword {', '.join(wrong)}; valid: {listed}")
 
 
-def deprecated(message: str) -> None:
-    """Warn of something deprecated, at the line of the caller's that is outside of this package.
-
-    Python shows such warnings only where they concern the program that runs.
-    """
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the caller's that is outside of this package."""
     level, frame = 1, sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    warnings.warn(message, DeprecationWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
+
+
+def deprecated(message: str) -> None:
+    """Warn of something deprecated; Python shows it where it concerns the program that runs."""
+    warn(message, DeprecationWarning)
 
 
 def check_arguments(

@@ -22,7 +22,7 @@ from .metrics import Metric
 from .options import Flag, checked
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
-from .structure import Structure, overrides
+from .structure import Structure, overrides, ranges
 from .training import Run, resume
 from .training.compiled import (
     Evaluation,
@@ -126,6 +126,7 @@ def make_run(
     train_data, valid_data, whole_data = _datasets(
         net, train, valid, optimizer, run_seed, take(DATA), seed
     )
+    ranges.check(net.graph, losses)
     settle(net, losses, whole_data)
     optimizer = optimizer.for_run(*limits.length(train_data.batches))
 

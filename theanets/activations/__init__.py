@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, unknown
 from ..registry import same_definition
-from .base import Activation, Compose, Function, OfLayer
+from .base import LIMITS, Activation, Compose, Function, Limits, OfLayer
 from .basic import (
     Elu,
     LGrelu,
@@ -65,6 +65,7 @@ __all__ = [
     "is_activation",
     "is_logistic",
     "is_softmax",
+    "limits",
     "linear",
     "log_softmax",
     "logistic",
@@ -170,6 +171,14 @@ def to_spec(activation: Activation) -> str | Activation | Callable[[Any], Any]:
     plain = type(activation).__init__ is Activation.__init__
     known = plain and name in registry and same_definition(registry[name], type(activation))
     return name if known or isinstance(activation, Maxout) else activation
+
+
+def limits(activation: Activation) -> Limits | None:
+    """Get the least and the greatest number that an activation can give.
+
+    None where nobody knows, as of an activation of the user's.
+    """
+    return LIMITS.get(activation.function if isinstance(activation, Function) else type(activation))
 
 
 def is_softmax(activation: Activation) -> bool:

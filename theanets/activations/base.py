@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import pytensor.tensor as pt
@@ -17,6 +17,9 @@ from ..registry import Registered, Registry
 
 if TYPE_CHECKING:
     from ..layers.base import Layer
+
+#: The least and the greatest number of something; None for a number that has no limit.
+Limits: TypeAlias = tuple[float | None, float | None]
 
 
 class Activation(Registered, abstract=True):
@@ -199,11 +202,18 @@ class OfLayer(Activation, abstract=True):
         return self.made(x)
 
 
-def named(*names: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """Register a function of one expression as an activation."""
+#: The least and the greatest number that each of our functions and classes can give.
+LIMITS: dict[Any, Limits] = {}
+
+
+def named(
+    *names: str, low: float | None = None, high: float | None = None
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Register a function of one expression, whose numbers have limits, as an activation."""
 
     def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         Activation.registry.register(function, *names)
+        LIMITS[function] = (low, high)
         return function
 
     return register

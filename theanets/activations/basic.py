@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import softmax as _softmax
 
 from ..errors import ConfigurationError
-from .base import Activation, constant, fixed, named
+from .base import LIMITS, Activation, constant, fixed, named
 
 if TYPE_CHECKING:
     from ..layers.base import Layer
@@ -23,44 +23,44 @@ def linear(x: Any) -> Any:
     return x
 
 
-@named("logistic", "sigmoid")
+@named("logistic", "sigmoid", low=0, high=1)
 def logistic(x: Any) -> Any:
     """``1 / (1 + exp(-x))``."""
     return pt.sigmoid(x)
 
 
-@named("tanh")
+@named("tanh", low=-1, high=1)
 def tanh(x: Any) -> Any:
     """``tanh(x)``."""
     return pt.tanh(x)
 
 
-@named("softmax")
+@named("softmax", low=0, high=1)
 def softmax(x: Any) -> Any:
     """``exp(x) / sum(exp(x))`` over the last axis."""
     return _softmax(x, axis=-1)
 
 
-@named("softplus")
+@named("softplus", low=0)
 def softplus(x: Any) -> Any:
     """``log(1 + exp(x))``."""
     return pt.softplus(x)
 
 
-@named("relu", "rect:max")
+@named("relu", "rect:max", low=0)
 def relu(x: Any) -> Any:
     """``max(0, x)``, with gradient 0 at 0."""
     # A NaN has to pass, or a diverged network would look healthy.
     return pt.switch(fixed(x) <= 0, 0, x)
 
 
-@named("rect:min")
+@named("rect:min", high=1)
 def rect_min(x: Any) -> Any:
     """``min(1, x)``, with gradient 0 at 1."""
     return pt.switch(fixed(x) >= 1, 1, x)
 
 
-@named("rect:minmax")
+@named("rect:minmax", low=0, high=1)
 def rect_minmax(x: Any) -> Any:
     """``min(1, max(0, x))``, with gradient 0 at 0 and 1."""
     return rect_min(relu(x))
@@ -72,7 +72,7 @@ def norm_mean(x: Any) -> Any:
     return x - x.mean(axis=-1, keepdims=True)
 
 
-@named("norm:max")
+@named("norm:max", low=-1, high=1)
 def norm_max(x: Any) -> Any:
     """``x / max(|x|)`` over the last axis."""
     return x / pt.maximum(pt.abs(x).max(axis=-1, keepdims=True), constant(EPSILON, x))
@@ -171,3 +171,8 @@ class Maxout(Activation):
     def __call__(self, x: Any) -> Any:
         """Get the expression for the activation of ``x``."""
         return (x[..., None] * self.slope + self.intercept).max(axis=-1)
+
+
+LIMITS.update(dict.fromkeys((Prelu, LGrelu, Maxout), (None, None)))
+# As long as its gain is what it starts with.
+LIMITS[Elu] = (-1, None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax as _log_softmax
 
-from .base import Activation, constant, fixed, named
+from .base import LIMITS, Activation, constant, fixed, named
 
 #: The fixed point of mean 0 and variance 1 (Klambauer et al. 2017,
 #: "Self-normalizing neural networks").
@@ -29,7 +29,7 @@ def _exp_minus_1(x: Any, alpha: float) -> tuple[Any, Any]:
     return negative, constant(alpha, x) * pt.expm1(pt.switch(negative, x, 0))
 
 
-@named("gelu")
+@named("gelu", low=-0.17)
 def gelu(x: Any) -> Any:
     r""":math:`x \Phi(x)` with the normal distribution function (Hendrycks & Gimpel 2016)."""
     # As erfc, of which small values are exact; beyond, it is 0 or 2 and its
@@ -38,7 +38,7 @@ def gelu(x: Any) -> Any:
     return constant(0.5, x) * x * tail
 
 
-@named("gelu:tanh")
+@named("gelu:tanh", low=-0.171)
 def gelu_tanh(x: Any) -> Any:
     r"""Approximate ``gelu``: :math:`\frac{x}{2} (1 + \tanh \sqrt{2/\pi} (x + 0.044715 x^3))`."""
     # Beyond, the tanh is 1 exactly, and a cube may overflow.
@@ -47,57 +47,57 @@ def gelu_tanh(x: Any) -> Any:
     return constant(0.5, x) * x * (1 + pt.tanh(constant(math.sqrt(2 / math.pi), x) * cubic))
 
 
-@named("silu", "swish")
+@named("silu", "swish", low=-0.279)
 def silu(x: Any) -> Any:
     """``x / (1 + exp(-x))`` (Elfwing et al. 2018, Ramachandran et al. 2017)."""
     return x * pt.sigmoid(x)
 
 
-@named("mish")
+@named("mish", low=-0.309)
 def mish(x: Any) -> Any:
     """``x * tanh(log(1 + exp(x)))`` (Misra 2019)."""
     return x * pt.tanh(pt.softplus(x))
 
 
-@named("selu")
+@named("selu", low=-SELU_SCALE * SELU_ALPHA)
 def selu(x: Any) -> Any:
     """``scale * x`` for positive values, ``scale * alpha * (exp(x) - 1)`` otherwise."""
     negative, low = _exp_minus_1(x, SELU_ALPHA)
     return constant(SELU_SCALE, x) * pt.switch(negative, low, x)
 
 
-@named("celu")
+@named("celu", low=-1)
 def celu(x: Any) -> Any:
     """``x`` for positive values, ``exp(x) - 1`` otherwise (Barron 2017): ``elu`` without a gain."""
     negative, low = _exp_minus_1(x, 1.0)
     return pt.switch(negative, low, x)
 
 
-@named("softsign")
+@named("softsign", low=-1, high=1)
 def softsign(x: Any) -> Any:
     """``x / (1 + |x|)``."""
     return x / (1 + pt.abs(x))
 
 
-@named("hard_sigmoid", "hardsigmoid")
+@named("hard_sigmoid", "hardsigmoid", low=0, high=1)
 def hard_sigmoid(x: Any) -> Any:
     """``min(1, max(0, (x + 3) / 6))``, with gradient 0 at -3 and 3."""
     return (_clipped(x, -3, 3) + 3) * constant(1 / 6, x)
 
 
-@named("hard_tanh", "hardtanh")
+@named("hard_tanh", "hardtanh", low=-1, high=1)
 def hard_tanh(x: Any) -> Any:
     """``min(1, max(-1, x))``, with gradient 0 at -1 and 1."""
     return _clipped(x, -1, 1)
 
 
-@named("log_softmax", "logsoftmax")
+@named("log_softmax", "logsoftmax", high=0)
 def log_softmax(x: Any) -> Any:
     """``log(softmax(x))`` over the last axis."""
     return _log_softmax(x, axis=-1)
 
 
-@named("sparsemax")
+@named("sparsemax", low=0, high=1)
 def sparsemax(x: Any) -> Any:
     r"""Project to the nearest probabilities over the last axis, of which many are 0.
 
@@ -135,3 +135,6 @@ class GLU(Activation, names=("glu",)):
         """Get the expression for the activation of ``x``."""
         half = x.shape[-1] // 2 if x.type.shape[-1] is None else x.type.shape[-1] // 2
         return x[..., :half] * pt.sigmoid(x[..., half:])
+
+
+LIMITS[GLU] = (None, None)
