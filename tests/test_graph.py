@@ -8,7 +8,7 @@ import pytest
 import theanets
 from theanets.activations import Activation
 from theanets.errors import ConfigurationError, UnknownNameError
-from theanets.graph import Graph
+from theanets.graph import Graph, Outputs
 from theanets.layers import Feedforward, Input
 
 try:
@@ -280,3 +280,12 @@ def test_each_noise_has_a_stream_of_its_own():
     for name, generator in again.generators.items():
         draw = tuple(np.random.Generator(generator.get_value().bit_generator).random(3))
         assert draw == draws[list(states).index(name)]
+
+
+def test_what_is_known_of_outputs_is_kept_and_of_a_dict_nothing_is_known():
+    output = pt.matrix()
+    known = Outputs({"out:out": output})
+    known.logits["out:out"] = output
+    assert Outputs.of(known) is known
+    plain = Outputs.of({"out:out": output})
+    assert plain == {"out:out": output} and plain.lengths == plain.logits == plain.layers == {}

@@ -29,7 +29,7 @@ RANKS = [
         "interruption",
         "history",
     },
-    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions"},
+    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"},
     {"layers", "losses", "regularizers"},
     {"graph", "series_lengths"},
     {"data", "optimizers", "monitors", "objective", "metrics"},

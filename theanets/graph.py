@@ -8,89 +8,12 @@ from typing import Any
 
 from . import names as _names
 from . import process, series_lengths
-from . import rng as _rng
 from .errors import ConfigurationError, unknown
 from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
 from .layers.held import Held, using
 from .layers.time import without
+from .outputs import Outputs
 from .regularizers import Regularizer
-
-
-class Outputs(dict[str, Any]):
-    """Expressions of a network's outputs by full name (``'hid1:out'``).
-
-    Attributes
-    ----------
-    logits : dict
-        By the name of an output that is a softmax, the expression that it is
-        the softmax of.
-    log_odds : dict
-        By the name of an output that is a sigmoid, the expression that it is
-        the logistic function of.
-    layers : dict
-        The layers by name, for losses on their parameters.
-    chains : dict
-        By the name of an output of a `crf` layer, the layer.
-    updates : dict
-        Updates of shared variables that a function of these outputs needs;
-        without those of random generators every call draws the same numbers.
-    generators : dict
-        The shared random generators by name.
-    lengths : dict
-        Number of steps of each series, expressions of shape (batch,), by the
-        name of an output in which some steps do not exist; these are 0.
-    weights : variable or None
-        The weights of a loss that say so, if it is these.
-    carried : dict
-        Shared variables by name, with states that stateful layers carry on.
-    initial, final : dict
-        States that recurrent layers start from and end with, by name, by the
-        name of the layer.
-    """
-
-    def __init__(
-        self,
-        level: Callable[[Regularizer], Any] | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.logits: dict[str, Any] = {}
-        self.log_odds: dict[str, Any] = {}
-        self.layers: Mapping[str, Layer] = {}
-        self.chains: dict[str, CRF] = {}
-        self.updates: dict[Any, Any] = {}
-        self.generators: dict[str, Any] = {}
-        self.lengths: dict[str, Any] = {}
-        self.weights: Any = None
-        self.initial: Mapping[str, Mapping[str, Any]] = {}
-        self.final: dict[str, dict[str, Any]] = {}
-        self.carried: dict[str, Any] = {}
-        self._level = level
-        self._seed = seed
-
-    def generator(self, name: str) -> Any:
-        """Make a shared random generator with a stream of its own."""
-        while name in self.generators:
-            name += "'"
-        self.generators[name] = _rng.shared_rng(_rng.stream(self._seed, "noise", name), name)
-        return self.generators[name]
-
-    def reseed(self, seed: int) -> None:
-        """Start all generators anew from a seed."""
-        for name, generator in self.generators.items():
-            generator.set_value(_rng.stream(seed, "noise", name), borrow=True)
-
-    def replace(self, replaced: Callable[[list[Any]], list[Any]]) -> None:
-        """Replace all expressions by those that a function of their list returns."""
-        groups: list[dict[Any, Any]] = [self, self.logits, self.log_odds, self.lengths]
-        groups += [self.updates, *self.final.values()]
-        found = iter(replaced([value for group in groups for value in group.values()]))
-        for group in groups:
-            group.update({key: next(found) for key in group})
-
-    def level(self, regularizer: Regularizer) -> Any:
-        """Get the weight of a regularizer, as a number or a variable."""
-        return regularizer.weight if self._level is None else self._level(regularizer)
 
 
 class Graph:
@@ -236,7 +159,7 @@ class Graph:
         ConfigurationError
             If an output is needed that cannot be computed from ``given``.
         """
-        result = Outputs(level, seed)
+        result = Outputs(level=level, seed=seed)
         result.layers = dict(self._layers)
         given = {_names.output_name(name): value for name, value in (given or {}).items()}
         for name in given:

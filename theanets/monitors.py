@@ -19,6 +19,7 @@ from .errors import ConfigurationError
 from .expressions import expression
 from .layers.time import existing
 from .losses import Loss
+from .outputs import Outputs
 
 Terms = dict[str, tuple[Any, Any]]
 
@@ -54,7 +55,7 @@ def loss_names(losses: Sequence[Loss]) -> list[str]:
     return result
 
 
-def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
+def accuracies(losses: Sequence[Loss], outputs: Outputs) -> Terms:
     """Get the accuracy of each output that is compared with class labels, or with decisions.
 
     Decisions are the targets of losses such as ``'bce'``; each entry is one.
@@ -73,7 +74,7 @@ def accuracies(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> Terms:
     return found
 
 
-def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: Any) -> Terms:
+def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Any) -> Terms:
     """Get the monitors that a user asks for.
 
     Parameters
@@ -89,7 +90,7 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         different lengths it has to give a value for each entry, so that only
         steps that exist count. A scalar of other outputs is that of each
         batch, averaged by their examples.
-    outputs : mapping
+    outputs : Outputs
         Expressions by full name.
     params : list
         Parameters.
@@ -120,7 +121,7 @@ def custom(spec: Any, outputs: Mapping[str, Any], params: Sequence[Any], batch: 
         for name, called in _matching(pattern, every).items():
             for label, function in _watched(what):
                 value = expression(function(every[name]), f"monitor {name + label!r}")
-                lengths = getattr(outputs, "lengths", {}).get(name)
+                lengths = outputs.lengths.get(name)
                 if lengths is not None:
                     what = f"monitor {name + label!r}"
                     term = existing(value, every[name], lengths, what)

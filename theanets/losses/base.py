@@ -17,6 +17,7 @@ from .. import names as _names
 from ..errors import ConfigurationError, is_integer, nearest, unknown
 from ..expressions import expression
 from ..options import Choice, Flag, Number, Whole, checked
+from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss
 from .formulas import one_hot
@@ -364,6 +365,7 @@ class Function(Loss, abstract=True):
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the sum and the count whose ratio is the loss."""
+        outputs = Outputs.of(outputs)
         self._check_bound()
         output = self.output(outputs)
         errors = self.errors(self._target, output)

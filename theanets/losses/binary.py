@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..options import Flag, Number, Numbers
+from ..outputs import Outputs
 from .base import Limits, Loss
 from .formulas import const, one_hot, safe_log, safe_log1m
 
@@ -52,14 +53,14 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
         span: tuple[float | None, float | None] = (None, None) if self.logits else (0, 1)
         return {"target": (0, 1), self.output_name: span}
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the logits, or the output; linked to minus the logarithms of p and 1 - p."""
-        logits = getattr(outputs, "log_odds", {}).get(self.output_name)
+        logits = outputs.log_odds.get(self.output_name)
         if logits is not None:
             return logits, _log_sigmoids
         return self.output(outputs), _log_sigmoids if self.logits else _log_both
 
-    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float]:
+    def decisions(self, outputs: Outputs) -> tuple[Any, float]:
         """Get the logits, or how much the probability is above a half."""
         raw, link = self.scores(outputs)
         return (raw if link is _log_sigmoids else raw - const(0.5, raw)), 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
 from ..options import DROPPED_FLAG, Flag, Number, Whole
+from ..outputs import Outputs
 from .base import Limits, Loss
 from .factors import Factors
 from .formulas import const, identity, log_sum_exp, one_hot, pick, safe_log
@@ -32,9 +33,9 @@ class Scores(Loss, abstract=True):
     options: ClassVar[dict[str, Any]] = {"logits": Flag(False)}
     logits: bool
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the logits, or the output where there are none."""
-        logits = getattr(outputs, "logits", {}).get(self.output_name)
+        logits = outputs.logits.get(self.output_name)
         if logits is not None:
             return logits, identity
         output = self.output(outputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from .. import names
 from ..errors import ConfigurationError, DataError, unknown, whole_number
 from ..ops.ctc import Alignments
 from ..options import Flag, Name, Whole
+from ..outputs import Outputs
 from .classification import Scores
 from .formulas import const, safe_log
 
@@ -114,7 +115,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         """Get the logarithm of probabilities, whose softmax they are again."""
         return safe_log(output)
 
-    def weighted_errors(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def weighted_errors(self, outputs: Outputs) -> tuple[Any, Any]:
         """Get the error of each example times its weight, and these weights."""
         self._check_bound()
         target, weights = self._target, self._weights
@@ -140,10 +141,10 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         # A weight of 0 times an infinite error is no error.
         return pt.switch(pt.neq(importance, 0), importance * errors, const(0, errors)), importance
 
-    def _frames(self, raw: Any, outputs: Mapping[str, Any]) -> Any:
+    def _frames(self, raw: Any, outputs: Outputs) -> Any:
         """Get which frames exist, (batch, time)."""
         if self.frames is None:
-            known = getattr(outputs, "lengths", {}).get(self.output_name)
+            known = outputs.lengths.get(self.output_name)
             every = pt.ones(raw.shape[:2], dtype="bool")
             return every if known is None else every & (pt.arange(raw.shape[1]) < known[:, None])
         key = names.output_name(self.frames)
@@ -185,7 +186,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
             total = pt.switch(pt.isinf(total), const(0, total), total)
         return -total
 
-    def compared(self, outputs: Mapping[str, Any]) -> None:
+    def compared(self, outputs: Outputs) -> None:
         """Get None: labels cannot be compared frame by frame."""
         return
 

@@ -11,6 +11,7 @@ from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
 from ..options import Choice, Numbers, checked
+from ..outputs import Outputs
 from .base import Limits, Loss
 from .classification import Scores
 from .formulas import const, safe_log, sqr_norm
@@ -98,7 +99,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the distance times the examples (or their weights), and these."""
-        target, output, weights = self.masked(outputs)
+        target, output, weights = self.masked(Outputs.of(outputs))
         output, target = (x.reshape((x.shape[0], -1)) for x in (output, target))
         if weights is None:
             weights = pt.ones_like(output[:, 0])

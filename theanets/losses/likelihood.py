@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -12,6 +12,7 @@ from pytensor.tensor.special import log_softmax
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..options import Flag, Name, Number
+from ..outputs import Outputs
 from .base import Limits, Loss, Shape
 from .formulas import FLOOR, const, log_sum_exp, safe_exp, safe_log
 
@@ -60,7 +61,7 @@ class Likelihood(Loss, abstract=True):
         """Get the keywords that build the loss again, with its form."""
         return {**super().to_spec(), self.center: self.output_name}
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the outputs, as a tuple."""
         return tuple(self.find(outputs, name) for name in self.output_names), lambda raw: raw
 
@@ -306,10 +307,10 @@ class MixtureDensity(Likelihood, names=("mixture_density", "mdn")):
             )
         return (*shape(names[1])[:-1], means // parts)
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get logits, means and scales."""
         (logits, means, scales), link = super().scores(outputs)
-        logits = getattr(outputs, "logits", {}).get(self.output_names[0], logits)
+        logits = outputs.logits.get(self.output_names[0], logits)
         return (logits, means, scales), link
 
     def mask(self, raw: Any, seen: Any) -> Any:

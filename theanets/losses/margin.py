@@ -13,6 +13,7 @@ from pytensor.tensor.special import log_softmax
 from .. import names as _names
 from ..errors import ConfigurationError, DataError
 from ..options import DROPPED_FLAG, Choice, Number, Whole
+from ..outputs import Outputs
 from .base import Limits
 from .classification import Classification, as_labels
 from .formulas import FLOOR, const, identity, one_hot, pick, sqr_norm
@@ -66,14 +67,13 @@ class Hinge(Classification, names=("hinge",)):
         """Get the limits of binary targets."""
         return {"target": (-1, 1)} if self.kind == "binary" else {"target": (0, None)}
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the logits, or the output where there are none."""
         if self.kind == "binary":
-            log_odds = getattr(outputs, "log_odds", {})
-            return log_odds.get(self.output_name, self.output(outputs)), identity
+            return outputs.log_odds.get(self.output_name, self.output(outputs)), identity
         return super().scores(outputs)
 
-    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
+    def decisions(self, outputs: Outputs) -> tuple[Any, float] | None:
         """Get the output and the limit of binary targets."""
         return (self.scores(outputs)[0], 0) if self.kind == "binary" else None
 
@@ -182,13 +182,12 @@ class LSoftmax(Classification, names=("l_softmax",)):
             )
         return {self.output_name: (*x.shape[1:-1], w.shape[1])}
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the layer's inputs, its weights and biases."""
-        layers = getattr(outputs, "layers", None)
-        if layers is None:
+        if not outputs.layers:
             return (outputs["x"], outputs["w"], None), identity
         name, _ = _names.split_output(self.output_name)
-        layer = layers[name]
+        layer = outputs.layers[name]
         found = {p.name.removeprefix(f"{name}."): p for p in layer.params}
         w, x = found.get("w"), outputs.get(layer.input_names[0]) if layer.input_names else None
         linear = layer.logits_output is not None or layer.activation.name == "linear"

@@ -15,6 +15,7 @@ from pytensor.compile.mode import Mode
 from .. import backends, process
 from ..errors import DataError, check_weights, unknown
 from ..options import Configured
+from ..outputs import Outputs
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -155,7 +156,7 @@ def _compile(loss: Loss, names: Sequence[str], arrays: Sequence[Array], gradient
         count = len(names)
         twin = copy.copy(loss)
         twin.bind(*variables[count:])
-        outputs = dict(zip(names, variables, strict=False))
+        outputs = Outputs(dict(zip(names, variables, strict=False)))
         if loss.reduction == "none":
             result = twin.weighted_errors(outputs)[0]
         else:

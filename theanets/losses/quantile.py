@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..options import Numbers
+from ..outputs import Outputs
 from .base import Loss, Shape
 from .formulas import const
 from .reduction import Compared
@@ -78,7 +78,7 @@ class Quantile(Loss, names=("quantile", "pinball")):
         apart = output.reshape(*output.shape[:-1], -1, len(self.orders))
         return np.asarray(apart[..., self.orders.index(0.5)])
 
-    def comparisons(self, outputs: Mapping[str, Any]) -> list[Compared]:
+    def comparisons(self, outputs: Outputs) -> list[Compared]:
         """Get the quantiles, and the median if it is one of them, which are compared."""
         target, output = self._target, self.output(outputs)
         apart = self._apart(target, output)

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..expressions import scalar
+from ..outputs import Outputs
 from .formulas import const, identity
 
 
@@ -83,7 +84,7 @@ class Reduced:
             "nor __call__(self, outputs)"
         )
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get what the formula works on, in two steps so that masks come between them.
 
         Returns
@@ -148,6 +149,7 @@ class Reduced:
             with the reduction ``'batch'`` the number of examples. A count of
             0 means that the loss is the sum itself: so it is with ``'sum'``.
         """
+        outputs = Outputs.of(outputs)
         if type(self).__call__ is not Reduced.__call__:
             return self._own_terms(outputs)
         if self.reduction == "none":
@@ -162,7 +164,7 @@ class Reduced:
             return errors.sum(), batch_length(errors)
         return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
 
-    def _own_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _own_terms(self, outputs: Outputs) -> tuple[Any, Any]:
         """Get the sum and the count of a class with a ``__call__`` of its own."""
         target, own = self._target, self._weights
         existing, weights = self.existing(outputs), own
@@ -183,7 +185,7 @@ class Reduced:
             self._target, self._weights = target, own
         return pt.switch(empty, 0, value * count), count
 
-    def weighted_errors(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def weighted_errors(self, outputs: Outputs) -> tuple[Any, Any]:
         """Get the errors times their weights, and what they count in the mean.
 
         Returns
@@ -200,7 +202,7 @@ class Reduced:
         errors = pt.switch(pt.neq(weights, 0), weights * errors, const(0, errors))
         return errors, weights if counts is None else weights * counts
 
-    def masked(self, outputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    def masked(self, outputs: Outputs) -> tuple[Any, Any, Any]:
         """Get what `errors` takes, with entries of weight 0 replaced, and the weights.
 
         Returns
@@ -221,19 +223,19 @@ class Reduced:
         target = pt.switch(seen, target, pt.zeros((), dtype=target.dtype))
         return target, link(self.mask(raw, seen)), weights
 
-    def existing(self, outputs: Mapping[str, Any]) -> Any:
+    def existing(self, outputs: Outputs) -> Any:
         """Get which entries are of steps that exist; None for all, or if the weights say it."""
-        lengths = getattr(outputs, "lengths", {}).get(self.output_name)
+        lengths = outputs.lengths.get(self.output_name)
         if lengths is None or not self.by_step or self._target.ndim < 2:
             return None
-        if self._weights is not None and outputs.weights is self._weights:  # type: ignore[attr-defined]
+        if self._weights is not None and outputs.weights is self._weights:
             return None
         found = pt.arange(self._target.shape[1]) < lengths[:, None]
         return pt.shape_padright(found, self._target.ndim - 2) & pt.ones_like(
             self._target, dtype="bool"
         )
 
-    def importance(self, dtype: str, outputs: Mapping[str, Any]) -> Any:
+    def importance(self, dtype: str, outputs: Outputs) -> Any:
         """Get the weight of each entry, 0 for one that is not valid; None for 1 each."""
         valid = self.valid(self._target)
         existing = self.existing(outputs)
@@ -243,7 +245,7 @@ class Reduced:
             return self._weights if valid is None else valid.astype(dtype)
         return pt.switch(valid, self._weights, const(0, self._weights))
 
-    def compared(self, outputs: Mapping[str, Any]) -> Compared | None:
+    def compared(self, outputs: Outputs) -> Compared | None:
         """Get what measures of agreement compare, or None if outputs and targets do not match."""
         target, output = self._target, self.output(outputs)
         if not isinstance(getattr(target, "type", None), pt.TensorType) or not target.ndim:
@@ -254,7 +256,7 @@ class Reduced:
         weights = self.importance(output.dtype, outputs)
         if labels:
             # A softmax does not change which is the largest.
-            logits = getattr(outputs, "logits", {}).get(self.output_name)
+            logits = outputs.logits.get(self.output_name)
             found = output if logits is None else logits
             normal = logits is not None or getattr(self, "logits", False)
             return Compared("classes", target, found, weights, normal)
@@ -266,7 +268,7 @@ class Reduced:
         scores, limit = decisions
         return Compared("binary", pt.gt(target, limit).astype("int8"), scores, weights)
 
-    def comparisons(self, outputs: Mapping[str, Any]) -> list[Compared]:
+    def comparisons(self, outputs: Outputs) -> list[Compared]:
         """Get all that measures of agreement may compare: by default one thing or nothing."""
         found = self.compared(outputs)
         return [] if found is None else [found]
@@ -279,14 +281,14 @@ class Reduced:
         """Get the values that an output, an array, says; by default these are the output."""
         return output
 
-    def decisions(self, outputs: Mapping[str, Any]) -> tuple[Any, float] | None:
+    def decisions(self, outputs: Outputs) -> tuple[Any, float] | None:
         """Get numbers that are positive for yes, and what targets that mean yes are above.
 
         None where the loss compares values and not decisions, as by default.
         """
         return None
 
-    def accuracy_terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    def accuracy_terms(self, outputs: Outputs) -> tuple[Any, Any] | None:
         """Get the (weighted) number of labels or decisions met, and of all; None without these."""
         found = self.compared(outputs)
         if found is None or found.kind == "values":
@@ -309,7 +311,7 @@ class Reduced:
         ConfigurationError
             If the loss compares values.
         """
-        terms = self.accuracy_terms(outputs)
+        terms = self.accuracy_terms(Outputs.of(outputs))
         if terms is None:
             raise ConfigurationError(f"loss {self.name!r} compares values, so it has no accuracy")
         return terms[0] / terms[1]

@@ -8,7 +8,7 @@ and maxima over all sequences are exact, by dynamic programming.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..options import DROPPED, DROPPED_FLAG, Choice
+from ..outputs import Outputs
 from .chain import Chain, Classes
 from .classification import Classification
 from .formulas import const
@@ -114,7 +115,7 @@ class Structured(Classification, abstract=True):
         self.require(valid, key, expected)
         setattr(self, key, array)
 
-    def scores(self, outputs: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    def scores(self, outputs: Outputs) -> tuple[Any, Callable[[Any], Any]]:
         """Get the scores of labels, and what makes a chain of them where they are one."""
         chain = self.chain(outputs)
         if chain is None:
@@ -124,7 +125,7 @@ class Structured(Classification, abstract=True):
         mask = None if importance is None else pt.neq(importance, 0)
         return unary, lambda raw: Chain(raw, transition, start, end, mask)
 
-    def chain(self, outputs: Mapping[str, Any]) -> tuple[Any, Any, Any, Any] | None:
+    def chain(self, outputs: Outputs) -> tuple[Any, Any, Any, Any] | None:
         """Get the scores of a chain, or None over classes.
 
         Returns
@@ -132,7 +133,7 @@ class Structured(Classification, abstract=True):
         (unary, transition, start, end) or None
             Expressions, see `Chain`.
         """
-        layer = getattr(outputs, "chains", {}).get(self.output_name)
+        layer = outputs.chains.get(self.output_name)
         if self.transition is None:
             if layer is None:
                 return None
@@ -143,8 +144,7 @@ class Structured(Classification, abstract=True):
                 f"loss {self.name!r} has transition=, but its output {self.output_name!r} is a "
                 "crf layer, which has its own"
             )
-        unary = self.output(outputs)
-        unary = getattr(outputs, "logits", {}).get(self.output_name, unary)
+        unary = outputs.logits.get(self.output_name, self.output(outputs))
         k = len(self.transition)
         if unary.ndim != 3 or unary.type.shape[2] not in (None, k):
             raise ConfigurationError(
@@ -206,7 +206,7 @@ class Structured(Classification, abstract=True):
             return found.reshape(target.shape)[..., None] * wrong
         return found.reshape((*target.shape, k))
 
-    def compared(self, outputs: Mapping[str, Any]) -> Compared | None:
+    def compared(self, outputs: Outputs) -> Compared | None:
         """Get what measures of agreement compare; of chains, the labels of the best path."""
         if self.chain(outputs) is None or self._target is None:
             return super().compared(outputs)

@@ -11,6 +11,7 @@ from .. import names as _names
 from ..errors import ConfigurationError, unknown
 from ..losses import Loss
 from ..losses.reduction import Compared
+from ..outputs import Outputs
 from . import KINDS, Metric
 
 
@@ -38,7 +39,7 @@ class Measures:
         self,
         spec: Any = None,
         losses: Sequence[Loss] = (),
-        outputs: Mapping[str, Any] | None = None,
+        outputs: Outputs | None = None,
         taken: Iterable[str] = (),
     ) -> None:
         self._sources: list[Compared] = []
@@ -46,7 +47,7 @@ class Measures:
         asked = _asked(spec)
         if not asked:
             return
-        found = _sources(losses, outputs or {})
+        found = _sources(losses, Outputs.of(outputs or {}))
         names = set(taken)
         used: list[Source] = []
         for output, wanted in asked:
@@ -115,7 +116,7 @@ class Measures:
 class Source:
     """An output that a loss compares with a target."""
 
-    def __init__(self, loss: Loss, compared: Compared, outputs: Mapping[str, Any]) -> None:
+    def __init__(self, loss: Loss, compared: Compared, outputs: Outputs) -> None:
         self.loss = loss
         self.compared = compared
         size = outputs[loss.output_name].type.shape[-1]
@@ -125,7 +126,7 @@ class Source:
         self.size = int(size)
 
 
-def _sources(losses: Sequence[Loss], outputs: Mapping[str, Any]) -> list[Source]:
+def _sources(losses: Sequence[Loss], outputs: Outputs) -> list[Source]:
     """Get what is compared; of losses that compare the same, by the weights of the first."""
     found: dict[Any, Source] = {}
     for loss in losses:

@@ -16,6 +16,7 @@ from .. import rng as _rng
 from ..errors import ConfigurationError
 from ..layers import Feedforward, Input, Layer
 from ..options import Whole
+from ..outputs import Outputs
 from .base import Regularizer
 from .penalties import hidden_outputs, matching_outputs
 
@@ -74,12 +75,12 @@ class Contractive(Regularizer, names=("contractive",)):
         """Get the penalty of all outputs that match, averaged."""
         inputs = self._inputs(layers)
         by_name = {str(layer.name): layer for layer in layers}
-        lengths = getattr(outputs, "lengths", {})
+        outputs = Outputs.of(outputs)
         values = []
         names = self._outputs(layers, outputs)
         for name in names:
             layer = by_name[_names.split_output(name)[0]]
-            count = _count(outputs[name], lengths.get(name))
+            count = _count(outputs[name], outputs.lengths.get(name))
             found = closed_form(by_name, layer, name, inputs, outputs)
             if found is not None:
                 values.append(found.sum() / count)
@@ -95,7 +96,7 @@ class Contractive(Regularizer, names=("contractive",)):
                 values.append(self._estimate(name, inputs, outputs) / (count * self.samples))
         return sum(values[1:], values[0]) / len(names)
 
-    def _estimate(self, name: str, inputs: list[str], outputs: Any) -> Any:
+    def _estimate(self, name: str, inputs: list[str], outputs: Outputs) -> Any:
         h = outputs[name]
         generator = outputs.generator(f"{self.name}:{name}")
         outputs.updates[generator], draws = _rng.uniform(generator, h.shape, h.dtype)
@@ -105,7 +106,7 @@ class Contractive(Regularizer, names=("contractive",)):
         squares = [pt.sqr(slope).sum() for slope in slopes]
         return sum(squares[1:], squares[0])
 
-    def _outputs(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
+    def _outputs(self, layers: Sequence[Layer], outputs: Outputs) -> list[str]:
         found = matching_outputs(self.pattern, outputs, hidden_outputs(layers))
         wrong = [name for name in found if not outputs[name].dtype.startswith("float")]
         if wrong:

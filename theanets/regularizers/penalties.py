@@ -13,6 +13,7 @@ from ..expressions import expression, scalar
 from ..layers import Input, Layer
 from ..layers.time import existing
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
+from ..outputs import Outputs
 from .base import Regularizer
 
 
@@ -45,7 +46,7 @@ class Penalty(Regularizer, abstract=True):
     root: bool
     power: ClassVar[float] = 2
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         """Get the expressions that are penalized."""
         raise TypeError(f"{type(self).__name__} does not define targets")
 
@@ -82,7 +83,7 @@ class Penalty(Regularizer, abstract=True):
 
     def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
         """Get the mean (or sum) of the penalties of all that match."""
-        values = [self.one(x) for x in self.targets(layers, outputs)]
+        values = [self.one(x) for x in self.targets(layers, Outputs.of(outputs))]
         total = sum(values[1:], values[0])
         return total if self.norm == "sum" else total / len(values)
 
@@ -121,7 +122,7 @@ def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
 
 
 class _WeightPenalty(Penalty, abstract=True):
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         return matching_params(self.pattern, layers)
 
 
@@ -139,7 +140,7 @@ class OutputPenalty(Penalty, abstract=True):
         own = type(self).one is OutputPenalty.one and type(self).loss is Penalty.loss
         if not own or self.root or self.norm == "sum":
             return None
-        targets = self.targets(layers, outputs)
+        targets = self.targets(layers, Outputs.of(outputs))
         if all(lengths is None for _, lengths in targets):
             return None
         pairs = []
@@ -167,10 +168,9 @@ class OutputPenalty(Penalty, abstract=True):
 
 
 class _HiddenPenalty(OutputPenalty, abstract=True):
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         names = matching_outputs(self.pattern, outputs, hidden_outputs(layers))
-        lengths = getattr(outputs, "lengths", {})
-        return [(outputs[name], lengths.get(name)) for name in names]
+        return [(outputs[name], outputs.lengths.get(name)) for name in names]
 
 
 class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):
@@ -231,7 +231,7 @@ class FunctionPenalty(Penalty, abstract=True):
         """Name of the function."""
         return getattr(self.function, "__name__", type(self.function).__name__)
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         """Get the parameters, or else the outputs, that match."""
         params = {p.name: p for layer in layers for p in layer.params}
         every = {**params, **outputs}
@@ -249,8 +249,8 @@ class FunctionPenalty(Penalty, abstract=True):
         self, layers: Sequence[Layer], outputs: Mapping[str, Any]
     ) -> list[tuple[Any, Any]] | None:
         """Get the sums and counts of the entries that exist, of outputs in which not all do."""
-        found = self.targets(layers, outputs)
-        known = getattr(outputs, "lengths", {})
+        outputs = Outputs.of(outputs)
+        found, known = self.targets(layers, outputs), outputs.lengths
         lengths = {id(outputs[name]): steps for name, steps in known.items() if name in outputs}
         if not any(id(x) in lengths for x in found):
             return None

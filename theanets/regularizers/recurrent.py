@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytensor.tensor as pt
@@ -11,6 +11,7 @@ from .. import names as _names
 from ..errors import ConfigurationError
 from ..layers import Bidirectional, Layer, Recurrent
 from ..layers.time import without
+from ..outputs import Outputs
 from .penalties import OutputPenalty
 
 
@@ -21,9 +22,9 @@ class _ChangePenalty(OutputPenalty, abstract=True):
         """Get what is penalized, (batch, time - 1, size)."""
         raise NotImplementedError
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         """Get the changes of the series that match, each with the numbers of pairs of steps."""
-        known = getattr(outputs, "lengths", {})
+        known = outputs.lengths
         found = []
         for name in self._series(layers, outputs):
             x = self.changes(outputs[name])
@@ -36,7 +37,7 @@ class _ChangePenalty(OutputPenalty, abstract=True):
             found.append((x, pairs))
         return found
 
-    def _series(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[str]:
+    def _series(self, layers: Sequence[Layer], outputs: Outputs) -> list[str]:
         """Get the names of the series that match; by default ``out`` of all recurrent layers."""
         recurrent = [x for x in layers if isinstance(x, (Recurrent, Bidirectional))]
         series = {

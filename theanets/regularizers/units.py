@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
@@ -12,6 +12,7 @@ from .. import names as _names
 from ..errors import ConfigurationError
 from ..layers import Embedding, Layer
 from ..options import DROPPED, DROPPED_FLAG, Choice, Number
+from ..outputs import Outputs
 from .penalties import Penalty
 
 
@@ -86,7 +87,7 @@ class _UnitPenalty(Penalty, abstract=True):
     lnorm = None
     root = False
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         """Get the weights that match, a row for each unit."""
         return [rows(*found) for found in unit_axes(self.pattern, layers)]
 
@@ -172,7 +173,7 @@ class GroupLasso(_UnitPenalty, names=("group_lasso",)):
     options: ClassVar[dict[str, Any]] = {"groups": Choice("units", ("units", "inputs"))}
     groups: str
 
-    def targets(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> list[Any]:
+    def targets(self, layers: Sequence[Layer], outputs: Outputs) -> list[Any]:
         """Get the weights that match, a row for each group."""
         if self.groups == "units":
             return super().targets(layers, outputs)
