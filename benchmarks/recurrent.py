@@ -28,7 +28,7 @@ from timing import measure, peak_memory
 import theanets
 from theanets import fitting
 from theanets.layers import recurrent as base
-from theanets.ops.recurrent_trace import NotElementwiseError
+from theanets.ops.recurrent.trace import NotElementwiseError
 
 SIZES = {
     "small": (2, 10, 2, 50, 32),

@@ -3,8 +3,10 @@
 import numpy as np
 import pytensor.tensor as pt
 
-from theanets.ops import chain, convolution, ctc, pooling, sparse
-from theanets.ops.window import Window
+from theanets.ops.sequences import chain, ctc
+from theanets.ops.sparse import products as sparse
+from theanets.ops.windows import convolution, pooling
+from theanets.ops.windows.window import Window
 
 RNG = np.random.default_rng(0)
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)

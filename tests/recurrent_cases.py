@@ -7,9 +7,9 @@ import pytensor
 import pytensor.tensor as pt
 
 from theanets import activations
-from theanets.ops import recurrent as core
-from theanets.ops.recurrent_scan import one_step, scan
-from theanets.ops.recurrent_trace import Layout, trace
+from theanets.ops.recurrent import operation as core
+from theanets.ops.recurrent.scan import one_step, scan
+from theanets.ops.recurrent.trace import Layout, trace
 
 SIZES = {"n": 5, "f": 3, "m": 2}
 GATES = dict.fromkeys("ifco", "n")

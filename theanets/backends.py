@@ -14,7 +14,8 @@ from pytensor.link.basic import JITLinker
 
 from . import linkers, process  # noqa: F401
 from .errors import ConfigurationError, FileError, unknown
-from .ops import rewrites, sparse
+from .ops import sparse
+from .ops.kernels import rewrites
 
 #: Linkers that our products of sparse matrices are not for: the number of entries differs
 #: from batch to batch, and they would compile anew for each.

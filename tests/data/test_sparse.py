@@ -13,7 +13,7 @@ import theanets
 from theanets import backends, fitting
 from theanets.data import Dataset, sparse
 from theanets.errors import ConfigurationError, DataError
-from theanets.ops import sparse as ops
+from theanets.ops.sparse import products as ops
 
 SIZE = 11
 

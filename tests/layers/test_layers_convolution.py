@@ -11,9 +11,9 @@ import pytest
 import theanets
 from theanets import convolution
 from theanets.errors import ConfigurationError
-from theanets.ops import pooling
-from theanets.ops.convolution import Convolution, FilterGradient, ImageGradient
-from theanets.ops.window import Window
+from theanets.ops.windows import pooling
+from theanets.ops.windows.convolution import Convolution, FilterGradient, ImageGradient
+from theanets.ops.windows.window import Window
 
 WINDOWS = [
     Window((2, 3)),
@@ -137,8 +137,8 @@ def test_convolution_op_on_linkers(mode, channels, rng):
 
 
 def test_many_blocks(monkeypatch, rng):
-    monkeypatch.setattr("theanets.ops.window.BLOCK", 100)
-    monkeypatch.setattr("theanets.ops.window.ROWS", 1)
+    monkeypatch.setattr("theanets.ops.windows.window.BLOCK", 100)
+    monkeypatch.setattr("theanets.ops.windows.window.ROWS", 1)
     check_convolution(WINDOWS[1], 3, rng)
 
 

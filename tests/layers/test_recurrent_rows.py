@@ -6,7 +6,7 @@ import pytest
 from recurrent_cases import CELLS, Case, close, rnn
 
 from theanets import activations
-from theanets.ops.recurrent_trace import Layout, NotElementwiseError, trace
+from theanets.ops.recurrent.trace import Layout, NotElementwiseError, trace
 
 norm_z, softmax = activations.build("norm:z"), activations.build("softmax")
 

@@ -12,9 +12,9 @@ import pytest
 from recurrent_cases import CELLS, Case, close
 
 import theanets
-from theanets.ops import ctc
-from theanets.ops.chain import ForwardBackward, PathCounts, Tangent, Viterbi
-from theanets.ops.ctc import Alignments
+from theanets.ops.sequences import ctc
+from theanets.ops.sequences.chain import ForwardBackward, PathCounts, Tangent, Viterbi
+from theanets.ops.sequences.ctc import Alignments
 
 pytest.importorskip("jax")
 

@@ -10,8 +10,8 @@ from theanets import backends, rng
 
 pytest.importorskip("jax")
 
-from theanets.ops import jax_random
-from theanets.ops.jax_random import FromKey
+from theanets.ops.draws import by_jax as jax_random
+from theanets.ops.draws.by_jax import FromKey
 
 pytestmark = pytest.mark.linker
 

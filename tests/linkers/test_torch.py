@@ -14,9 +14,9 @@ from recurrent_cases import CELLS, Case, close
 import theanets
 from theanets import backends
 from theanets import rng as streams
-from theanets.ops.convolution import Convolution, FilterGradient, ImageGradient
-from theanets.ops.pooling import MaxGather, MaxPool, MaxScatter, SumPool, SumSpread
-from theanets.ops.window import SAME, Window
+from theanets.ops.windows.convolution import Convolution, FilterGradient, ImageGradient
+from theanets.ops.windows.pooling import MaxGather, MaxPool, MaxScatter, SumPool, SumSpread
+from theanets.ops.windows.window import SAME, Window
 
 torch = pytest.importorskip("torch")
 
@@ -72,7 +72,7 @@ def test_recurrences_are_not_done_by_numpy(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("NumPy was called")
 
-    monkeypatch.setattr("theanets.ops.recurrent.RecurrentForward.perform", refuse)
+    monkeypatch.setattr("theanets.ops.recurrent.operation.RecurrentForward.perform", refuse)
     compiled(*case.arguments)
 
 

@@ -13,7 +13,8 @@ from test_structured import COSTS, MATRIX, TWINS, Chains, differences
 
 import theanets
 from theanets.losses import Loss
-from theanets.ops import chain, numpy_chain
+from theanets.ops.sequences import chain
+from theanets.ops.sequences import chain_by_numpy as numpy_chain
 
 Array = np.ndarray
 K = 4

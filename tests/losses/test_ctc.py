@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 
 import theanets
 from theanets.losses import Loss, ctc_beam_decode, ctc_greedy_decode
-from theanets.ops.ctc import Alignments, Tangent, alignments, alignments_tangent
+from theanets.ops.sequences.ctc import Alignments, Tangent, alignments, alignments_tangent
 
 Array = np.ndarray
 K, TIME = 4, 5

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 import pytest
 
 from theanets import backends
-from theanets.ops.kernels import Axes, MatMul
+from theanets.ops.kernels.operations import Axes, MatMul
 
 pytestmark = pytest.mark.linker
 

@@ -13,8 +13,8 @@ from scipy import special
 
 import theanets
 from theanets import backends, optimizers
-from theanets.ops import rewrites
-from theanets.ops.kernels import Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
+from theanets.ops.kernels import rewrites
+from theanets.ops.kernels.operations import Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
 from theanets.training.compiled import compile_evaluation, compile_step
 
 pytestmark = pytest.mark.linker

@@ -8,8 +8,8 @@ import pytensor.tensor as pt
 import pytest
 from recurrent_cases import CELLS, Case, close, rnn
 
-from theanets.ops import recurrent as core
-from theanets.ops.recurrent_trace import NotElementwiseError, trace
+from theanets.ops.recurrent import operation as core
+from theanets.ops.recurrent.trace import NotElementwiseError, trace
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -130,7 +130,7 @@ def test_numba_in_single_precision():
 def test_exponential_functions_of_numba():
     from numba import njit
 
-    from theanets.ops.recurrent_math import FUNCTIONS
+    from theanets.ops.recurrent.exponentials import FUNCTIONS
 
     tanh, sigmoid = FUNCTIONS["float32"].tanh, FUNCTIONS["float32"].sigmoid
 

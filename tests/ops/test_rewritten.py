@@ -9,7 +9,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from recurrent_cases import CELLS, Case, close
 
 import theanets
-from theanets.ops.recurrent import RecurrentForward
+from theanets.ops.recurrent.operation import RecurrentForward
 
 
 def rewritten(cost):

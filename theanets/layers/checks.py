@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, is_integer, nearest
-from ..ops.window import Window, positions
+from ..ops.windows import Window, positions
 from .signals import Shape
 
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, deprecated
-from ..ops.convolution import Convolution as ConvolutionOp
-from ..ops.convolution import ImageGradient
-from ..ops.window import SAME, Window, one_line, spread
+from ..ops.windows import SAME, ImageGradient, Window, one_line, spread
+from ..ops.windows import Convolution as ConvolutionOp
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape

@@ -10,8 +10,8 @@ import pytensor.tensor as pt
 
 from ..activations import Activation
 from ..errors import ConfigurationError, DataError
-from ..ops import numpy_chain
-from ..ops.chain import chain_sums, with_boundary
+from ..ops.sequences import chain_by_numpy as numpy_chain
+from ..ops.sequences import chain_sums, with_boundary
 from .feedforward import Feedforward
 from .signals import Inputs, Shape
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
-from ..ops.pooling import MaxPool, SumPool, SumSpread
-from ..ops.window import SAME, Window, one_line
+from ..ops.windows import SAME, MaxPool, SumPool, SumSpread, Window, one_line
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape

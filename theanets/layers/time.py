@@ -9,7 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
-from ..ops.window import SAME, positions
+from ..ops.windows import SAME, positions
 from .signals import Shape
 
 

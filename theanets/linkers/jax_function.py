@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..ops.jax_random import Chance
+from ..ops.draws.by_jax import Chance
 
 
 class Drawing:

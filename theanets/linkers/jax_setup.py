@@ -12,8 +12,7 @@ from contextlib import contextmanager
 
 import jax
 
-from ..ops import jax_chain, jax_ctc, jax_recurrent, jax_window  # noqa: F401
-from ..ops.jax_random import Chance
+from ..ops.draws.by_jax import Chance
 from .jax_function import Drawing
 from .jax_sizes import SIZES
 

@@ -21,16 +21,16 @@ from pytensor.graph.rewriting.basic import GraphRewriter
 #: By PyTensor's module, ours.
 FOLLOWING = {
     "pytensor.link.jax.dispatch": (
-        "ops.jax_chain",
-        "ops.jax_ctc",
-        "ops.jax_recurrent",
-        "ops.jax_sparse",
-        "ops.jax_window",
+        "ops.recurrent.by_jax",
+        "ops.sequences.chain_by_jax",
+        "ops.sequences.ctc_by_jax",
+        "ops.sparse.by_jax",
+        "ops.windows.by_jax",
     ),
     "pytensor.link.pytorch.dispatch": (
         "linkers.torch_numpy",
-        "ops.torch_recurrent",
-        "ops.torch_window",
+        "ops.recurrent.by_torch",
+        "ops.windows.by_torch",
     ),
 }
 _PACKAGE = __package__.partition(".")[0]

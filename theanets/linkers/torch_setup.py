@@ -21,7 +21,6 @@ from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.shape import Reshape
 from pytensor.tensor.subtensor import IncSubtensor, Subtensor, indices_from_subtensor
 
-from ..ops import torch_recurrent, torch_window  # noqa: F401
 from .torch_numpy import by_numpy
 
 for kind in (Argmax, RandomVariable):

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import softmax
 
-from ..ops.chain import chain_best, chain_counts, chain_sums, with_boundary
+from ..ops.sequences import chain_best, chain_counts, chain_sums, with_boundary
 from .formulas import const, log_sum_exp, pick
 
 

@@ -12,7 +12,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names
 from ..errors import ConfigurationError, DataError, unknown, whole_number
-from ..ops.ctc import Alignments
+from ..ops.sequences import Alignments
 from ..options import Flag, Name, Whole
 from ..outputs import Outputs
 from .classification import Scores

@@ -34,9 +34,7 @@ from ..layers import (
 from ..layers import Conv1 as _Conv1
 from ..layers import Conv2 as _Conv2
 from ..layers.signals import Shape
-from ..ops.convolution import ImageGradient
-from ..ops.pooling import SumSpread
-from ..ops.window import one_line
+from ..ops.windows import ImageGradient, SumSpread, one_line
 
 #: Layers that a decoder leaves out: what they give is like what they get.
 UNCHANGED = (BatchNorm, LayerNorm, Dropout, Noise)

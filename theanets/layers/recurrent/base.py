@@ -12,9 +12,15 @@ import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, unknown
 from ...names import split_output
-from ...ops.recurrent import Recurrence, recur
-from ...ops.recurrent_scan import scan
-from ...ops.recurrent_trace import Layout, NotElementwiseError, StepFunction, trace
+from ...ops.recurrent import (
+    Layout,
+    NotElementwiseError,
+    Recurrence,
+    StepFunction,
+    recur,
+    scan,
+    trace,
+)
 from ...options import Choice, Flag, Whole
 from ..base import Layer
 from ..lengths import Lengths

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from ...errors import ConfigurationError
-from ...ops.recurrent_trace import Layout
+from ...ops.recurrent import Layout
 from ...options import Whole
 from .base import Recurrent
 

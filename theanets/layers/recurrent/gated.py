@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 
 from ...activations import Activation, norm_z
 from ...errors import ConfigurationError
-from ...ops.recurrent_trace import Layout
+from ...ops.recurrent import Layout
 from ...options import Flag
 from .base import Recurrent, joined
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, is_integer, whole_number
-from ...ops.recurrent_trace import Layout
+from ...ops.recurrent import Layout
 from ...options import Flag, as_list
 from .plain import RNN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...ops.recurrent_trace import Layout
+from ...ops.recurrent import Layout
 from .base import Recurrent
 
 

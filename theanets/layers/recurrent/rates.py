@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 
 from ... import activations
 from ...errors import ConfigurationError
-from ...ops.recurrent_trace import Layout
+from ...ops.recurrent import Layout
 from ...options import Choice, Numbers, Whole
 from ..signals import Shape
 from .base import Recurrent, joined

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 
 from ... import rng as _rng
 from ...errors import ConfigurationError, unknown
-from ...ops.recurrent_trace import Layout, StepFunction
+from ...ops.recurrent import Layout, StepFunction
 from ...options import as_number
 from ..signals import Inputs
 

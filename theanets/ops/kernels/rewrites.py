@@ -1,0 +1,261 @@
+"""What is changed in a graph just before it is compiled.
+
+The expressions of a network are made of PyTensor's own operations, so that
+anybody can go on from them. These rewrites put Ops of ours in the place of a
+few that take seconds to compile, or are slow, in the linkers named here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from pytensor import config
+from pytensor.compile.mode import Mode, optdb
+from pytensor.graph.rewriting.basic import in2out, node_rewriter
+from pytensor.raise_op import Assert
+from pytensor.scalar.basic import EQ, Mul
+from pytensor.tensor import as_tensor
+from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, Split
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.math import Argmax, Dot, Sum
+from pytensor.tensor.random.basic import NormalRV, UniformRV
+from pytensor.tensor.shape import Shape_i
+from pytensor.tensor.special import LogSoftmax, Softmax
+from pytensor.tensor.variable import TensorConstant
+
+from ..draws import operation as draws
+from .operations import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
+
+FLOATS = ("float32", "float64")
+
+#: How what PyTensor says of lengths that do not fit begins.
+BROADCAST = "Could not broadcast dimensions."
+
+#: What the rewrites below are called in PyTensor's database: those for Numba, and one for C too.
+NUMBA = "theanets_numba"
+PRODUCTS = "theanets_products"
+
+
+def _factor(x: Any) -> tuple[Any, bool]:
+    """Get a matrix without its transposition, and whether it had one."""
+    node = x.owner
+    if node is not None and isinstance(node.op, DimShuffle) and node.op.new_order == (1, 0):
+        return node.inputs[0], True
+    return x, False
+
+
+@node_rewriter([Dot])
+def use_matmul(fgraph: Any, node: Any) -> Any:
+    """Replace the product of two matrices of the same floating type."""
+    x, y = node.inputs
+    if not (x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype in FLOATS):
+        return False
+    a, transpose_a = _factor(x)
+    b, transpose_b = _factor(y)
+    return [MatMul(transpose_a, transpose_b)(a, b)]
+
+
+@node_rewriter([Argmax])
+def use_row_argmax(fgraph: Any, node: Any) -> Any:
+    """Replace the index of the largest along the last axis."""
+    (x,) = node.inputs
+    if not _of_rows(x, node.op.axis):
+        return False
+    return [RowArgmax()(x)]
+
+
+@node_rewriter([Softmax, LogSoftmax])
+def use_row_softmax(fgraph: Any, node: Any) -> Any:
+    """Replace the softmax along the last axis, and its logarithm."""
+    (x,) = node.inputs
+    if not _of_rows(x, node.op.axis):
+        return False
+    return [RowSoftmax(isinstance(node.op, LogSoftmax))(x)]
+
+
+@node_rewriter([Sum])
+def use_sums(fgraph: Any, node: Any) -> Any:
+    """Replace sums over all axes, over the last, and over all but the last."""
+    (x,) = node.inputs
+    if x.dtype not in FLOATS or node.outputs[0].dtype != x.dtype:
+        return False
+    axes = tuple(range(x.ndim)) if node.op.axis is None else tuple(sorted(node.op.axis))
+    for over, summed in (
+        ("all", range(x.ndim)),
+        ("last", range(x.ndim - 1, x.ndim)),
+        ("leading", range(x.ndim - 1)),
+    ):
+        if axes == tuple(summed):
+            return [Sums(over)(x)]
+    return False
+
+
+@node_rewriter([Alloc])
+def use_fill(fgraph: Any, node: Any) -> Any:
+    """Replace an array of one value."""
+    value, *lengths = node.inputs
+    if value.ndim > 0 or not 1 <= len(lengths) <= 3:
+        return False
+    return [Fill(node.outputs[0].type.shape)(value, *lengths)]
+
+
+@node_rewriter([DimShuffle])
+def use_axes(fgraph: Any, node: Any) -> Any:
+    """Replace other orders of axes."""
+    return [Axes(tuple(node.op.new_order), node.op.input_ndim)(*node.inputs)]
+
+
+@node_rewriter(None)
+def use_positions(fgraph: Any, node: Any) -> Any:
+    """Replace a constant row 0, 1, ..., n - 1 that meets an array of n columns."""
+    inputs = list(node.inputs)
+    for i, row in enumerate(inputs):
+        if not _are_positions(row):
+            continue
+        for x in inputs:
+            if x.type.dtype in FLOATS and x.type.shape[-1:] == row.type.shape[-1:]:
+                inputs[i] = Positions(row.type.dtype)(x)
+                break
+    return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
+
+
+def _are_positions(row: Any) -> bool:
+    if not isinstance(row, TensorConstant) or row.type.ndim < 2:
+        return False
+    values, size = row.data, row.data.size
+    return size > 1 == values[..., 0].size and np.array_equal(values.ravel(), np.arange(size))
+
+
+@node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill])
+def use_sizes(fgraph: Any, node: Any) -> Any:
+    """Replace constant sizes by those of the function's inputs, of parameters mostly.
+
+    A constant is compiled in: then each size of a layer would have to be
+    compiled anew.
+    """
+    inputs = [_size(fgraph, x) for x in node.inputs]
+    return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
+
+
+def _size(fgraph: Any, x: Any) -> Any:
+    """Get the length of an axis of an input in the place of a constant; of several, as a vector."""
+    if not isinstance(x, TensorConstant) or x.type.dtype != "int64" or x.type.ndim > 1:
+        return x
+    found = [_length(fgraph, n) for n in x.data.ravel().tolist()]
+    if not found or any(length is None for length in found):
+        return x
+    return MakeVector("int64")(*found) if x.type.ndim else found[0]
+
+
+def _length(fgraph: Any, n: int) -> Any:
+    for variable in fgraph.inputs if n > 1 else ():
+        shape = getattr(variable.type, "shape", ())
+        if n in shape:
+            return Shape_i(shape.index(n))(variable)
+    return None
+
+
+@node_rewriter([Elemwise])
+def use_signs(fgraph: Any, node: Any) -> Any:
+    """Replace the question whether a number of entries is negative; PyTensor asks when it reshapes.
+
+    The answer brings the sizes of layers into expressions, see `use_sizes`.
+    """
+    if not isinstance(node.op.scalar_op, EQ):
+        return False
+    x, y = node.inputs
+    below = isinstance(y, TensorConstant) and y.type.ndim == 0 and y.data < 0
+    return [as_tensor(np.array(False))] if below and _is_count(x) else False
+
+
+def _is_count(x: Any) -> bool:
+    """Tell whether a scalar is a product of lengths, so that it is not negative."""
+    if isinstance(x, TensorConstant):
+        return bool((x.data >= 0).all())
+    node = x.owner
+    if node is None or x.type.ndim > 0:
+        return False
+    if isinstance(node.op, Shape_i):
+        return True
+    is_product = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Mul)
+    return is_product and all(_is_count(factor) for factor in node.inputs)
+
+
+@node_rewriter([Assert])
+def drop_broadcast_checks(fgraph: Any, node: Any) -> Any:
+    """Drop the question whether lengths fit, where the length of a sum or product is asked for.
+
+    When the sum itself is computed, that asks too; losses and monitors divide what they sum by
+    how much it is. Only where nothing but a shape is used does nobody ask.
+    """
+    return [node.inputs[0]] if node.op.msg.startswith(BROADCAST) else False
+
+
+@node_rewriter([NormalRV, UniformRV])
+def use_draws(fgraph: Any, node: Any) -> Any:
+    """Replace standard normal numbers, and those uniform in [0, 1)."""
+    return draws.of(node) or False
+
+
+def _of_rows(x: Any, axis: Any) -> bool:
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return x.dtype in FLOATS and x.ndim > 0 and axes in ((x.ndim - 1,), (-1,))
+
+
+def _register(position: float, *rewrites: Any, name: str = NUMBA, **how: Any) -> None:
+    for rewrite in rewrites:
+        own = f"theanets_{rewrite.fn.__name__}"
+        optdb.register(own, in2out(rewrite, name=own, **how), name, position=position)
+
+
+for _rewrite in (use_signs, drop_broadcast_checks):
+    optdb["canonicalize"].register(f"theanets_{_rewrite.fn.__name__}", _rewrite, NUMBA)
+# After expressions are simplified, before the C linker's own products.
+_register(1.69, use_matmul, name=PRODUCTS)
+_register(1.691, use_row_argmax, use_row_softmax)
+# After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
+_register(99, use_draws, ignore_newtrees=True)
+# After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
+_register(101, use_sums)
+_register(102, use_fill)
+_register(103, use_axes, use_positions)
+# Once there are no others to come.
+_register(104, use_sizes)
+
+
+def include(mode: Mode) -> Mode:
+    """Add the rewrites that a mode gains by.
+
+    Numba gains by all. The C linker gains by the products of NumPy where it
+    has no BLAS of its own.
+    """
+    if type(mode.linker).__name__ == "NumbaLinker":
+        return mode.including(PRODUCTS, NUMBA)
+    if getattr(mode.linker, "c_thunks", False) and not has_c_blas():
+        return mode.including(PRODUCTS)
+    return mode
+
+
+#: In place of what PyTensor says, which is about loops that would multiply matrices.
+NO_BLAS = (
+    "PyTensor's C linker found no BLAS library, so NumPy multiplies matrices: as fast, but for "
+    "networks of a few units, whose steps take about a tenth longer; 'apt install libopenblas-dev' "
+    "(Debian, Ubuntu), 'conda install -c conda-forge openblas' or 'brew install openblas' (macOS) "
+    "and PYTENSOR_FLAGS='blas__ldflags=-L<its directory> -lopenblas' give it one, "
+    "PYTENSOR_FLAGS=blas__ldflags= hides this"
+)
+
+
+def has_c_blas() -> bool:
+    """Tell whether the C linker has a BLAS; warn in one line if it was just sought in vain."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = bool(config.blas__ldflags)
+    for one in caught:
+        if "could not link to a BLAS" in str(one.message):
+            warnings.warn(NO_BLAS, stacklevel=2)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found

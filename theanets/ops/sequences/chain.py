@@ -1,0 +1,236 @@
+r"""Linear chains: sums and maxima over all label sequences, by dynamic programming.
+
+A chain scores a sequence of labels :math:`y_1 \dots y_n` of K by
+
+.. math:: \sum_t u_{t, y_t} + s_{y_1} + \sum_{t>1} A_{y_{t-1}, y_t} + e_{y_n}.
+
+All functions here take the transition scores with the boundary as one more
+label, whose row are the scores ``s`` of the first label and whose column are
+the scores ``e`` of the last: (K + 1, K + 1), the corner without meaning. Steps
+outside of a mask do not exist: their neighbours follow one another. A
+sequence without steps has one labelling, of score 0. Scores may be -inf, which
+forbids a label or a transition.
+
+References
+----------
+Rabiner 1989, "A tutorial on hidden Markov models". Lafferty, McCallum &
+Pereira 2001, "Conditional random fields".
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+
+from ..base import FirstOrder, KernelOp, source_key
+from . import chain_by_numpy
+
+
+class ChainOp(KernelOp):
+    """Base class of the Ops on chains."""
+
+    __props__ = ()
+    kernel_name: ClassVar[str]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import chain_by_numba
+
+        key = source_key(chain_by_numba.__name__, self.kernel_name)
+        return getattr(chain_by_numba, self.kernel_name), key
+
+
+class ForwardBackward(ChainOp):
+    """Log-partition function of each sequence, and its gradient.
+
+    Inputs ``unary`` (batch, time, K), ``transition`` (K + 1, K + 1) and
+    ``mask`` (batch, time) of bool. Outputs ``logz`` (batch), ``node`` (batch,
+    time, K), the marginal probabilities of labels, and ``pair`` (batch, K + 1,
+    K + 1), the expected numbers of transitions. Computes in float64 and
+    returns the dtype of ``unary``. All outputs are differentiable once.
+    """
+
+    kernel_name = "forward_backward"
+
+    def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
+        unary, transition, mask = _inputs(unary, transition, mask)
+        batch, _, _ = unary.type.shape
+        width = transition.type.shape[0]
+        outputs = [
+            pt.tensor(dtype=unary.dtype, shape=(batch,)),
+            unary.type(),
+            pt.tensor(dtype=unary.dtype, shape=(batch, width, width)),
+        ]
+        return Apply(self, [unary, transition, mask], outputs)
+
+    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+        for cell, value in zip(storage, chain_by_numpy.forward_backward(*inputs), strict=True):
+            cell[0] = value
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        unary, transition, _ = shapes
+        return [(unary[0],), unary, (unary[0], *transition)]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[True] * 3, [True] * 3, [False] * 3]
+
+    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+        (unary, transition, mask), (_, node, pair) = inputs, outputs
+        g_logz, g_node, g_pair = (
+            None if isinstance(g.type, DisconnectedType) else g for g in cotangents
+        )
+        d_unary, d_pair = [], []
+        if g_logz is not None:
+            d_unary.append(g_logz[:, None, None] * node)
+            d_pair.append(g_logz[:, None, None] * pair)
+        if g_node is not None or g_pair is not None:
+            # The Jacobian is symmetric, so that the pullback is the tangent.
+            found = Tangent()(
+                unary,
+                transition,
+                mask,
+                pt.zeros_like(node) if g_node is None else g_node,
+                pt.zeros_like(pair) if g_pair is None else g_pair,
+            )
+            d_unary.append(found[0])
+            d_pair.append(found[1])
+        return [
+            sum(d_unary[1:], d_unary[0]),
+            sum(d_pair[1:], d_pair[0]).sum(axis=0).astype(transition.dtype),
+            DisconnectedType()(),
+        ]
+
+
+class Tangent(FirstOrder, ChainOp):
+    """Derivative of `ForwardBackward`'s ``node`` and ``pair`` along a direction.
+
+    Inputs those of `ForwardBackward`, ``d_unary`` (batch, time, K) and
+    ``d_transition`` (batch, K + 1, K + 1). Outputs ``d_node`` and ``d_pair``.
+    Has no gradient.
+    """
+
+    kernel_name = "tangent"
+    derives = ForwardBackward
+
+    def make_node(
+        self, unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any
+    ) -> Apply:
+        unary, transition, mask = _inputs(unary, transition, mask)
+        d_unary, d_transition = pt.as_tensor(d_unary), pt.as_tensor(d_transition)
+        width = transition.type.shape[0]
+        outputs = [
+            unary.type(),
+            pt.tensor(dtype=unary.dtype, shape=(unary.type.shape[0], width, width)),
+        ]
+        return Apply(self, [unary, transition, mask, d_unary, d_transition], outputs)
+
+    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+        storage[0][0], storage[1][0] = chain_by_numpy.forward_backward_tangent(*inputs)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        return [shapes[0], (shapes[0][0], *shapes[1])]
+
+
+class Viterbi(ChainOp):
+    """Best labels of each sequence (batch, time), 0 outside of the mask.
+
+    Inputs as for `ForwardBackward`. Of several best sequences, the one whose
+    last label that differs is the smallest. Has no gradient.
+    """
+
+    kernel_name = "viterbi"
+
+    def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
+        unary, transition, mask = _inputs(unary, transition, mask)
+        path = pt.tensor(dtype="int32", shape=unary.type.shape[:2])
+        return Apply(self, [unary, transition, mask], [path])
+
+    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+        storage[0][0] = chain_by_numpy.viterbi(*inputs)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        return [shapes[0][:2]]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[False]] * 3
+
+
+class PathCounts(ChainOp):
+    """How often each transition occurs in sequences of labels.
+
+    Inputs ``labels`` (batch, time) of int, ``transition``, of which shape and
+    dtype are used, and ``mask``. Output (batch, K + 1, K + 1). Has no
+    gradient.
+    """
+
+    kernel_name = "path_counts"
+
+    def make_node(self, labels: Any, transition: Any, mask: Any) -> Apply:
+        labels, transition, mask = map(pt.as_tensor, (labels, transition, mask))
+        if labels.ndim != 2 or not labels.dtype.startswith("int"):
+            raise TypeError(f"labels {labels.type} are not a matrix of integers")
+        _check(transition, mask)
+        width = transition.type.shape[0]
+        counts = pt.tensor(dtype=transition.dtype, shape=(labels.type.shape[0], width, width))
+        return Apply(self, [labels, transition, mask], [counts])
+
+    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+        storage[0][0] = chain_by_numpy.path_counts(*inputs)
+
+    def output_shapes(self, *shapes: Any) -> list[Any]:
+        return [(shapes[0][0], *shapes[1])]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[False]] * 3
+
+
+def _inputs(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
+    unary, transition, mask = map(pt.as_tensor, (unary, transition, mask))
+    if unary.ndim != 3 or unary.dtype not in ("float32", "float64"):
+        raise TypeError(f"unary scores {unary.type} are not (batch, time, labels) of floats")
+    _check(transition, mask)
+    return unary, transition, mask
+
+
+def _check(transition: Any, mask: Any) -> None:
+    if transition.ndim != 2:
+        raise TypeError(f"transition scores {transition.type} are not a matrix")
+    if mask.ndim != 2 or mask.dtype != "bool":
+        raise TypeError(f"mask {mask.type} is not (batch, time) of bool")
+
+
+def chain_sums(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """Get ``logz``, ``node`` and ``pair`` as expressions; see `ForwardBackward`."""
+    logz, node, pair = ForwardBackward()(unary, transition, mask)
+    return logz, node, pair
+
+
+def chain_best(unary: Any, transition: Any, mask: Any) -> Any:
+    """Get the best labels as an expression; see `Viterbi`."""
+    return Viterbi()(unary, transition, mask)
+
+
+def chain_counts(labels: Any, transition: Any, mask: Any) -> Any:
+    """Get the numbers of transitions as an expression; see `PathCounts`."""
+    return PathCounts()(labels, transition, mask)
+
+
+def with_boundary(transition: Any, start: Any, end: Any) -> Any:
+    """Get the matrix of transitions with the boundary as the last label.
+
+    Parameters
+    ----------
+    transition : expression of shape (K, K)
+        Scores of each label (row) being followed by each (column).
+    start, end : expressions of shape (K)
+        Scores of the first and of the last label; they become the last row
+        and the last column.
+    """
+    k = transition.shape[0]
+    matrix = pt.zeros((k + 1, k + 1), dtype=transition.dtype)
+    matrix = matrix[:k, :k].set(transition)
+    matrix = matrix[k, :k].set(start)
+    return matrix[:k, k].set(end)

@@ -1,0 +1,21 @@
+"""What is done in windows of images and series: convolution and pooling."""
+
+from .convolution import Convolution, FilterGradient, ImageGradient
+from .pooling import MaxGather, MaxPool, MaxScatter, SumPool, SumSpread
+from .window import SAME, Window, one_line, positions, spread
+
+__all__ = [
+    "SAME",
+    "Convolution",
+    "FilterGradient",
+    "ImageGradient",
+    "MaxGather",
+    "MaxPool",
+    "MaxScatter",
+    "SumPool",
+    "SumSpread",
+    "Window",
+    "one_line",
+    "positions",
+    "spread",
+]
