@@ -62,13 +62,13 @@ def test_diagonal():
 @pytest.mark.parametrize(
     ("kwargs", "part"),
     [
-        ({"sparsity": 1}, r"sparsity=1 is not in \[0, 1\)"),
+        ({"sparsity": 1}, r"sparsity=1 is not a number in \[0, 1\)"),
         ({"sparsity": -0.1}, "sparsity=-0.1"),
-        ({"std": -1}, "std=-1 is negative"),
-        ({"std": float("nan")}, "std=nan is not a finite number"),
+        ({"std": -1}, "std=-1 is not a number of at least 0"),
+        ({"std": float("nan")}, "std=nan is not a number of at least 0"),
         ({"mean": float("inf")}, "mean=inf"),
         ({"mean": "a"}, "mean='a' is not a finite number"),
-        ({"radius": -1}, "radius=-1 is negative"),
+        ({"radius": -1}, "radius=-1 is not a number of at least 0"),
         ({"radius": 1}, "needs a square matrix; this one is 2 x 3"),
         ({"rng": -1}, "rng=-1 is negative"),
         ({"rng": "x"}, "rng='x' is not a source of randomness"),

@@ -27,7 +27,9 @@ from theanets.options import (
     Option,
     Whole,
     as_number,
-    checked,
+    flag,
+    number,
+    whole_number,
 )
 from theanets.regularizers import Regularizer, from_kwargs
 
@@ -187,12 +189,39 @@ def test_networks(key):
 )
 def test_options(option, good, bad):
     for given, kept in good:
-        found = checked(option, "loss 'x'", "key", given)
+        found = option.check("key", given, "loss 'x'")
         assert found == kept and type(found) is type(kept)
     for given in bad:
         with pytest.raises(ConfigurationError, match=r"(?s)loss 'x': key=.* is not ") as caught:
-            checked(option, "loss 'x'", "key", given)
+            option.check("key", given, "loss 'x'")
         assert option.expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "says"),
+    [
+        (lambda name, value: number(name, value, "unit"), 1.5, "a number in [0, 1]"),
+        (lambda name, value: number(name, value, where="x"), math.nan, "a finite number"),
+        (whole_number, 0, "an integer of at least 1"),
+        (whole_number, 2.0, "an integer of at least 1"),
+        (whole_number, 2**31, "an integer of at least 1 that is below 2 ** 31"),
+        (lambda name, value: Whole(2, 1, 3).check(name, value), 2**31, "1 and at most 3"),
+        (flag, "yes", "True or False"),
+        (flag, 2, "True or False"),
+    ],
+)
+def test_arguments(check, value, says):
+    with pytest.raises(ConfigurationError) as caught:
+        check("key", value)
+    assert str(caught.value).removeprefix("x: ").startswith(f"key={value!r} is not ")
+    assert str(caught.value).endswith(says)
+
+
+def test_arguments_that_are_taken():
+    assert number("key", np.float32(0.5), "unit") == 0.5
+    assert type(whole_number("key", np.int8(3))) is int
+    assert flag("key", 0) is False
+    assert flag("key", np.True_) is True
 
 
 def test_the_nearest_choice_is_named():

@@ -19,7 +19,7 @@ from .errors import ConfigurationError, check_keywords, whole_number
 from .losses import Loss
 from .losses.factors import Factors
 from .metrics import Metric
-from .options import Flag, checked
+from .options import flag
 from .regularizers import Constraint, Regularizer, from_kwargs
 from .regularizers import keywords as regularizer_keywords
 from .structure import Structure, overrides, ranges
@@ -157,9 +157,7 @@ def make_run(
     engine: Engine
     measured = evaluation
     if optimizer.first_order:
-        gradients = checked(
-            Flag(False), "train", "monitor_gradients", kwargs.get("monitor_gradients") or False
-        )
+        gradients = flag("monitor_gradients", kwargs.get("monitor_gradients") or False, "train")
         step: Step = net.cached(
             ("step", optimizer.structure, gradients, unchanged, *shared),
             lambda: compile_step(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from .errors import ConfigurationError
+from .options import number
 from .rng import Seed, as_seed
 
 
@@ -60,7 +59,11 @@ def random_matrix(
     """
     if std is None:
         std = float(np.sqrt(2.0 / (rows + cols)))
-    _check(mean=mean, std=std, sparsity=sparsity, radius=radius, diagonal=diagonal)
+    number("mean", mean)
+    number("std", std, "nonnegative")
+    number("sparsity", sparsity, "fraction")
+    number("radius", radius, "nonnegative")
+    number("diagonal", diagonal)
     if diagonal:
         return (diagonal * np.eye(rows, cols)).astype(dtype)
     generator = _generator(rng)
@@ -134,7 +137,8 @@ def random_vector(
     -------
     ndarray of shape (size,)
     """
-    _check(mean=mean, std=std)
+    number("mean", mean)
+    number("std", std, "nonnegative")
     if std == 0:
         return np.full(size, mean, dtype=dtype)
     return _generator(rng).normal(mean, std, size=size).astype(dtype)
@@ -142,17 +146,3 @@ def random_vector(
 
 def _generator(rng: Seed) -> np.random.Generator:
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
-
-
-def _check(**values: Any) -> None:
-    for key, value in values.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float, np.number))
-            or not np.isfinite(value)
-        ):
-            raise ConfigurationError(f"{key}={value!r} is not a finite number")
-        if key in ("std", "radius") and value < 0:
-            raise ConfigurationError(f"{key}={value!r} is negative")
-        if key == "sparsity" and not 0 <= value < 1:
-            raise ConfigurationError(f"sparsity={value!r} is not in [0, 1)")

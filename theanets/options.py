@@ -38,6 +38,9 @@ KINDS: dict[str, tuple[str, Callable[[float], bool]]] = {
 #: What a number must not exceed, so that it is finite in each network.
 LARGEST = float(np.finfo(np.float32).max)
 
+#: What an integer must be less than: data and labels are of int32.
+ENDLESS = 2**31
+
 
 def as_number(value: Any, kind: str = "any") -> float | None:
     """Get a number of some kind from one of Python's or NumPy's; None if it is anything else.
@@ -103,6 +106,31 @@ class Option:
     def hint(self, value: Any) -> str:
         """Get what else to say of a value that has no meaning."""
         return ""
+
+    def check(self, name: str, value: Any, where: str = "") -> Any:
+        """Get the value of an option or an argument as it is kept.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        value : object
+            Its value.
+        where : str
+            What it is of, for messages.
+
+        Raises
+        ------
+        ConfigurationError
+            If it has no meaning.
+        """
+        try:
+            return self.take(value)
+        except ValueError:
+            of = f"{where}: " if where else ""
+            raise ConfigurationError(
+                f"{of}{name}={value!r} is not {self.expected}{self.hint(value)}"
+            ) from None
 
 
 class Number(Option):
@@ -174,12 +202,16 @@ class Whole(Option):
         """Get it as an int."""
         if value is None and self.default is None:
             return None
-        # Data and labels are of int32.
-        if not is_integer(value, self.least) or abs(value) >= 2**31:
+        if not is_integer(value, self.least) or abs(value) >= ENDLESS:
             raise ValueError
         if self.most is not None and value > self.most:
             raise ValueError
         return int(value)
+
+    def hint(self, value: Any) -> str:
+        """Say which numbers are too large."""
+        large = self.most is None and is_integer(value) and abs(value) >= ENDLESS
+        return " that is below 2 ** 31" if large else ""
 
 
 class Flag(Option):
@@ -304,7 +336,7 @@ class Configured:
         declared = self._declared()
         for key, one in declared.items():
             if not isinstance(one, Dropped):
-                value = one.default if key not in given else checked(one, where, key, given[key])
+                value = one.default if key not in given else one.check(key, given[key], where)
                 setattr(self, key, value)
             elif key in given and given[key] is not one.default:
                 raise ConfigurationError(
@@ -320,17 +352,18 @@ def defaults(cls: type[Configured]) -> dict[str, Any]:
     return {key: one.default for key, one in cls._declared().items()}
 
 
-def checked(option: Option, where: str, name: str, value: Any) -> Any:
-    """Get the value of an option as it is kept.
+def number(name: str, value: Any, kind: str = "any", where: str = "") -> float:
+    """Check an argument that has to be a number of some kind, see `Option.check` and `KINDS`."""
+    found: float = Number(0.0, kind).check(name, value, where)
+    return found
 
-    Raises
-    ------
-    ConfigurationError
-        If it has no meaning.
-    """
-    try:
-        return option.take(value)
-    except ValueError:
-        raise ConfigurationError(
-            f"{where}: {name}={value!r} is not {option.expected}{option.hint(value)}"
-        ) from None
+
+def whole_number(name: str, value: Any, least: int = 1, where: str = "") -> int:
+    """Check an argument that has to be an integer of at least some number; see `Option.check`."""
+    found: int = Whole(least, least).check(name, value, where)
+    return found
+
+
+def flag(name: str, value: Any, where: str = "") -> bool:
+    """Check an argument that has to be True or False; see `Option.check`."""
+    return bool(Flag(False).check(name, value, where))

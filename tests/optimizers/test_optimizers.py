@@ -706,7 +706,7 @@ def test_deprecated_clipping(old):
         ("sgd", {"learning_rate": [0.1, 0.2]}),
         ("sgd", {"momentum": 1}),
         ("sgd", {"momentum": -0.1}),
-        ("sgd", {"nesterov": 1}),
+        ("sgd", {"nesterov": 2}),
         ("sgd", {"max_gradient_norm": -1}),
         ("sgd", {"max_gradient_elem": float("nan")}),
         ("sgd", {"decoupled_weight_decay": -1}),
@@ -729,8 +729,7 @@ def test_invalid_values(algo, kwargs):
     [(name, value)] = kwargs.items()
     with pytest.raises(ConfigurationError) as caught:
         optimizers.build(algo, **kwargs)
-    assert f"{name}={value!r}" in str(caught.value)
-    assert "expected" in str(caught.value)
+    assert f": {name}={value!r} is not " in str(caught.value)
 
 
 def test_unknown_names():

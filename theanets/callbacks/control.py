@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import atomic
 from ..errors import ConfigurationError
 from ..monitors import DIRECTIONS
+from ..options import Choice, Number, number
 from .base import Callback
 from .watching import Watching
 
@@ -97,18 +98,14 @@ class EarlyStop(Watching):
         min_improvement: float = 0.0,
     ) -> None:
         super().__init__(monitor)
-        if mode not in (None, *DIRECTIONS):
-            raise ConfigurationError(f"mode={mode!r} is not 'min', 'max' or None")
+        self.mode: str | None = Choice(None, tuple(DIRECTIONS)).check("mode", mode)
+        if patience == math.inf:
+            patience = None
         if patience is None and threshold is None:
             raise ConfigurationError("patience=None needs threshold=, or nothing ends training")
-        for name, value in (("patience", patience), ("min_improvement", min_improvement)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and value >= 0):
-                raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
-        self.patience = patience
-        self.mode = mode
-        self.threshold = threshold
-        self.min_improvement = min_improvement
+        self.patience = Number(None, "nonnegative").check("patience", patience)
+        self.threshold = Number(None, "any").check("threshold", threshold)
+        self.min_improvement = number("min_improvement", min_improvement, "nonnegative")
         self._sign, self._last, self._failures = 1.0, math.inf, 0
 
     def start(self, run: Run) -> None:

@@ -11,7 +11,7 @@ import pytensor
 
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
-from ..options import Number, checked
+from ..options import number
 from . import held
 from .sizes import Sizes
 
@@ -254,8 +254,8 @@ class Parameters(Sizes):
     def take_draws(self, options: dict[str, Any], valid: Iterable[str]) -> dict[str, float]:
         """Remove the keywords about drawing weights from others, and return them."""
         taken = [k for k in options if k.partition("_")[0] in DRAWS and k not in valid]
-        where, number = f"layer {self.full_name!r}", Number(0.0, "any")
-        return {key: checked(number, where, key, options.pop(key)) for key in taken}
+        where = f"layer {self.full_name!r}"
+        return {key: number(key, options.pop(key), where=where) for key in taken}
 
 
 def _given(**values: float | None) -> dict[str, float]:

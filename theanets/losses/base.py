@@ -16,7 +16,7 @@ from pytensor.graph.basic import Variable
 from .. import names as _names
 from ..errors import ConfigurationError, is_integer, nearest, unknown
 from ..expressions import expression
-from ..options import Choice, Flag, Number, Whole, checked
+from ..options import Choice, Whole, flag, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss
@@ -128,7 +128,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         self._target: Any = None
         self._weights: Any = None
         if is_integer(target):
-            ndim = checked(Whole(None, 1, 32), f"loss {self.name!r}", "target", target)
+            ndim = Whole(None, 1, 32).check("target", target, f"loss {self.name!r}")
             self.bind(*_free_variables(self, ndim))
         elif target is not None and not isinstance(target, str):
             if not isinstance(target, Variable):
@@ -217,7 +217,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
 
     @weight.setter
     def weight(self, value: float) -> None:
-        self._weight = checked(Number(1.0, "any"), f"loss {self.name!r}", "weight", value)
+        self._weight = number("weight", value, where=f"loss {self.name!r}")
 
     @property
     def output_name(self) -> str:
@@ -236,7 +236,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
 
     @weighted.setter
     def weighted(self, value: bool) -> None:
-        self._weighted = checked(Flag(False), f"loss {self.name!r}", "weighted", value)
+        self._weighted = flag("weighted", value, f"loss {self.name!r}")
         self._asks_weighted = False
 
     @property

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
-from ..options import Choice, Numbers, checked
+from ..options import Choice, Numbers
 from ..outputs import Outputs
 from .base import Limits, Loss
 from .classification import Scores
@@ -95,7 +95,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
             return
         widths = Numbers(1.0, "positive")
         widths.expected += ", 'median' or a callable"
-        self.kernel = checked(widths, f"loss {self.name!r}", "kernel", self.kernel)
+        self.kernel = widths.check("kernel", self.kernel, f"loss {self.name!r}")
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the distance times the examples (or their weights), and these."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_integer
+from ..options import as_number
 from .base import Loss
 from .formulas import const
 
@@ -117,10 +117,8 @@ class Factors(Loss, abstract=True):
 def _label(key: Any) -> int | None:
     if isinstance(key, str) and key.isdecimal():
         return int(key)
-    whole = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
-    return int(key) if whole and key >= 0 else None
+    return int(key) if is_integer(key, 0) else None
 
 
 def _is_factor(value: Any) -> bool:
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, bool) and 0 <= value < math.inf
+    return as_number(value, "nonnegative") is not None

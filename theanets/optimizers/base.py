@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import ConfigurationError, check_keywords
+from ..options import flag
 from ..registry import Registered, Registry
 from . import hyper, schedules, transforms
 from .hyper import Hyper
@@ -53,7 +54,7 @@ class Optimizer(Registered, abstract=True):
         given = {key: value for key, value in kwargs.items() if value is not None}
         self.values = hyper.values(where, self.all_hypers(), given)
         self.options = {
-            key: hyper.flag(where, key, given.get(key, default))
+            key: flag(key, given.get(key, default), where)
             for key, default in self.all_flags().items()
         }
 

@@ -9,53 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, is_integer
-from ..options import KINDS, as_number
-
-
-def number(where: str, name: str, value: Any, kind: str) -> float:
-    """Check that an argument is a number of some kind.
-
-    Parameters
-    ----------
-    where : str
-        What got the argument, for the message.
-    name : str
-        Name of the argument.
-    value : object
-        Its value: a Python or NumPy number.
-    kind : str
-        A key of `KINDS`.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ConfigurationError
-        If the value is not such a number.
-    """
-    found = as_number(value, kind)
-    if found is None:
-        raise ConfigurationError(f"{where} got {name}={value!r}; expected {KINDS[kind][0]}")
-    return found
-
-
-def whole(where: str, name: str, value: Any, least: int = 1) -> int:
-    """Check that an argument is an integer of at least some value; see `number`."""
-    if is_integer(value, least):
-        return int(value)
-    raise ConfigurationError(
-        f"{where} got {name}={value!r}; expected an integer of at least {least}"
-    )
-
-
-def flag(where: str, name: str, value: Any) -> bool:
-    """Check that an argument is True or False; see `number`."""
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    raise ConfigurationError(f"{where} got {name}={value!r}; expected True or False")
+from ..errors import ConfigurationError
+from ..options import number
 
 
 def from_halflife(halflife: float) -> float:
@@ -75,7 +30,7 @@ class Hyper:
         Value if the keyword is not given, or is None. For a decay that has a
         half-life, the default is that of the half-life.
     kind : str
-        A key of `KINDS`.
+        A key of `theanets.options.KINDS`.
     halflife : str
         If not empty, the keyword that gives a decay factor as a half-life: the
         number of updates after which a value's weight has halved.
@@ -106,8 +61,8 @@ class Hyper:
         if name in self.deprecated:
             warnings.warn(f"{name} is now called {self.name}", DeprecationWarning, stacklevel=5)
         if name == self.halflife:
-            return from_halflife(number(where, name, given[name], "positive"))
-        return number(where, name, given[name], self.kind)
+            return from_halflife(number(name, given[name], "positive", where))
+        return number(name, given[name], self.kind, where)
 
     def cast(self, value: float, dtype: str) -> np.ndarray:
         """Get a value as a 0-d array that is still valid after rounding to a dtype."""

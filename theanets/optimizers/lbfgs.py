@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import process
+from ..options import number, whole_number
 from .base import Optimizer
-from .hyper import Hyper, number, whole
+from .hyper import Hyper
 
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -52,7 +53,7 @@ class LBFGS(Optimizer, names=("l-bfgs", "lbfgs", "bfgs")):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if kwargs.get("history") is not None:
-            whole(self.name(), "history", kwargs["history"])
+            whole_number("history", kwargs["history"], where=self.name())
 
     def iterate(
         self, value_and_grad: Objective, x0: Any, maxiter: int | None = None
@@ -120,10 +121,10 @@ def iterate(
     """
     where = "lbfgs.iterate"
     options = {
-        "maxcor": whole(where, "history", history),
-        "ftol": number(where, "tolerance", tolerance, "nonnegative"),
-        "gtol": number(where, "gradient_tolerance", gradient_tolerance, "nonnegative"),
-        "maxiter": UNLIMITED if maxiter is None else whole(where, "maxiter", maxiter),
+        "maxcor": whole_number("history", history, where=where),
+        "ftol": number("tolerance", tolerance, "nonnegative", where),
+        "gtol": number("gradient_tolerance", gradient_tolerance, "nonnegative", where),
+        "maxiter": UNLIMITED if maxiter is None else whole_number("maxiter", maxiter, where=where),
         "maxfun": UNLIMITED,
     }
     start = np.array(x0, dtype=np.float64).ravel()

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ..errors import ConfigurationError, check_keywords
-from ..options import Choice, checked
+from ..options import Choice, number
 from ..registry import Registered, Registry
-from .hyper import number
 
 
 class Schedule(Registered, abstract=True):
@@ -28,7 +27,7 @@ class Schedule(Registered, abstract=True):
     registry: ClassVar[Registry[type[Schedule]]] = Registry("schedule")
 
     def __init__(self, unit: str = "epoch") -> None:
-        self.unit: str = checked(Choice("epoch", ("epoch", "update")), self.where, "unit", unit)
+        self.unit: str = Choice("epoch", ("epoch", "update")).check("unit", unit, self.where)
 
     @property
     def where(self) -> str:
@@ -92,7 +91,7 @@ class Custom(Schedule, abstract=True):
 
     def factor(self, update: int, epoch: int) -> float:
         result = self.function(update, epoch)
-        return number(f"schedule {self.function!r}", "factor", result, "nonnegative")
+        return number("factor", result, "nonnegative", f"schedule {self.function!r}")
 
 
 def build(spec: Any) -> Schedule:

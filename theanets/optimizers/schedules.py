@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ..errors import ConfigurationError
-from .hyper import from_halflife, number, whole
+from ..options import number, whole_number
+from .hyper import from_halflife
 from .schedule import Constant, Custom, Schedule, build
 
 __all__ = [
@@ -55,8 +56,8 @@ class Staircase(Schedule, names=("step",)):
 
     def __init__(self, every: int, factor: float = 0.1, unit: str = "epoch") -> None:
         super().__init__(unit)
-        self.every = whole(self.where, "every", every)
-        self.ratio = number(self.where, "factor", factor, "positive")
+        self.every = whole_number("every", every, where=self.where)
+        self.ratio = number("factor", factor, "positive", self.where)
 
     def at(self, time: int) -> float:
         return self.ratio ** (time // self.every)
@@ -85,9 +86,9 @@ class Exponential(Schedule):
                 "expected exactly one of them"
             )
         if halflife is not None:
-            self.decay = from_halflife(number(self.where, "halflife", halflife, "positive"))
+            self.decay = from_halflife(number("halflife", halflife, "positive", self.where))
         else:
-            self.decay = number(self.where, "decay", decay, "shrinkage")
+            self.decay = number("decay", decay, "shrinkage", self.where)
 
     def at(self, time: int) -> float:
         return float(self.decay**time)
@@ -111,7 +112,7 @@ class Timed(Schedule, abstract=True):
 
     def __init__(self, total: int | None, unit: str) -> None:
         super().__init__(unit)
-        self.total = None if total is None else whole(self.where, "total", total)
+        self.total = None if total is None else whole_number("total", total, where=self.where)
 
     @property
     def end(self) -> int:
@@ -163,7 +164,7 @@ class Cosine(Timed):
 
     def __init__(self, total: int | None = None, minimum: float = 0.0, unit: str = "epoch") -> None:
         super().__init__(total, unit)
-        self.minimum = number(self.where, "minimum", minimum, "unit")
+        self.minimum = number("minimum", minimum, "unit", self.where)
 
     def at(self, time: int) -> float:
         return _cosine(1.0, self.minimum, min(time / self.end, 1.0))
@@ -184,7 +185,7 @@ class Warmup(Schedule):
 
     def __init__(self, updates: int, after: Any = None, unit: str = "update") -> None:
         super().__init__(unit)
-        self.updates = whole(self.where, "updates", updates)
+        self.updates = whole_number("updates", updates, where=self.where)
         self.after = build(after)
 
     def at(self, time: int) -> float:
@@ -243,9 +244,9 @@ class OneCycle(Timed, names=("one-cycle", "one_cycle")):
         unit: str = "update",
     ) -> None:
         super().__init__(total, unit)
-        self.maximum = number(self.where, "maximum", maximum, "growth")
-        self.warm = number(self.where, "warm", warm, "fraction")
-        self.minimum = number(self.where, "minimum", minimum, "nonnegative")
+        self.maximum = number("maximum", maximum, "growth", self.where)
+        self.warm = number("warm", warm, "fraction", self.where)
+        self.minimum = number("minimum", minimum, "nonnegative", self.where)
 
     def at(self, time: int) -> float:
         rise = self.warm * self.end
@@ -283,10 +284,10 @@ class Plateau(Schedule):
         min_improvement: float = 0.0,
     ) -> None:
         super().__init__()
-        self.ratio = number(self.where, "factor", factor, "shrinkage")
-        self.patience = whole(self.where, "patience", patience, least=0)
-        self.minimum = number(self.where, "minimum", minimum, "unit")
-        self.min_improvement = number(self.where, "min_improvement", min_improvement, "nonnegative")
+        self.ratio = number("factor", factor, "shrinkage", self.where)
+        self.patience = whole_number("patience", patience, 0, self.where)
+        self.minimum = number("minimum", minimum, "unit", self.where)
+        self.min_improvement = number("min_improvement", min_improvement, "nonnegative", self.where)
         self.reset()
 
     def at(self, time: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from .. import names as _names
 from ..errors import deprecated
 from ..layers import Layer
-from ..options import Configured, Number, checked
+from ..options import Configured, Number
 from ..registry import Registered, Registry
 from ..spec import frozen
 
@@ -48,7 +48,7 @@ class Regularizer(Configured, Registered, abstract=True):
             weight, pattern = pattern, weight
         where = f"regularizer {self.name!r}"
         self.set_options(options, where, ("weight", "pattern"))
-        self.weight: float = checked(self.strength, where, "weight", weight)
+        self.weight: float = self.strength.check("weight", weight, where)
         if pattern is not None and not isinstance(pattern, str):
             pattern = _names.split_patterns(pattern)
         self.pattern = pattern

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords, deprecated
 from ..layers import Input, Layer
-from ..options import as_list
+from ..options import as_list, number
 from .base import Regularizer
 from .noise import BernoulliDropout, GaussianNoise, Noise
 from .penalties import hidden_outputs
@@ -80,9 +79,7 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
     if scale is not None and other is not None:
         raise ConfigurationError("penalty_scale and reg_lambda are the same; give one of them")
     scale = 1.0 if scale is None and other is None else (other if scale is None else scale)
-    number = isinstance(scale, Real) and not isinstance(scale, bool)
-    if not number or not 0 <= float(scale) < float("inf"):
-        raise ConfigurationError(f"penalty_scale={scale!r} is not a number of at least 0")
+    scale = number("penalty_scale", scale, "nonnegative")
     for key, value in kwargs.items():
         if value is None:
             continue
@@ -91,7 +88,7 @@ def from_kwargs(layers: Sequence[Layer], **kwargs: Any) -> tuple[list[Regularize
         else:
             found.extend(_from_keyword(layers, key, value))
     found = [_located(layers, r) for r in found if r.weight != 0]
-    return found, float(scale)
+    return found, scale
 
 
 def _located(layers: Sequence[Layer], regularizer: Regularizer) -> Regularizer:

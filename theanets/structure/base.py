@@ -18,7 +18,7 @@ from ..graph import Outputs
 from ..layers import Input
 from ..losses import Loss
 from ..objective import build as build_objective
-from ..options import Flag, checked
+from ..options import flag
 from ..regularizers import from_kwargs
 from . import overrides, targets
 from . import sizes as _sizes
@@ -86,7 +86,7 @@ class Structure(Layered):
         super().__init__(rng, dtype)
         resolve_mode(mode)
         self.mode = mode
-        self.weighted = checked(Flag(False), type(self).__name__, "weighted", weighted)
+        self.weighted = flag("weighted", weighted, type(self).__name__)
         self._targets = Targets(
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
