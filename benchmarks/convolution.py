@@ -16,7 +16,8 @@ import numpy as np
 from peers import have
 from timing import measure
 
-from theanets import convolution, fitting
+from theanets import convolution
+from theanets.training import setup
 
 #: Examples in a batch, and width and height of the images.
 SHAPES = [(32, 28), (128, 28), (32, 56), (32, 112)]
@@ -43,7 +44,7 @@ def our_step(batch, width, mode=None):
     x = rng.normal(size=(batch, width, width, 1)).astype("float32")
     y = rng.integers(0, 10, batch).astype("int32")
     net = network(width, mode=mode)
-    run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
+    run = setup.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
     step = run.engine.step.function
     return lambda: step(x, y)
 

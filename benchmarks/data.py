@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import theanets
-from theanets import fitting
+from theanets.training import setup
 
 #: Sizes of layers, and of batches.
 NETWORKS = [
@@ -48,7 +48,7 @@ def generate(x, y, batch, wait=0.0, work=0.0):
 def measure(net, batch, batches, kinds, repeats, clock):
     """Get the least time of an update for each kind of data, in turn."""
     runs = {
-        name: fitting.make_run(
+        name: setup.make_run(
             net, data, None, "adam", batch_size=batch, train_batches=batches,
             progress=False, prefetch=prefetch,
         )

@@ -26,9 +26,9 @@ from peers import have
 from timing import measure, peak_memory
 
 import theanets
-from theanets import fitting
 from theanets.layers import recurrent as base
 from theanets.ops.recurrent.trace import NotElementwiseError
+from theanets.training import setup
 
 SIZES = {
     "small": (2, 10, 2, 50, 32),
@@ -69,7 +69,7 @@ def data(nin, nout, steps, batch):
 def ours(name, sizes, x, y):
     nin, size, nout, _, _ = sizes
     net = theanets.recurrent.Classifier([nin, dict(size=size, **PLAIN[name]), nout])
-    run = fitting.make_run(net, [x, y], None, "rmsprop", batch_size=len(x), progress=False)
+    run = setup.make_run(net, [x, y], None, "rmsprop", batch_size=len(x), progress=False)
     step = run.engine.step.function
     start = time.process_time()
     step(x, y)

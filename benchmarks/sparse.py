@@ -15,9 +15,8 @@ import scipy.sparse as sp
 from timing import seconds
 
 import theanets
-from theanets import fitting
 from theanets.data import Dataset
-from theanets.training import compiled
+from theanets.training import compiled, setup
 
 BATCH, UNITS, CLASSES = 128, 100, 10
 #: Features, and entries that are not zero in each row.
@@ -47,7 +46,7 @@ def calls(features, x, y, sparse):
     evaluation.assign(net.losses, (), 1.0)
     gradient, _ = compiled.compile_gradient(net.graph, net.variables, net.bound_losses(), ())
     gradient.assign(net.losses, (), 1.0)
-    run = fitting.make_run(net, [x, y], None, "sgd", batch_size=BATCH, progress=False)
+    run = setup.make_run(net, [x, y], None, "sgd", batch_size=BATCH, progress=False)
     functions = evaluation.function, gradient.function, run.engine.step.function
     names = "outputs", "gradients", "sgd step"
     return {n: lambda f=f: f(*batch) for n, f in zip(names, functions)}

@@ -13,7 +13,7 @@ from peers import have, torch_mlp
 from timing import seconds
 
 import theanets
-from theanets import fitting
+from theanets.training import setup
 
 SIZES = [([10, 20, 3], 32), ([64, 100, 10], 32), ([784, 512, 256, 10], 128)]
 BATCHES = 64
@@ -22,7 +22,7 @@ BATCHES = 64
 def ours(sizes, x, y, batch):
     """Make functions that take the bare compiled steps of all batches, and those of an epoch."""
     net = theanets.Classifier(sizes)
-    run = fitting.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
+    run = setup.make_run(net, [x, y], None, "adam", batch_size=batch, progress=False)
     step = run.engine.step.function
     starts = range(0, len(x), batch)
     ready = [(x[i : i + batch].copy(), y[i : i + batch].astype("int32")) for i in starts]

@@ -19,7 +19,7 @@ import step
 from timing import number, repeated, samples, summary
 
 import theanets
-from theanets import fitting
+from theanets.training import setup
 
 ROWS_64 = 100_000
 
@@ -214,7 +214,7 @@ def threads(quick=False):
 
 def our_step(net, *batch):
     """Make a function that does a compiled step."""
-    run = fitting.make_run(net, list(batch), None, "adam", batch_size=len(batch[0]), progress=False)
+    run = setup.make_run(net, list(batch), None, "adam", batch_size=len(batch[0]), progress=False)
     ((arrays, _),) = run.engine.data.epoch()
     step = run.engine.step.function
     return lambda: step(*arrays)

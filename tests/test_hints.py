@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 import theanets
-from theanets import fitting, optimizers
+from theanets import optimizers, runs
 from theanets.activations import Activation
 from theanets.earlier import NAMES, PHRASES, namesakes, phrase
 from theanets.errors import ConfigurationError
 from theanets.losses import Loss
 from theanets.metrics import Metric
-from theanets.pretraining import algorithms
 from theanets.regularizers import Regularizer
 from theanets.training.keywords import TrainKeywords
 
@@ -117,7 +116,7 @@ def test_names_of_other_libraries_that_are_ours(kind, name):
 
 
 def test_names_lead_somewhere(net):
-    keywords = {"valid", "algo", *fitting.keywords("adam"), *fitting.keywords("rmsprop")}
+    keywords = {"valid", "algo", *runs.keywords("adam"), *runs.keywords("rmsprop")}
     methods = {*dir(net), *dir(theanets.Autoencoder)}
     for right, others in NAMES.items():
         kinds = [kind for kind in (keywords, methods, *REGISTRIES.values()) if right in kind]
@@ -168,7 +167,7 @@ def test_the_keywords_for_type_checkers_are_those_there_are():
 
     found = {"subalgo"}
     for name in ours(optimizers.Optimizer.registry):
-        found |= set(algorithms.keywords(name))
+        found |= set(runs.keywords(name))
     penalties = ours(Regularizer.registry)
     # Those of other tests, names of classes, and names that are deprecated.
     left_out = set(Regularizer.registry.names()) - set(penalties)

@@ -33,9 +33,9 @@ RANKS = [
     {"layers", "losses", "regularizers"},
     {"graph", "series_lengths"},
     {"data", "optimizers", "monitors", "objective", "metrics"},
-    {"checkpoint", "training", "callbacks"},
+    {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"profiling", "fitting", "prediction", "pretraining"},
+    {"profiling", "training", "prediction", "pretraining", "runs"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "plot", "cli", "precompile", "experiment", "util", "compat", "main", "trainer"}

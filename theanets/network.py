@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import numpy.typing as npt
 
-from . import fitting, prediction, pretraining
+from . import prediction, runs
 from .drawing import network_html
 from .errors import ConfigurationError, deprecated, hint
 from .metrics.scores import check_targets, r2
@@ -18,6 +18,7 @@ from .profiling import Profile, profile
 from .saving import Saved
 from .training import Run
 from .training.keywords import TrainKeywords
+from .training.setup import evaluate
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
@@ -249,7 +250,7 @@ class Network(Saved):
 
     def _make_runs(
         self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
-    ) -> Iterator[Run | fitting.TrainerRun]:
+    ) -> Iterator[Run | runs.TrainerRun]:
         for old in ("algorithm", "optimize"):
             if old in kwargs:
                 deprecated(f"{old}= is now algo=")
@@ -259,8 +260,8 @@ class Network(Saved):
             raise ConfigurationError("algo=[] names no algorithm")
         algorithms = ["adam" if one is None else one for one in algorithms]
         net, train, valid = self._ready(train, valid)
-        for one, own in zip(algorithms, pretraining.split(algorithms, kwargs), strict=True):
-            for make in pretraining.makers(net, one, train, valid, own, self):
+        for one, own in zip(algorithms, runs.split(algorithms, kwargs), strict=True):
+            for make in runs.makers(net, one, train, valid, own, self):
                 # A run that was left without being closed may not come back and restore
                 # its parameters later.
                 before = None if self._current is None else self._current()
@@ -346,7 +347,7 @@ class Network(Saved):
             decisions, monitors and metrics.
         """
         net, data = self._ready(data)
-        return fitting.evaluate(net, data, **kwargs)
+        return evaluate(net, data, **kwargs)
 
     # ---- prediction ----------------------------------------------------------------
 

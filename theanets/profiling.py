@@ -16,10 +16,11 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
 
-from . import backends, fitting
+from . import backends
 from .errors import ConfigurationError, whole_number
 from .structure import Structure
 from .training.engines import GradientEngine
+from .training.setup import make_run
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Pr
     mode = net.mode if mode is None else mode
     found, apart = _modes(mode, backends.mode_key(mode))
     try:
-        run = fitting.make_run(net, data, None, algo, mode=apart, progress=False, **options)
+        run = make_run(net, data, None, algo, mode=apart, progress=False, **options)
         engine = run.engine
         if not isinstance(engine, GradientEngine):
             raise ConfigurationError(f"algo={algo!r} has no steps; expected one of gradients")

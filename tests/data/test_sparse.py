@@ -10,10 +10,11 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
 import theanets
-from theanets import backends, fitting
+from theanets import backends
 from theanets.data import Dataset, sparse
 from theanets.errors import ConfigurationError, DataError
 from theanets.ops.sparse import products as ops
+from theanets.training import setup
 
 SIZE = 11
 
@@ -297,7 +298,7 @@ def test_batches_hold_the_entries_only(rng):
 def test_nothing_becomes_dense(rng):
     x, y = sp.csr_array(entries(rng)), rng.integers(3, size=23)
     net = pair()[1]
-    run = fitting.make_run(
+    run = setup.make_run(
         net, [x, y], algo="adam", weight_l2=0.1, input_dropout=0.1, hidden_l1=0.1, progress=False
     )
     functions = [run.engine.step.function, run._evaluation.function]

@@ -310,13 +310,13 @@ def test_labels():
 
 def compilations(monkeypatch):
     made = []
-    original = theanets.network.fitting.backends.function
+    original = theanets.backends.function
 
     def counted(*args, **kwargs):
         made.append(kwargs.get("name"))
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(theanets.network.fitting.backends, "function", counted)
+    monkeypatch.setattr(theanets.backends, "function", counted)
     return made
 
 

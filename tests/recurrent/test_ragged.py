@@ -170,9 +170,9 @@ def test_training_in_buckets_is_training_on_the_same_batches_by_hand(rng, monkey
     nets = [recurrent.Regressor(spec, weighted=True, rng=1, dtype="float64") for _ in range(2)]
     keywords = {"algo": "sgd", "learning_rate": 0.1, "epochs": 1, "batch_size": 2, "rng": 5}
     data = nets[0].padded([xs, ys])
-    from theanets import fitting
+    from theanets.training import setup
 
-    run = fitting.make_run(nets[1], data, **keywords)
+    run = setup.make_run(nets[1], data, **keywords)
     batches = [arrays for arrays, _ in run.engine.data.epoch()]
     nets[0].train([xs, ys], **keywords)
     wide = [

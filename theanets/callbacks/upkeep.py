@@ -142,8 +142,6 @@ def check_paths(checkpoint: Any, target: Any, callbacks: Sequence[Callback]) -> 
         If two of these are the same file. Networks may be: each is whole.
     """
     paths = (str, os.PathLike)
-    if checkpoint is not None and not isinstance(checkpoint, paths):
-        raise ConfigurationError(f"checkpoint={checkpoint!r} is not a path")
     if target is not None and not isinstance(target, paths) and not hasattr(target, "write"):
         raise ConfigurationError(f"save_progress={target!r} is neither a path nor a binary file")
     written: list[tuple[str, str, Any]] = [

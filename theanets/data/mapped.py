@@ -1,8 +1,9 @@
-"""Batches that come in, each changed by a function."""
+"""Batches that come in: each changed by a function, or the first of them kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 
@@ -55,3 +56,24 @@ class _SizedCall(_Sized, _Call):
 
 class _SizedIterable(_Sized, _Iterable):
     pass
+
+
+class Kept:
+    """The first batches of an iterator, as many times as they are needed.
+
+    Parameters
+    ----------
+    batches : iterator
+        Gives them once.
+    number : int
+        How many to keep.
+    """
+
+    def __init__(self, batches: Iterator[Any], number: int) -> None:
+        self._batches = list(islice(batches, number))
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._batches)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .algorithms import makers, split
+from .algorithms import METHODS, keywords, makers, method
 
-__all__ = ["makers", "split"]
+__all__ = ["METHODS", "keywords", "makers", "method"]

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from .. import fitting, optimizers
 from .. import names as _names
+from .. import optimizers
 from ..data import is_stream
 from ..data.mapped import mapped
-from ..errors import ConfigurationError, check_keywords, deprecated, unknown
+from ..errors import ConfigurationError, deprecated
 from ..regularizers import from_kwargs
 from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure
+from ..training import options, setup
 from . import sampling
 from .stages import Stage, layerwise, unsupervised
 
@@ -43,13 +42,7 @@ BEGINNINGS = {"layer": "layerwise", "sup": "layerwise", "pre": "pretrain", "unsu
 
 
 def method(algo: Any) -> str | None:
-    """Get the canonical name of a method of pretraining, or None for any other algorithm.
-
-    Raises
-    ------
-    UnknownNameError
-        If a name is neither that of a method nor of an optimizer.
-    """
+    """Get the canonical name of a method of pretraining, or None for anything else."""
     if not isinstance(algo, str):
         return None
     found = METHODS.get(algo.lower())
@@ -57,19 +50,15 @@ def method(algo: Any) -> str | None:
     if found is None and begins:
         (found,) = begins
         deprecated(f"algo={algo!r} is now algo={found!r}")
-    if found is None and algo not in optimizers.Optimizer.registry:
-        raise unknown("algorithm", algo, [*optimizers.names(), *METHODS])
     return found
 
 
-def keywords(algo: Any, subalgo: Any = None) -> set[str]:
-    """Get all keywords that ``train`` accepts with an algorithm or a method of pretraining."""
+def keywords(algo: str, subalgo: Any = None) -> set[str]:
+    """Get all keywords that ``train`` accepts with a method of pretraining."""
     found = method(algo)
-    if found is None:
-        return set(fitting.keywords(algo))
     if found == "sample":
         return set(sampling.KEYWORDS)
-    valid = {"subalgo", *fitting.keywords(_subalgo(algo, subalgo))}
+    valid = {"subalgo", *options.keywords(_subalgo(algo, subalgo))}
     # What is measured of an autoencoder is not what is measured of the network.
     return valid - {"criterion"} if found == "pretrain" else valid
 
@@ -93,52 +82,19 @@ def _subalgo(algo: str, subalgo: Any) -> Any:
     return subalgo
 
 
-def split(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Get the keywords for each of several algorithms that are used one after the other.
-
-    Each gets those that it knows. Each has a checkpoint of its own:
-    ``'run.1.ckpt'``, ``'run.2.ckpt'``, ... instead of ``'run.ckpt'``.
-
-    Raises
-    ------
-    ConfigurationError
-        If a keyword is known to none of them.
-    """
-    if len(algorithms) == 1:
-        return [dict(kwargs)]
-    subalgo = kwargs.get("subalgo")
-    known = [
-        kwargs.keys() if hasattr(algo, "itertrain") else keywords(algo, subalgo)
-        for algo in algorithms
-    ]
-    valid = set().union(*known)
-    check_keywords("train", set(kwargs) - valid, [*valid, *fitting.ARGUMENTS])
-    found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
-    if kwargs.get("checkpoint") is not None:
-        for i, own in enumerate(found, start=1):
-            own["checkpoint"] = _numbered(kwargs["checkpoint"], i)
-    return found
-
-
-def _numbered(path: str | os.PathLike[str], number: int) -> Path:
-    """Get the name of one of several files: ``'run.1.ckpt'`` for ``'run.ckpt'``."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}.{number}{path.suffix}")
-
-
 def makers(
-    net: Any, algo: Any, train: Any, valid: Any, kwargs: Mapping[str, Any], network: Any = None
+    net: Any, algo: str, train: Any, valid: Any, kwargs: Mapping[str, Any], network: Any = None
 ) -> Iterator[Callable[[int], Any]]:
-    """Generate functions that make the runs of an algorithm, one for each stage.
+    """Generate functions that make the runs of a method, one for each stage.
 
     Parameters
     ----------
     net : Structure
         The network to train.
     algo, train, valid, kwargs
-        The arguments of ``train``, with one algorithm.
+        The arguments of ``train``, for one of `METHODS`.
     network : Structure, optional
-        The network of the user's, see `fitting.make_run`.
+        The network of the user's, see `theanets.training.setup.make_run`.
 
     Yields
     ------
@@ -148,20 +104,10 @@ def makers(
     Raises
     ------
     ConfigurationError
-        If an argument is unknown or has a value without meaning, or a layer
-        cannot be pretrained.
+        If an argument has a value without meaning, or a layer cannot be
+        pretrained.
     """
-    if hasattr(algo, "itertrain"):
-        yield lambda number: fitting.TrainerRun(algo, train, valid, **kwargs)
-        return
     found = method(algo)
-    if found is None:
-        yield lambda number: fitting.make_run(
-            net, train, valid, algo, run_number=number, network=network, **kwargs
-        )
-        return
-    known = keywords(algo, kwargs.get("subalgo"))
-    check_keywords("train", set(kwargs) - known, [*known, *fitting.ARGUMENTS])
     if found == "sample":
         yield lambda number: sampling.make_run(
             net, train, valid, run_number=number, network=network, **kwargs
@@ -174,10 +120,9 @@ def makers(
     if found == "pretrain" and len(stages[0].net.fields) != len(net.fields):
         train, valid = _inputs_only(net, train), _inputs_only(net, valid)
     adapted = [own if stage.net is net else adapt(own, net, stage.net) for stage in stages]
-    checkpoint = own.get("checkpoint")
     for i, (stage, keys) in enumerate(zip(stages, adapted, strict=True), start=1):
-        if checkpoint is not None and len(stages) > 1:
-            keys = {**keys, "checkpoint": _numbered(checkpoint, i)}
+        if len(stages) > 1:
+            keys = options.numbered(keys, i)
         log.info("%s: stage %d of %d, with %s", found, i, len(stages), ", ".join(stage.new))
         user = net if network is None else network
         yield _maker(user, stage, train, valid, subalgo, keys)
@@ -186,7 +131,7 @@ def makers(
 def _maker(
     net: Any, stage: Stage, train: Any, valid: Any, subalgo: Any, keys: Mapping[str, Any]
 ) -> Callable[[int], Any]:
-    return lambda number: fitting.make_run(
+    return lambda number: setup.make_run(
         stage.net, train, valid, subalgo, run_number=number, network=net, **keys
     )
 

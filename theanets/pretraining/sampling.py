@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from .. import backends, fitting
 from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import ConfigurationError
 from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedforward
-from ..structure import Structure, overrides
-from ..training import Run
-from ..training.compiled import Evaluation, compile_evaluation
+from ..structure import Structure
+from ..training import Run, options, setup
+from ..training.compiled import Evaluation
 from ..training.engines import Epoch, Pacing, UnresumableEngine
-from ..training.limits import Limits
+from ..training.task import Seeds, Task
 from .samples import draw, set_weights, units
 
 #: Examples that are drawn from the data, at least; weights are taken from these.
@@ -22,8 +22,8 @@ POOL = 1024
 #: Keywords of ``train`` for ``algo='sample'``. A file of a checkpoint is for other
 #: algorithms: the same seed gives the same samples.
 KEYWORDS = (
-    *fitting.LIMITS,
-    *fitting.DATA,
+    *options.LIMITS,
+    *options.DATA,
     *("callbacks", "progress", "save_progress", "save_every", "monitors", "mode", "rng"),
     *("checkpoint", "checkpoint_every", "freeze"),
 )
@@ -63,7 +63,7 @@ def make_run(
     run_number : int
         How many runs there were before; each has its own random streams.
     network : Structure, optional
-        The network of the user's, see `fitting.make_run`.
+        The network of the user's, see `theanets.training.setup.make_run`.
 
     Returns
     -------
@@ -83,55 +83,25 @@ def make_run(
             f"algo='sample' sets the weights of all layers, so freeze={kwargs['freeze']!r} is not "
             "for it; call train() for it alone, and again with freeze="
         )
-    given = {key: value for key, value in kwargs.items() if value is not None}
-    limits = Limits(**{k: v for k, v in kwargs.items() if k in fitting.LIMITS})
-    losses = net.bound_losses()
+    given = options.TrainOptions.parse({**kwargs, "freeze": None}, KEYWORDS, net.mode)
+    # It is checked, and has no other use.
+    loop = replace(given.loop, checkpoint=None)
     network = net if network is None else network
-    seed, run_seed = fitting.seeds(network, run_number, kwargs)
-    data = {key: given[key] for key in fitting.DATA if key in given}
-    train_data, valid_data, whole = fitting._datasets(
-        net, train, valid, _AllData, run_seed, data, seed
-    )
-    mode = fitting._mode(net, kwargs)
-    watched = kwargs.get("monitors") or ()
-    evaluation: Evaluation = net.cached(
-        ("evaluate", (), fitting._watched_key(watched), backends.mode_key(mode)),
-        lambda: compile_evaluation(
-            net.graph,
-            net.variables,
-            losses,
-            (),
-            watched=watched,
-            mode=mode,
-            noise=False,
-            revise=overrides.reviser(net, (), 1.0, False, watched),
-        ),
-    )
-    evaluation.assign(losses, (), 1.0)
-    return _SampleRun(
-        SampleEngine(net, evaluation, train_data, run_seed, mode),
+    task = Task.of(net, given)
+    seeds = Seeds.of(network, run_number, loop)
+    data = setup.datasets(net, train, valid, given, seeds, shuffle=False)
+    validation = setup.validation(task, [])
+    return Run(
+        SampleEngine(net, validation, data.train, seeds.run, task.mode),
         [*net.params, *net.state],
-        limits,
-        evaluation=evaluation,
-        train_data=train_data,
-        valid_data=valid_data,
-        whole_data=whole,
-        callbacks=fitting.callbacks(net, network, train_data, kwargs),
+        given.limits,
+        evaluation=validation,
+        data=data,
+        callbacks=setup.callbacks(net, network, data.train, given.loop),
         network=network,
+        # What comes out counts even if the loss was less before.
+        initial=False,
     )
-
-
-class _AllData:
-    """Stands for an algorithm that wants its data in order."""
-
-    first_order = False
-
-
-class _SampleRun(Run):
-    """A run whose result counts even if the loss was less before."""
-
-    def _validate(self) -> bool:
-        return bool(self.updates) and super()._validate()
 
 
 class SampleEngine(UnresumableEngine):

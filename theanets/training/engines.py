@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import islice, starmap
 from operator import itemgetter
@@ -287,7 +287,7 @@ class LBFGSEngine(UnresumableEngine):
         params: list[Any],
         optimizer: Any,
         data: Dataset,
-        regularizers: list[Regularizer],
+        regularizers: Sequence[Regularizer],
     ) -> None:
         noisy = [r.name for r in regularizers if isinstance(r, Noise)]
         if noisy:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,25 +16,21 @@ from ..registry import Registry
 from ..regularizers import Regularizer
 from .criterion import Criterion
 
+if TYPE_CHECKING:
+    from .task import Datasets, Task
+
 #: The attribute with the arguments of a constructor, see `theanets.registry.Registered`.
 GIVEN = "_given"
 
 
 def identity(
-    net: Any,
-    optimizer: Any,
-    regularizers: Sequence[Regularizer],
-    scale: float,
-    seed: int,
-    train_data: Any,
-    valid_data: Any,
-    criterion: Criterion,
-    frozen: Sequence[Any] = (),
+    task: Task, optimizer: Any, seed: int, data: Datasets, criterion: Criterion
 ) -> dict[str, Any]:
     """Get what must be the same for a checkpoint to be continued, as JSON can hold it.
 
     The values of the data are read for it.
     """
+    net, train, valid = task.net, data.train, data.valid
     return describe(
         {
             "layers": {layer.name: layer.to_spec() for layer in net.layers},
@@ -42,20 +38,20 @@ def identity(
             "losses": [loss.to_spec() for loss in net.losses],
             "algorithm": repr(optimizer),
             "schedule": getattr(optimizer, "schedule", None),
-            "regularizers": [[r.name, r.weight, r.structure()[1:]] for r in regularizers],
-            "penalty_scale": scale,
+            "regularizers": [[r.name, r.weight, r.structure()[1:]] for r in task.regularizers],
+            "penalty_scale": task.scale,
             "seed": seed,
             "dtype": net.dtype,
-            "batch_size": train_data.batch_size,
-            "train_batches": train_data.batches,
-            "examples": train_data.examples,
-            "buckets": train_data.buckets,
-            "valid_examples": valid_data.examples if valid_data is not None else None,
+            "batch_size": train.batch_size,
+            "train_batches": train.batches,
+            "examples": train.examples,
+            "buckets": train.buckets,
+            "valid_examples": valid.examples if valid is not None else None,
             "criterion": [criterion.name, criterion.direction],
-            "freeze": [variable.name for variable in frozen] or None,
+            "freeze": [variable.name for variable in task.frozen] or None,
             "values": {
-                "train": train_data.fingerprint(),
-                "valid": None if valid_data is None else valid_data.fingerprint(),
+                "train": train.fingerprint(),
+                "valid": None if valid is None else valid.fingerprint(),
             },
         }
     )

@@ -24,6 +24,7 @@ from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
 from .limits import Limits
 from .pacing import Pacing
+from .task import Datasets
 
 log = logging.getLogger("theanets")
 
@@ -74,9 +75,7 @@ class Run:
         limits: Limits,
         *,
         evaluation: Evaluation,
-        train_data: Dataset,
-        valid_data: Dataset | None,
-        whole_data: Dataset | None = None,
+        data: Datasets,
         callbacks: Sequence[_callbacks.Callback] = (),
         network: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -84,6 +83,7 @@ class Run:
         identity: Any = None,
         seed: int | None = None,
         criterion: Criterion = LOSS,
+        initial: bool = True,
     ) -> None:
         every = 1 if checkpoint_every is None else checkpoint_every
         self._checkpoint_every = whole_number("checkpoint_every", every)
@@ -104,7 +104,7 @@ class Run:
         self.best_epoch = 0
         self.best_values = self._values()
         self._finite = [all_finite(value) for value in self.best_values]
-        self.batches = train_data.batches
+        self.batches = data.train.batches
         self.stop_reason: str | None = None
         self.identity = identity
         self._adopted = seed
@@ -112,8 +112,8 @@ class Run:
         self._best_train: Monitors = {}
         self._best_valid: Monitors = {}
         self._evaluation = evaluation
-        self._valid_data = valid_data
-        self._whole_data = whole_data
+        self._data = data
+        self._initial = initial
         self._callbacks = list(callbacks)
         self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
         self._pacing = Pacing(self._look, any(c.each_batch for c in self._by_batch))
@@ -212,7 +212,8 @@ class Run:
             log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
             self._skips = self.cut
         else:
-            self._validate()
+            if self._initial:
+                self._validate()
             self.history.initial = dict(self.valid)
             if self._checkpoint is not None:
                 # Now, so that a place that cannot be written to is known at once.
@@ -334,7 +335,7 @@ class Run:
         """Validate unless that is done, and keep the parameters if they are the best so far."""
         if self._validated == self.updates:
             return False
-        valid = self._evaluate(self._valid_data)
+        valid = self._evaluate(self._data.valid)
         if valid is None:
             if not self.updates or not self.train:
                 return False
@@ -461,8 +462,8 @@ class Run:
 
         Of training data that are not arrays, those of the batches of the best epoch.
         """
-        train = self._best_train
-        if self._whole_data is not None:
-            same = self._valid_data is self._whole_data and self._best_valid
-            train = self._best_valid if same else self._evaluate(self._whole_data) or {}
+        train, data = self._best_train, self._data
+        if data.whole is not None:
+            same = data.valid is data.whole and self._best_valid
+            train = self._best_valid if same else self._evaluate(data.whole) or {}
         return dict(train), dict(self._best_valid)
