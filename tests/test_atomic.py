@@ -334,7 +334,7 @@ def test_another_process(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_no_locks(tmp_path):
     path = tmp_path / "lock"
-    lock = locks.Lock(path, "it")
+    lock = locks.LockFile(path, "it")
     ready, said = os.pipe()
     reading, writing = os.pipe()
     child = os.fork()
@@ -348,7 +348,7 @@ def test_a_forked_process_has_no_locks(tmp_path):
     os.close(lock._file)
     lock._file = None
     try:
-        locks.Lock(path, "it").release()
+        locks.LockFile(path, "it").release()
     finally:
         os.write(writing, b"x")
         os.waitpid(child, 0)
@@ -369,10 +369,10 @@ def test_a_lock_file_on_a_full_disk(tmp_path, monkeypatch, call):
         patch.setattr(locks.os, call, full)
         for _ in range(3):
             with pytest.raises(FileError, match=r"it: .*lock.*No space left"):
-                locks.Lock(path, "it")
+                locks.LockFile(path, "it")
     assert next_number() == before
     assert not path.exists()
-    locks.Lock(path, "it").release()
+    locks.LockFile(path, "it").release()
 
 
 def test_where_there_are_no_locks(tmp_path, monkeypatch):

@@ -212,6 +212,11 @@ def deprecated(message: str) -> None:
     warn(message, DeprecationWarning)
 
 
+def takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Tell whether a function takes keywords of any name, as ``**kwargs``."""
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def check_arguments(
     where: str, signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
@@ -237,7 +242,7 @@ def check_arguments(
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = list(signature.parameters.values())[1:]
     valid = [p.name for p in parameters if p.kind not in many]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+    if not takes_any(signature.parameters):
         check_keywords(where, [key for key in kwargs if key not in valid], valid)
     try:
         return signature.bind(None, *args, **kwargs)

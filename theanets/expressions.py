@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytensor.tensor as pt
@@ -43,3 +44,36 @@ def scalar(value: Any, who: str) -> Any:
             f"{who} returned an expression of {found.ndim} dimensions; expected a scalar"
         )
     return found
+
+
+def joint_norm(parts: Sequence[Any], axes: tuple[int, ...] | None = None, xp: Any = pt) -> Any:
+    """Get the L2 norm of all entries of some arrays, also where their squares overflow.
+
+    Parameters
+    ----------
+    parts : list of expression or of ndarray
+        The arrays.
+    axes : tuple of int, optional
+        What the norm is taken along, and is kept with a length of 1; of arrays of
+        one shape. By default it is a scalar, of all entries.
+    xp : module
+        ``pytensor.tensor``, or ``numpy`` for arrays.
+    """
+    along: dict[str, Any] = {} if axes is None else {"axis": axes, "keepdims": True}
+
+    def squares(scale: Any = None) -> Any:
+        found = [xp.sum(xp.square(x if scale is None else x / scale), **along) for x in parts]
+        return sum(found[1:], found[0])
+
+    plain = squares()
+    there = [xp.abs(x) for x in parts if 0 not in getattr(x, "type", x).shape]
+    if not there:
+        return plain
+    tops = [xp.max(x, **along) if x.ndim else x for x in there]
+    top = tops[0]
+    for other in tops[1:]:
+        top = xp.maximum(top, other)
+    beyond = xp.isinf(plain)
+    # The bits of those that do not overflow are those of the plain formula.
+    top = xp.where(beyond, top, xp.ones_like(top))
+    return xp.where(beyond, top * xp.sqrt(squares(top)), xp.sqrt(plain))

@@ -49,7 +49,7 @@ def attempt(file: int) -> bool | None:
     return True
 
 
-class Lock:
+class LockFile:
     """A lock file, which one run at a time has.
 
     What is left of it after a kill hinders nobody.
@@ -118,7 +118,7 @@ class Lock:
                 self.path.unlink()
 
 
-_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+_held: weakref.WeakSet[LockFile] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

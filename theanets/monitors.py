@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from . import names as _names
 from .errors import ConfigurationError
 from .expressions import expression
-from .layers.time import existing
+from .layers.time import existing_terms
 from .losses import Loss
 from .outputs import Outputs
 
@@ -124,7 +124,7 @@ def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Any) -> Te
                 lengths = outputs.lengths.get(name)
                 if lengths is not None:
                     what = f"monitor {name + label!r}"
-                    term = existing(value, every[name], lengths, what)
+                    term = existing_terms(value, every[name], lengths, what)
                     found[f"{name.removesuffix(':out')}{label}"] = term
                     continue
                 value = value.astype(_dtype(every[name]))

@@ -21,6 +21,7 @@ from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
 from .expressions import scalar
 from .graph import Graph, Outputs
 from .losses import Loss
+from .losses.formulas import nonzero
 from .monitors import Terms
 from .names import split_output
 from .regularizers import Regularizer
@@ -128,7 +129,7 @@ class Objective:
             self._means = []
             for name, pairs in self.terms.items():
                 # As in an evaluation, a count of 0 means the sum itself.
-                found = [total / pt.switch(pt.eq(n, 0), 1, n) for total, n in pairs]
+                found = [total / nonzero(n) for total, n in pairs]
                 self._means.append((name, sum(found[1:], found[0])))
         return self._means
 
@@ -203,7 +204,7 @@ def build(
 
         def ratio(name: str, total: Any, count: Any) -> Any:
             if divisor is None:
-                return total / pt.switch(pt.eq(count, 0), 1, count)
+                return total / nonzero(count)
             return total / divisor(name, count, batch)
 
         parts = [

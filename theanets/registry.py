@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
-from .errors import ConfigurationError, check_arguments, deprecated, unknown
+from .errors import ConfigurationError, check_arguments, deprecated, takes_any, unknown
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Registry(Generic[T]):
             other = self._items.get(key)
             if other is None or same_definition(other, item):
                 continue
-            if not _ours(other) or _ours(item):
+            if not is_ours(other) or is_ours(item):
                 raise ConfigurationError(
                     f"{self.kind} name {key!r} is taken by {_identity(other)}; "
                     f"rename {_identity(item)}, or give it another name with register='...'"
@@ -145,7 +145,7 @@ def _arguments(function: Callable[..., Any]) -> tuple[list[str], set[str] | None
     either = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     named = {p.name for p in parameters if p.kind not in many}
     least = {p.name for p in parameters if p.kind not in many and p.default is p.empty}
-    return either, None if any(p.kind is p.VAR_KEYWORD for p in parameters) else named, least
+    return either, None if takes_any(signature_of(function).parameters) else named, least
 
 
 def _fits(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -159,12 +159,13 @@ def _fits(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def taken(cls: type, keywords: Mapping[str, Any]) -> dict[str, Any]:
     """Get those of some keywords that the constructor of a class takes."""
     parameters = signature_of(cls).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    if takes_any(parameters):
         return dict(keywords)
     return {key: value for key, value in keywords.items() if key in parameters}
 
 
-def _ours(item: Any) -> bool:
+def is_ours(item: Any) -> bool:
+    """Tell whether a class or a function is defined in this package, and not by a user."""
     return str(getattr(item, "__module__", "")).startswith(f"{__package__}.")
 
 
@@ -195,7 +196,7 @@ class Registered:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # A copy is made without any, and gets its attributes then.
-        ours, given = _ours(cls), {}
+        ours, given = is_ours(cls), {}
         if (args or kwargs) and not (ours and _fits(cls, args, kwargs)):
             given = _named(cls, args, kwargs)
         made = super().__new__(cls)

@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 
 import theanets
-from theanets.optimizers.transforms import joint_norm
+from theanets.expressions import joint_norm
 
 RNG = np.random.default_rng(5)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))

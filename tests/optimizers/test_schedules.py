@@ -176,7 +176,7 @@ def test_schedule_of_ones_own():
         ({"form": "step", "every": True}, "every=True"),
         ({"form": "step", "every": 1, "factor": 0}, "factor=0"),
         ({"form": "step", "every": 1, "unit": "batch"}, "unit='batch'"),
-        ({"form": "step"}, "lacks its parameter 'every'"),
+        ({"form": "step"}, "missing a required argument: 'every'; it takes every, factor, unit"),
         ({"form": "exponential"}, "exactly one"),
         ({"form": "exponential", "decay": 0.5, "halflife": 2}, "exactly one"),
         ({"form": "exponential", "decay": 1.5}, "decay=1.5"),

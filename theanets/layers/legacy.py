@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ConfigurationError, check_keywords, deprecated
 from ..expressions import placeholder
 from ..names import split_output
+from ..registry import is_ours
 from ..rng import shared_rng
 from .signals import Inputs, Shape, named_outputs
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from .base import Layer
 
 #: What the names of our own modules begin with.
-PACKAGE = f"{__name__.partition('.')[0]}."
 
 
 class Keywords(dict[str, Any]):
@@ -154,7 +154,7 @@ class Legacy:
             if "resolve_outputs" in vars(base):
                 return False
             if "transform" in vars(base):
-                return not base.__module__.startswith(PACKAGE)
+                return not is_ours(base)
         return False
 
     def found_outputs(self) -> dict[str, Shape]:
@@ -194,7 +194,7 @@ def looks_at_keywords(cls: type) -> bool:
     return any(
         "kwargs" in code.co_names
         for base in cls.__mro__
-        if not base.__module__.startswith(PACKAGE)
+        if not is_ours(base)
         for code in _code(base)
     )
 

@@ -92,7 +92,7 @@ def without(x: Any, lengths: Any) -> Any:
     return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
 
 
-def existing(value: Any, x: Any, lengths: Any, what: str) -> tuple[Any, Any]:
+def existing_terms(value: Any, x: Any, lengths: Any, what: str) -> tuple[Any, Any]:
     """Get the sum and the number of the entries that exist of a function of an output.
 
     Parameters

@@ -14,16 +14,16 @@ from pytensor.tensor.type import TensorType
 from ..ops.base import KernelOp
 
 
-class Held:
+class TensorLike:
     """A NumPy generator that goes through PyTorch's functions as tensors do."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self.generator = generator
 
-    def cpu(self) -> Held:
+    def cpu(self) -> TensorLike:
         return self
 
-    def clone(self) -> Held:
+    def clone(self) -> TensorLike:
         return self  # nothing advances one in place
 
     def numpy(self) -> np.random.Generator:
@@ -31,8 +31,8 @@ class Held:
 
 
 @pytorch_typify.register(np.random.Generator)
-def _hold(generator: np.random.Generator, **kwargs: Any) -> Held:
-    return Held(generator)
+def _as_tensor(generator: np.random.Generator, **kwargs: Any) -> TensorLike:
+    return TensorLike(generator)
 
 
 def by_numpy(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
@@ -40,12 +40,12 @@ def by_numpy(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
 
     def array(x: Any, variable: Any) -> Any:
         if not isinstance(variable.type, TensorType):
-            return x.generator if isinstance(x, Held) else x
+            return x.generator if isinstance(x, TensorLike) else x
         return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x, variable.dtype)
 
     def tensor(x: Any, variable: Any, device: Any) -> Any:
         if isinstance(x, np.random.Generator):
-            return Held(x)
+            return TensorLike(x)
         return torch.as_tensor(np.asarray(x, variable.type.dtype), device=device)
 
     @torch.compiler.disable

@@ -14,7 +14,7 @@ from ..options import Choice, Numbers
 from ..outputs import Outputs
 from .base import Limits, Loss
 from .classification import Scores
-from .formulas import const, safe_log, sqr_norm
+from .formulas import const, nonzero, safe_log, sqr_norm
 
 
 class KullbackLeiblerDivergence(Scores, names=("kl", "kld")):
@@ -106,7 +106,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         elif weights.ndim > 1:
             weights = weights.mean(axis=tuple(range(1, weights.ndim)))
         count = weights.sum()
-        share = weights / pt.switch(pt.eq(count, 0), const(1, count), count)
+        share = weights / nonzero(count)
         kernel = self._kernel(output, target, pt.neq(weights, 0))
         found = (
             share @ kernel(output, output) @ share

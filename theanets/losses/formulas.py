@@ -21,6 +21,11 @@ def const(value: Any, like: Any) -> Any:
     return pt.as_tensor(np.asarray(value, dtype=like.dtype))
 
 
+def nonzero(count: Any) -> Any:
+    """Get what divides a sum: 1 for a count of 0, of which the sum is 0 or the loss itself."""
+    return pt.switch(pt.eq(count, 0), 1, count)
+
+
 def identity(output: Any) -> Any:
     """Get the same expression: what links an output to itself."""
     return output

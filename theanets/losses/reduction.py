@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from ..errors import ConfigurationError
 from ..expressions import scalar
 from ..outputs import Outputs
-from .formulas import const, identity
+from .formulas import const, identity, nonzero
 
 
 class Compared(NamedTuple):
@@ -134,7 +134,7 @@ class Reduced:
         scalar expression
         """
         total, count = self.terms(outputs)
-        return total / pt.switch(pt.eq(count, 0), 1, count)
+        return total / nonzero(count)
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Get the sum and the count whose ratio is the loss.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigurationError, check_keywords
+from ..errors import ConfigurationError, check_arguments, check_keywords
 from ..options import Choice, number
-from ..registry import Registered, Registry
+from ..registry import Registered, Registry, signature_of
 
 
 class Schedule(Registered, abstract=True):
@@ -137,17 +136,5 @@ def build(spec: Any) -> Schedule:
             f"learning_rate_schedule={spec!r} is not a schedule; "
             "expected a name, a dict, a Schedule, or a callable (update, epoch) -> factor"
         )
-    parameters = inspect.signature(cls).parameters.values()
-    where = f"schedule {cls.__name__}"
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        valid = [p.name for p in parameters]
-        check_keywords(where, [key for key in kwargs if key not in valid], valid)
-    for p in parameters:
-        required = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        if required and p.name not in kwargs:
-            name = spec.lower() if isinstance(spec, str) else cls.__name__.lower()
-            raise ConfigurationError(
-                f"{where} lacks its parameter {p.name!r}; expected "
-                f"learning_rate_schedule={{'form': {name!r}, {p.name!r}: <number>}}"
-            )
+    check_arguments(f"schedule {cls.__name__}", signature_of(cls.__init__), (), kwargs)
     return cls(**kwargs)

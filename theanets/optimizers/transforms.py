@@ -18,6 +18,7 @@ import pytensor.tensor as pt
 
 from .. import rng as randomness
 from ..errors import ConfigurationError
+from ..expressions import joint_norm
 
 
 def fit(expr: Any, variable: Any) -> Any:
@@ -177,26 +178,6 @@ class ClipElements(Transform):
     def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
         limit = state.hyper("max_gradient_elem")
         return [pt.clip(step, -limit, limit) for step in steps]
-
-
-def joint_norm(steps: Sequence[Any]) -> Any:
-    """Get the L2 norm of all entries of some expressions, also where their squares overflow."""
-
-    def squares(scale: Any = None) -> Any:
-        parts = [pt.sum(pt.sqr(x if scale is None else x / scale)) for x in steps]
-        return sum(parts[1:], parts[0])
-
-    plain = squares()
-    tops = [pt.abs(x).max() if x.ndim else pt.abs(x) for x in steps if 0 not in x.type.shape]
-    if not tops:
-        return plain
-    top = tops[0]
-    for other in tops[1:]:
-        top = pt.maximum(top, other)
-    beyond = pt.isinf(plain)
-    # The bits of those that do not overflow are those of the plain formula.
-    top = pt.switch(beyond, top, pt.ones_like(top))
-    return pt.switch(beyond, top * pt.sqrt(squares(top)), pt.sqrt(plain))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class _Series(Network):
         arrays = ragged.by_name(self, x, "input")
         if arrays is None:
             return None
-        return ragged.existing(views.view(self, views.needed(self, arrays, "input")), arrays)
+        return ragged.existing_steps(views.view(self, views.needed(self, arrays, "input")), arrays)
 
     def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
         """Compute all outputs; see `Network.feed_forward`."""

@@ -298,7 +298,7 @@ def alone(
     return found
 
 
-def existing(net: Structure, x: Any) -> Array | None:
+def existing_steps(net: Structure, x: Any) -> Array | None:
     """Get which steps of the output exist, as far as inputs of its time say it.
 
     Returns

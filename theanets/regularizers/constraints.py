@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
+from ..expressions import joint_norm
 from ..layers import Layer
 from .base import Regularizer
 from .units import unit_axes
@@ -95,10 +96,4 @@ class MaxNorm(Constraint, names=("max_norm",)):
 
     def project(self, w: Any, limit: Any, axes: tuple[int, ...], xp: Any) -> Any:
         """Get the weights, those of units beyond the limit scaled down to it."""
-        norms = xp.sqrt(xp.sum(xp.square(w), axis=axes, keepdims=True))
-        # Where the squares overflow, those of what is scaled do not.
-        beyond, top = xp.isinf(norms), xp.max(xp.abs(w), axis=axes, keepdims=True)
-        top = xp.where(beyond, top, xp.ones_like(top))
-        scaled = top * xp.sqrt(xp.sum(xp.square(w / top), axis=axes, keepdims=True))
-        norms = xp.where(beyond, scaled, norms)
-        return w * (limit / xp.maximum(norms, limit))
+        return w * (limit / xp.maximum(joint_norm([w], axes, xp), limit))

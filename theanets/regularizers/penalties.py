@@ -11,7 +11,7 @@ from .. import names as _names
 from ..errors import ConfigurationError
 from ..expressions import expression, scalar
 from ..layers import Input, Layer
-from ..layers.time import existing
+from ..layers.time import existing_terms
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
 from ..outputs import Outputs
 from .base import Regularizer
@@ -258,7 +258,7 @@ class FunctionPenalty(Penalty, abstract=True):
         for x in found:
             value = expression(self.function(x), f"penalty {self.name!r}")
             if id(x) in lengths:
-                pairs.append(existing(value, x, lengths[id(x)], f"penalty {self.name!r}"))
+                pairs.append(existing_terms(value, x, lengths[id(x)], f"penalty {self.name!r}"))
             else:
                 value = scalar(value, f"penalty {self.name!r}")
                 batch = outputs[next(iter(outputs))].shape[0].astype(value.dtype)

@@ -21,6 +21,7 @@ from ..backends import mode_key
 from ..history import History
 from ..losses.factors import Factors
 from ..network import Network
+from ..registry import is_ours
 from ..spec import frozen
 
 #: Idle networks that are kept; the least recently used goes first.
@@ -29,7 +30,6 @@ POOL_SIZE = 16
 #: memory for a twin would cost more than the compilation.
 LARGEST = 1_000_000
 
-_PACKAGE = __name__.partition(".")[0]
 
 _idle: OrderedDict[Hashable, Network] = OrderedDict()
 # PyTensor's configuration, which graphs are built under, is that of the
@@ -98,7 +98,7 @@ def structure(net: Network) -> Hashable:
     """Get what tells networks apart that cannot share functions; None for one that shares none."""
     workers = [worker for layer in net.layers for worker in (layer, *layer.workers)]
     parts = [net, *workers, *(layer.activation for layer in workers), *net.losses]
-    if any(type(part).__module__.partition(".")[0] != _PACKAGE for part in parts):
+    if not all(is_ours(type(part)) for part in parts):
         return None
     if any(isinstance(loss, Factors) and loss.waits for loss in net.losses):
         return None  # Training makes it another network.

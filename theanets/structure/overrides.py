@@ -13,13 +13,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from inspect import Parameter, signature
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .. import process
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, takes_any
 from ..expressions import scalar
 from ..objective import Objective, distinct
+from ..registry import is_ours
 from ..regularizers import Regularizer
 from ..spec import frozen
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 #: The methods, and the name of the monitor that has what an overriding loss gives.
 METHODS = ("loss", "monitors", "updates")
 OWN = "own"
-
-_PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass
@@ -77,7 +76,7 @@ def overridden(net: Structure) -> list[str]:
     found = []
     for name in METHODS:
         cls = next(c for c in type(net).__mro__ if name in vars(c))
-        if cls.__module__.partition(".")[0] != _PACKAGE:
+        if not is_ours(cls):
             found.append(name)
     return found
 
@@ -158,7 +157,7 @@ def _call(net: Structure, name: str, keywords: Mapping[str, Any]) -> Any:
     """Call a method of the user's with those of the keywords that it takes."""
     method = getattr(net, name)
     taken = signature(method).parameters
-    if not any(p.kind is Parameter.VAR_KEYWORD for p in taken.values()):
+    if not takes_any(taken):
         keywords = {k: v for k, v in keywords.items() if k in taken}
     return method(**keywords)
 

@@ -16,11 +16,11 @@ import pytensor.tensor as pt
 from .. import backends, process
 from .. import objective as objectives
 from ..errors import ConfigurationError
+from ..expressions import joint_norm
 from ..graph import Graph
 from ..losses import Loss
 from ..metrics.measures import Measures
 from ..monitors import RESERVED
-from ..optimizers.transforms import joint_norm
 from ..regularizers import Constraint, Regularizer
 from .counts import MeanCounts
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytensor
-import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.tensor.shape import Shape, Shape_i
 
 from .. import backends
 from ..data import Dataset
+from ..losses.formulas import nonzero
 
 #: Counts are sums of what comes in: nothing that would be worth compiling.
 MODE = Mode(linker="py", optimizer="merge")
@@ -112,11 +112,6 @@ class MeanCounts:
             for batch, _ in batches:
                 totals += [float(count) for count in self._function(*batch)]
         return totals / (data.examples or 1)
-
-
-def nonzero(count: Any) -> Any:
-    """Get what divides a sum: 1 for a count of 0, of which the sum is 0 or the loss itself."""
-    return pt.switch(pt.eq(count, 0), 1, count)
 
 
 def of_data(expression: Any) -> bool:

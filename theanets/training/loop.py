@@ -17,7 +17,7 @@ from ..data import Dataset
 from ..data.finite import all_finite
 from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
 from ..history import History
-from ..locks import Lock
+from ..locks import LockFile
 from . import resume
 from .compiled import Evaluation
 from .criterion import LOSS, Criterion
@@ -126,7 +126,7 @@ class Run:
         self._started = time.perf_counter()
         self._in_epoch = False
         self._finished = False
-        self._lock: Lock | None = None
+        self._lock: LockFile | None = None
 
     @property
     def seconds(self) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from .. import atomic, checkpoint, process
 from ..errors import FileError, is_integer
 from ..history import History
-from ..locks import Lock
+from ..locks import LockFile
 from .identity import differences
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
     checkpoint.write(path, arrays, header)
 
 
-def lock(path: Path) -> Lock:
+def lock(path: Path) -> LockFile:
     """Keep other runs from a checkpoint while one uses it.
 
     Raises
@@ -76,7 +76,7 @@ def lock(path: Path) -> Lock:
     FileError
         If another run uses it now.
     """
-    return Lock(atomic.beside(path, "lock"), str(path))
+    return LockFile(atomic.beside(path, "lock"), str(path))
 
 
 def restore(run: Run, path: Path) -> bool:
