@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from . import locks
+from .errors import naming
 
 #: Bytes of a name that leave room for more: most file systems have names of up to 255.
 LONGEST_STEM = 224
@@ -34,11 +35,11 @@ def write(target: str | os.PathLike[str], data: bytes) -> None:
 
     Raises
     ------
-    OSError
+    FileError
         If it cannot be written; the old content then stays.
     """
     path = Path(os.path.realpath(target))
-    try:
+    with naming(target):
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
@@ -55,9 +56,6 @@ def write(target: str | os.PathLike[str], data: bytes) -> None:
                 os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        error.filename, error.filename2 = os.fspath(target), None
-        raise
     clean(path)
 
 
@@ -115,18 +113,15 @@ def check_writable(target: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    OSError
+    FileError
         If it cannot.
     """
     path = Path(os.path.realpath(target))
-    try:
+    with naming(target):
         if path.exists() and not path.is_file():
             path.open("ab").close()
             return
         temporary, handle = _create(path)
         handle.close()
         temporary.unlink()
-    except OSError as error:
-        error.filename, error.filename2 = os.fspath(target), None
-        raise
     clean(path)

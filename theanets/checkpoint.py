@@ -21,7 +21,7 @@ from safetensors.numpy import load as _load
 from safetensors.numpy import save as _save
 
 from . import atomic
-from .errors import ConfigurationError, FileError
+from .errors import ConfigurationError, FileError, naming
 from .registry import Registered, same_definition
 
 PathOrFile: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
@@ -125,16 +125,16 @@ def reading(source: PathOrFile) -> Iterator[File]:
     Raises
     ------
     FileError
-        If the file is truncated, damaged or not one of ours.
-    FileNotFoundError
-        If there is no such file.
+        If there is no such file, or it is truncated, damaged or not one of ours.
     """
     where = name_of(source)
     if not isinstance(source, (str, os.PathLike)):
         _check_file(source, "read")
         yield File(source, where)
         return
-    with open(source, "rb") as handle:
+    with contextlib.ExitStack() as stack:
+        with naming(source):
+            handle = stack.enter_context(open(source, "rb"))
         packed = handle.read(2) == b"\x1f\x8b"
         handle.seek(0)
         stream: Any = gzip.GzipFile(fileobj=handle) if packed else handle

@@ -6,12 +6,14 @@ a name was misspelt, the nearest valid one.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
+import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,7 +49,71 @@ class ExhaustedError(DataError):
 
 
 class FileError(Error, ValueError):
-    """A file is not one of ours, is damaged, or belongs to another network."""
+    """A file is not there or out of reach, is damaged, not one of ours, or of another network.
+
+    Where the system says why, it is an `OSError` too, of the same kind as
+    Python has it, `FileNotFoundError` for instance, with its ``errno`` and
+    ``filename``.
+    """
+
+
+class SystemFileError(OSError, FileError):
+    """What the system says of a file."""
+
+
+class MissingFileError(FileNotFoundError, SystemFileError):
+    """There is no such file, or no such directory."""
+
+
+class ForbiddenFileError(PermissionError, SystemFileError):
+    """A file may not be read or written."""
+
+
+class DirectoryFileError(IsADirectoryError, SystemFileError):
+    """A directory stands where a file should be."""
+
+
+class NoDirectoryFileError(NotADirectoryError, SystemFileError):
+    """A file stands where a directory should be."""
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the system says of a file into a `FileError` that names it.
+
+    Parameters
+    ----------
+    path : path
+        The file, as the user calls it.
+
+    Raises
+    ------
+    FileError
+        In the place of an `OSError`, and of its kind too.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        every = (MissingFileError, ForbiddenFileError, DirectoryFileError, NoDirectoryFileError)
+        kind = next((k for k in every if isinstance(error, k.__bases__[0])), SystemFileError)
+        where = os.fspath(path)
+        if error.errno is None:
+            raise kind(f"{where}: {error}") from error
+        hint = _missing(where) if kind is MissingFileError else ""
+        raise kind(error.errno, f"{error.strerror}{hint}", where) from error
+
+
+def _missing(path: str) -> str:
+    """Say which directory there is not, or which file has nearly the name of one that is not."""
+    directory, name = os.path.split(os.fsdecode(path))
+    try:
+        return nearest(name, os.listdir(directory or "."))
+    except FileNotFoundError:
+        return f", nor the directory {directory!r}"
+    except OSError:
+        return ""
 
 
 class DerivativeError(Error, NotImplementedError):

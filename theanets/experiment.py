@@ -34,7 +34,7 @@ class Experiment:
     ------
     ConfigurationError
         If ``network`` is none of these.
-    FileNotFoundError
+    FileError
         If there is no such file.
     """
 

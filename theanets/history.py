@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import atomic
-from .errors import ConfigurationError, FileError
+from .errors import ConfigurationError, FileError, naming
 from .markup import clean, table
 
 #: Epochs that notebooks show, first and last ones each.
@@ -142,10 +142,10 @@ class History:
         Raises
         ------
         FileError
-            If the file is not such a table.
+            If there is no such file, or it is not such a table.
         """
         made, where = cls(), os.fspath(path)
-        with open(path, newline="", encoding="utf-8") as handle:
+        with naming(path), open(path, newline="", encoding="utf-8") as handle:
             reader = csv.DictReader(handle)
             if "epoch" not in (reader.fieldnames or ()):
                 raise FileError(f"{where}: the first line has no column 'epoch'")

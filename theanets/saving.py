@@ -123,6 +123,8 @@ class Saved(Structure):
         ------
         ConfigurationError
             If a layer or loss cannot be written.
+        FileError
+            If the file cannot be written; what was there then stays.
         """
         header = {
             "kind": "network",
@@ -157,8 +159,8 @@ class Saved(Structure):
         Raises
         ------
         FileError
-            If the file is damaged, of another kind or class, or needs
-            something that is not defined.
+            If there is no such file, or it is damaged, of another kind or
+            class, or needs something that is not defined.
         """
         with checkpoint.reading(source) as file:
             # Nothing is drawn or allocated before it is known to be what the file holds.
@@ -205,7 +207,8 @@ class Saved(Structure):
         Raises
         ------
         FileError
-            If the file is damaged, or its parameters differ in name or shape.
+            If there is no such file, or it is damaged, or its parameters
+            differ in name or shape.
         """
         with checkpoint.reading(source) as file:
             kind, start = file.header.get("kind"), ""

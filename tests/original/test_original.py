@@ -463,8 +463,11 @@ def test_reshape(tmp_path, rng):
 def test_pooling_could_not_be_run(tmp_path):
     first = files.layer("input", "in", "0.8", kwargs={"ndim": 4, "shape": (8, 6, 1)})
     pool = files.layer("pool2", "hid1", "0.8", (), "relu", ["in:out"], 1)
-    with pytest.raises(FileError, match=r"layer 'hid1' \(pool2\): this form could not be run"):
+    with pytest.raises(
+        FileError, match=r"layer 'hid1' \(pool2\): this form could not be"
+    ) as caught:
         load(files.network("convolution.Regressor", [first, pool], "0.8"), tmp_path)
+    assert str(caught.value).count("old.pkl") == 1
 
 
 SLOPES = {

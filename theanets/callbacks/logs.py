@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import naming
 from ..history import History
 from .base import Callback
 
@@ -51,7 +52,7 @@ class CSVLogger(Callback):
         if not same or not {key for row in new for key in row} <= {*self._columns}:
             self._rewrite()
             return
-        with self.path.open("a", newline="", encoding="utf-8") as handle:
+        with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as handle:
             csv.DictWriter(handle, self._columns).writerows(new)
         self._wrote(rows)
 

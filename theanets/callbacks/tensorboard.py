@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, naming
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class TensorBoard(Callback):
         # Runs of the same object come after each other.
         self._offset, self._epoch = self._offset + self._epoch, run.epoch
         purge = {"purge_step": self._offset + run.epoch + 1} if run.epoch else {}
-        self._writer = self._make(self.directory, **purge)
+        with naming(self.directory):
+            self._writer = self._make(self.directory, **purge)
 
     def epoch(self, run: Run) -> None:
         """Write the epoch."""

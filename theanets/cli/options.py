@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..errors import DataError
+from ..errors import DataError, naming
 from ..network import Network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -78,9 +78,14 @@ def read_text(path: Path) -> str:
     ------
     DataError
         If it is not UTF-8.
+    FileError
+        If it cannot be read.
     """
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        if str(path) == "-":
+            return sys.stdin.read()
+        with naming(path):
+            return path.read_text(encoding="utf-8-sig")
     except UnicodeError as error:
         raise DataError(f"{path}: the file is not UTF-8; save it as UTF-8 ({error})") from None
 

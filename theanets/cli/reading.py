@@ -8,11 +8,13 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from .. import atomic
 from ..errors import DataError
 from .options import read_text
 
@@ -126,4 +128,8 @@ def is_missing(texts: pd.Series, known: Iterable[str] = (), number: bool = False
 
 def emit(frame: pd.DataFrame, path: Path | None, digits: int) -> None:
     """Write a table as values that are separated by commas, to a file or the standard output."""
-    frame.to_csv(path or sys.stdout, index=False, float_format=f"%.{digits}g")
+    options: dict[str, Any] = {"index": False, "float_format": f"%.{digits}g"}
+    if path is None:
+        frame.to_csv(sys.stdout, **options)
+    else:
+        atomic.write(path, frame.to_csv(**options).encode())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import names
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, naming
 from ..layers import Input, Layer
 from ..losses import Loss
 from ..markup import clean, table
@@ -40,10 +40,13 @@ class Drawing(str):
         ------
         ConfigurationError
             If the name of the file does not end in ``.svg``.
+        FileError
+            If it cannot be written.
         """
         if Path(path).suffix.lower() != ".svg":
             raise ConfigurationError(f"path={os.fspath(path)!r}: a drawing is an '.svg' file")
-        Path(path).write_text(self, encoding="utf-8")
+        with naming(path):
+            Path(path).write_text(self, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
         return str(self)

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import convolution, feedforward, recurrent
 from ..checkpoint import PathOrFile, name_of
-from ..errors import ConfigurationError, FileError
+from ..errors import ConfigurationError, FileError, naming
 from ..layers.held import Held
 from ..network import Network
 from .forms import OldLayer, renew
@@ -86,8 +86,8 @@ def load_original(
         If the file is a pickle, and ``trust`` is not given; or if it needs
         ``network`` or ``version``, or these have no meaning.
     FileError
-        If the file is damaged or holds something else, or a layer that
-        cannot be had here.
+        If there is no such file, or it is damaged or holds something else,
+        or a layer that cannot be had here.
 
     Warns
     -----
@@ -118,6 +118,11 @@ def load_original(
         model = MODELS.get(".".join(read.path.split(".")[-2:]), Network)
         losses, weighted, unknown = old_losses(read)
         net = _build(model, layers, {"losses": losses, "weighted": weighted}, where)
+    except FileError as error:
+        # Some say it themselves.
+        if str(error).startswith(f"{where}: "):
+            raise
+        raise FileError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         # What a file says may be of any type.
         raise FileError(f"{where}: {error}") from error
@@ -133,7 +138,7 @@ def load_original(
 def _read(source: PathOrFile) -> tuple[bytes, str]:
     where = name_of(source)
     if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as handle:
+        with naming(source), open(source, "rb") as handle:
             data = handle.read()
     elif hasattr(source, "read"):
         data = source.read()
