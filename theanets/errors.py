@@ -351,6 +351,16 @@ def renamed(**keywords: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
+def formerly(old: str, new: str) -> Callable[[Any], Any]:
+    """Make a method that is what another one was called in earlier versions."""
+
+    def call(self: Any) -> Any:
+        deprecated(f"{old} of {type(self).__name__} is now {new}()")
+        return getattr(self, new)()
+
+    return call
+
+
 #: The least and the greatest weight but 0: sums of them, and of their products with errors,
 #: are numbers of the type.
 WEIGHTS = {"float32": (1e-30, 1e30), "float64": (1e-200, 1e200)}

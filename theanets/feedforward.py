@@ -14,7 +14,7 @@ from . import rng as _rng
 from .errors import ConfigurationError, checked
 from .layers import CRF, Layer
 from .losses import Loss
-from .metrics.scores import check_targets
+from .metrics.agreement import check_targets
 from .network import Network
 
 Array = npt.NDArray[Any]

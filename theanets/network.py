@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import prediction, runs
 from .drawing import network_html
 from .errors import ConfigurationError, deprecated, hint
-from .metrics.scores import check_targets, r2
+from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
 from .saving import Saved

@@ -145,7 +145,7 @@ def compute(
     found, _ = from_kwargs(net.layers, **options)
     noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
     padded, x = _padded(x)
-    key = ("predict", names, given, tuple([(r.structure(), r.weight) for r in noise]))
+    key = ("predict", names, given, tuple([(r.cache_key(), r.weight) for r in noise]))
     known = net.cached((*key, backends.mode_key(mode)), lambda: _Known(net, given), objective=False)
     fields = known.fields
     arrays = prepare(fields, x, where)

@@ -13,7 +13,8 @@ import pytensor.tensor as pt
 import pytest
 from scipy import optimize
 
-from theanets import optimizers
+import theanets
+from theanets import metrics, optimizers, regularizers
 from theanets.errors import ConfigurationError, UnknownNameError
 from theanets.optimizers import lbfgs
 from theanets.optimizers.schedules import Cosine
@@ -565,33 +566,45 @@ def test_set_rate():
     assert params[0].get_value() == -0.5
 
 
-def test_structure():
-    def structure(algo, **kwargs):
-        return optimizers.build(algo, **kwargs).structure
+def test_cache_key():
+    def key(algo, **kwargs):
+        return optimizers.build(algo, **kwargs).cache_key()
 
-    assert structure("adam") == structure("Adam", learning_rate=1, beta1=0.1, rms_regularizer=1)
-    assert hash(structure("adam")) == hash(structure("adam", beta2=0.5))
-    assert structure("sgd", momentum=0.1) == structure("momentum")
+    assert key("adam") == key("Adam", learning_rate=1, beta1=0.1, rms_regularizer=1)
+    assert hash(key("adam")) == hash(key("adam", beta2=0.5))
+    assert key("sgd", momentum=0.1) == key("momentum")
     different = [
-        structure("adam"),
-        structure("nadam"),
-        structure("adamw"),
-        structure("adam", momentum=0.1),
-        structure("adam", momentum=0.1, nesterov=True),
-        structure("adam", max_gradient_norm=1),
-        structure("adam", max_gradient_elem=1),
-        structure("adam", max_global_norm=1),
-        structure("rmsprop"),
-        structure("rmsprop", centered=True),
-        structure("l-bfgs"),
+        key("adam"),
+        key("nadam"),
+        key("adamw"),
+        key("adam", momentum=0.1),
+        key("adam", momentum=0.1, nesterov=True),
+        key("adam", max_gradient_norm=1),
+        key("adam", max_gradient_elem=1),
+        key("adam", max_global_norm=1),
+        key("rmsprop"),
+        key("rmsprop", centered=True),
+        key("l-bfgs"),
     ]
     assert len(set(different)) == len(different)
-    assert structure("adam", max_gradient_norm=None) == structure("adam", max_gradient_norm=0)
+    assert key("adam", max_gradient_norm=None) == key("adam", max_gradient_norm=0)
 
 
-def test_assign_refuses_another_structure():
+def test_names_of_earlier_versions():
+    adam = optimizers.build("adam")
+    with pytest.warns(DeprecationWarning, match=r"structure of Adam is now cache_key\(\)"):
+        assert adam.structure == adam.cache_key()
+    penalty, metric = regularizers.WeightL2(0.1), metrics.Metric.registry["accuracy"]()
+    for one in (penalty, metric, theanets.Regressor([1, 1]).layers[1]):
+        with pytest.warns(DeprecationWarning, match=r"structure\(\) of .* is now cache_key\(\)"):
+            assert str(one.structure()) == str(one.cache_key())
+    with pytest.warns(DeprecationWarning, match="optimizers.Updates"):
+        assert optimizers.Step is optimizers.Updates
+
+
+def test_assign_refuses_other_transforms():
     _, step, _ = compiled("adam")
-    with pytest.raises(ConfigurationError, match="structure"):
+    with pytest.raises(ConfigurationError, match=r"AddMomentum.* made by"):
         optimizers.build("adam", momentum=0.5).assign(step)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import activations, names
-from ..errors import ConfigurationError, check_keywords, deprecated, unknown
+from ..errors import ConfigurationError, check_keywords, deprecated, formerly, unknown
 from ..options import Configured, as_list
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
@@ -407,13 +407,15 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
             spec["rng"] = self.seed
         return {**spec, **self.draws}
 
-    def structure(self) -> Any:
+    def cache_key(self) -> Any:
         """Get what shapes the layer's expressions: its attributes, as far as they do."""
         without = self._shapeless
         # A class of the user's may look at its keywords at any time.
         looked_at = looks_at_keywords(type(self))  # type: ignore[arg-type]
         kwargs = dict(self.kwargs) if looked_at else None
         return (type(self), kwargs, {k: v for k, v in vars(self).items() if k not in without})
+
+    structure = formerly("structure()", "cache_key")
 
     def log(self) -> str:
         """Describe the layer in one line."""

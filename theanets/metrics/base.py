@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import formerly
 from ..options import Configured
 from ..registry import Registered, Registry
 
@@ -125,9 +126,11 @@ class Metric(Configured, Registered, abstract=True):
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
 
-    def structure(self) -> Any:
+    def cache_key(self) -> Any:
         """Get what tells metrics apart."""
         return (type(self), *((key, getattr(self, key)) for key in self.valid_options()))
+
+    structure = formerly("structure()", "cache_key")
 
     def start(self, kind: str, size: int) -> None:
         """Begin with nothing.

@@ -8,7 +8,7 @@
 
 All numbers are shared scalars (``step.hyper``), so changing them compiles
 nothing: ``step.set_rate(1e-4)``, or ``optimizers.build('adam', ...).assign(step)``
-if ``structure`` is the same.
+if ``cache_key()`` is the same.
 
 An algorithm of one's own is a transform and a class that names it; clipping,
 momentum, decay and schedules come with the base class::
@@ -49,7 +49,7 @@ from .algorithms import (
     RMSProp,
     RProp,
 )
-from .base import FirstOrder, Optimizer, Step, build, keywords, names
+from .base import FirstOrder, Optimizer, Updates, build, keywords, names
 from .hyper import Hyper
 from .lbfgs import LBFGS
 from .schedules import Schedule
@@ -75,8 +75,8 @@ __all__ = [
     "RProp",
     "Schedule",
     "State",
-    "Step",
     "Transform",
+    "Updates",
     "adam",
     "algorithms",
     "build",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ..errors import ConfigurationError, check_keywords
+from ..errors import ConfigurationError, check_keywords, formerly
 from ..options import flag
 from ..registry import Registered, Registry
 from . import hyper, schedules, transforms
@@ -78,10 +78,11 @@ class Optimizer(Registered, abstract=True):
         """Get all keywords that are accepted, deprecated ones included."""
         return {key for item in cls.all_hypers() for key in item.keywords} | set(cls.all_flags())
 
-    @property
-    def structure(self) -> Hashable:
+    def cache_key(self) -> Hashable:
         """Equal for two optimizers that differ only in the values of hyper-parameters."""
         return (type(self), tuple(self.options.items()))
+
+    structure = property(formerly("structure", "cache_key"))
 
     def for_run(self, epochs: int | None, updates: int | None) -> Self:
         """Get the optimizer for a run of so many epochs and updates, where these are known."""
@@ -93,7 +94,7 @@ class Optimizer(Registered, abstract=True):
 
 
 @dataclass
-class Step:
+class Updates:
     """The symbolic updates of one optimizer for some parameters.
 
     Attributes
@@ -107,7 +108,7 @@ class Step:
         continue bit for bit.
     hyper : dict of str to shared variable
         The hyper-parameters, as 0-d shared variables.
-    structure : hashable
+    cache_key : hashable
         That of the optimizer that made it.
     """
 
@@ -115,7 +116,7 @@ class Step:
     state: dict[str, Any]
     generators: dict[str, Any]
     hyper: dict[str, Any]
-    structure: Hashable
+    cache_key: Hashable
     _fill: dict[str, float] = field(repr=False)
     _start: dict[str, np.random.Generator] = field(repr=False)
 
@@ -219,8 +220,7 @@ class FirstOrder(Optimizer, abstract=True):
             steps.append(transforms.DecayWeights())
         return steps
 
-    @property
-    def structure(self) -> Hashable:
+    def cache_key(self) -> Hashable:
         return tuple(self.chain())
 
     def apply(
@@ -230,7 +230,7 @@ class FirstOrder(Optimizer, abstract=True):
         loss: Any = None,
         dtype: str = "float32",
         rng: np.random.Generator | None = None,
-    ) -> Step:
+    ) -> Updates:
         """Build the updates.
 
         Parameters
@@ -249,7 +249,7 @@ class FirstOrder(Optimizer, abstract=True):
 
         Returns
         -------
-        Step
+        Updates
         """
         params, gradients = list(params), list(gradients)
         _check_params(params, gradients)
@@ -259,24 +259,24 @@ class FirstOrder(Optimizer, abstract=True):
         for transform in self.chain():
             steps = transform(steps, params, state)
         moved = [(p, transforms.fit(p - step, p)) for p, step in zip(params, steps, strict=True)]
-        return Step(
+        return Updates(
             updates={**dict(moved), **state.updates},
             state=state.variables,
             generators=state.generators,
             hyper=state.hypers,
-            structure=self.structure,
+            cache_key=self.cache_key(),
             _fill=state.initial,
             _start={name: var.get_value() for name, var in state.generators.items()},
         )
 
-    def assign(self, step: Step) -> None:
-        """Write this optimizer's hyper-parameters into a step of the same structure."""
-        if step.structure != self.structure:
+    def assign(self, updates: Updates) -> None:
+        """Write this optimizer's hyper-parameters into updates of the same chain of transforms."""
+        if updates.cache_key != self.cache_key():
             raise ConfigurationError(
-                f"{self!r} has the structure {self.structure}, "
-                f"but the step was made by one of structure {step.structure}"
+                f"{self!r} is the chain {self.cache_key()}, "
+                f"but the updates were made by {updates.cache_key}"
             )
-        for name, variable in step.hyper.items():
+        for name, variable in updates.hyper.items():
             variable.set_value(self._cast(variable.dtype)[name], borrow=True)
 
     def _cast(self, dtype: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 from .. import names as _names
-from ..errors import deprecated
+from ..errors import deprecated, formerly
 from ..layers import Layer
 from ..options import Configured, Number
 from ..registry import Registered, Registry
@@ -109,9 +109,11 @@ class Regularizer(Configured, Registered, abstract=True):
             variable.
         """
 
-    def structure(self) -> Any:
+    def cache_key(self) -> Any:
         """Get what shapes the graph: all attributes but the weight."""
         return (type(self), frozen({k: v for k, v in vars(self).items() if k != "weight"}))
+
+    structure = formerly("structure()", "cache_key")
 
     def log(self) -> str:
         """Describe the regularizer in one line."""

@@ -69,7 +69,7 @@ def working(net: Network, share: bool = True, keep: bool = True) -> Iterator[Net
         One thread at a time has one.
     """
     with _lock:
-        key = structure(net) if share else None
+        key = cache_key(net) if share else None
         if key is None:
             yield net
             return
@@ -94,7 +94,7 @@ def _move(source: Network, target: Network) -> None:
     target.history, target._runs = source.history, source._runs
 
 
-def structure(net: Network) -> Hashable:
+def cache_key(net: Network) -> Hashable:
     """Get what tells networks apart that cannot share functions; None for one that shares none."""
     workers = [worker for layer in net.layers for worker in (layer, *layer.workers)]
     parts = [net, *workers, *(layer.activation for layer in workers), *net.losses]

@@ -325,7 +325,7 @@ class Structure(Layered):
         """Get what the compiled functions depend on, besides the call's arguments."""
         # Outputs are those of the layers, whatever the class says of the objective.
         own = overrides.key(self) if objective else None
-        parts = [own, *(spec.frozen(layer.structure()) for layer in self.layers)]
+        parts = [own, *(spec.frozen(layer.cache_key()) for layer in self.layers)]
         for loss in self.bound_losses():
             # All attributes: those of a class of the user may shape the graph too.
             described = {k: v for k, v in vars(loss).items() if k[0] != "_"}

@@ -38,7 +38,7 @@ def identity(
             "losses": [loss.to_spec() for loss in net.losses],
             "algorithm": repr(optimizer),
             "schedule": getattr(optimizer, "schedule", None),
-            "regularizers": [[r.name, r.weight, r.structure()[1:]] for r in task.regularizers],
+            "regularizers": [[r.name, r.weight, r.cache_key()[1:]] for r in task.regularizers],
             "penalty_scale": task.scale,
             "seed": seed,
             "dtype": net.dtype,

@@ -303,7 +303,7 @@ def engine(
         return LBFGSEngine(compiled, moving, optimizer, data, regularizers)
     gradients = flag("monitor_gradients", monitor_gradients, "train")
     step: Step = task.cached(
-        ("step", optimizer.structure, gradients, task.unchanged),
+        ("step", optimizer.cache_key(), gradients, task.unchanged),
         regularizers,
         lambda: compile_step(
             net.graph,

@@ -133,7 +133,7 @@ class Task:
         """Get what was compiled for the same task before, or compile it."""
         key = (
             kind,
-            tuple(r.structure() for r in regularizers),
+            tuple(r.cache_key() for r in regularizers),
             cache_key(self.monitors),
             cache_key(self.metrics),
             backends.mode_key(self.mode),
@@ -163,4 +163,4 @@ def cache_key(measured: Any) -> Hashable:
     if isinstance(measured, (list, tuple, set)):
         return tuple(cache_key(v) for v in measured)
     found: Hashable = measured
-    return cache_key(measured.structure()) if isinstance(measured, Metric) else found
+    return cache_key(measured.cache_key()) if isinstance(measured, Metric) else found

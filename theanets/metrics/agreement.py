@@ -1,4 +1,4 @@
-"""Scores: how well predictions agree with targets."""
+"""How well predictions agree with targets."""
 
 from __future__ import annotations
 
