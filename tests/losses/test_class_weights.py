@@ -1,8 +1,10 @@
 """Factors of classes, in the ways in which one writes them: lists, by label, and balanced."""
 
+import hypothesis
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 import theanets
@@ -38,14 +40,14 @@ def test_factors_by_label_are_those_of_a_list(form, key, rng):
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     ["Balanced", "x", 5, True, [], [[1, 2]], ["a", 1], [None, 1], {0: -1}, {"a": 1}, {True: 1},
      {-1: 1}, {0.5: 1}, {0: "5"}, {0: np.nan}, [np.inf], {(0,): 1}, b"12", object()],
 )  # fmt: skip
 @pytest.mark.parametrize(("form", "key"), OPTIONS.items())
-def test_factors_without_meaning(form, key, given):
+def test_factors_without_meaning(form, key, value):
     with pytest.raises(theanets.ConfigurationError, match=rf"{key}=.*\{{0: 1, 1: 5\}}"):
-        Loss.build(form, **{key: given})
+        Loss.build(form, **{key: value})
 
 
 def test_labels_that_the_output_does_not_have():
@@ -54,11 +56,68 @@ def test_labels_that_the_output_does_not_have():
         net.evaluate([np.ones((2, 2)), [0, 1]])
 
 
-def balanced(labels, classes):
-    there = np.unique(labels)
-    found = np.ones(classes)
-    found[there] = compute_class_weight("balanced", classes=there, y=np.ravel(labels))
+def balanced(labels, classes, weights=None):
+    labels, weights = np.ravel(labels), np.ones(len(labels)) if weights is None else weights
+    labels, weights = labels[weights > 0], weights[weights > 0]
+    there, found = np.unique(labels), np.ones(classes)
+    if (weights == 1).all():
+        found[there] = compute_class_weight("balanced", classes=there, y=labels)
+    else:
+        sums = np.array([weights[labels == label].sum() for label in there])
+        found[there] = weights.sum() / (len(there) * sums)
     return found
+
+
+@pytest.mark.parametrize(("form", "key"), OPTIONS.items())
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(seed=st.integers(0, 2**32 - 1), weighted=st.booleans())
+def test_labels_and_their_indicators_are_equal_data(form, key, seed, weighted):
+    rng = np.random.default_rng(seed)
+    classes, n = rng.integers(2, 5), rng.integers(1, 9)
+    scores, labels = rng.normal(size=(n, classes)), rng.integers(classes, size=n)
+    w = rng.integers(3, size=n).astype(float) if weighted else None
+    loss = Loss.build(form, logits=True, **{key: (rng.integers(4, size=classes) / 2).tolist()})
+    indicators = np.eye(classes)[labels]
+    for compute in (loss.value, loss.gradient):
+        np.testing.assert_allclose(
+            compute(scores, indicators, w), compute(scores, labels, w), rtol=1e-9, atol=1e-12
+        )
+
+
+def test_factors_of_distributions():
+    """By hand; and factors of 1 change nothing, whatever the targets add up to."""
+    scores, target = (
+        np.log([[0.5, 0.25, 0.25], [0.2, 0.4, 0.4]]),
+        np.array([[0.5, 0.5, 0], [0, 0, 1]]),
+    )
+    errors = 0.5 * 4 * np.log(2) + 0.5 * 2 * np.log(4), -1 * np.log(0.4)
+    loss = Loss.build("xe", logits=True, class_weight=[4, 2, 1])
+    assert loss.value(scores, target) == pytest.approx(sum(errors) / (3 + 1), rel=1e-12)
+    ones, plain = (
+        Loss.build("xe", logits=True, class_weight=[1, 1, 1]),
+        Loss.build("xe", logits=True),
+    )
+    for given in (target, 3 * target, 0 * target):
+        assert ones.value(scores, given) == pytest.approx(plain.value(scores, given), rel=1e-12)
+
+
+@pytest.mark.parametrize("indicators", [False, True])
+def test_an_example_is_balanced_as_often_as_its_weight_says(indicators, rng):
+    x, y, w = rng.normal(size=(12, 2)), np.arange(12) % 5 // 2, 1.0 + np.arange(12) % 3
+    loss, data = {"form": "xe", "class_weight": "balanced"}, []
+    for array in (x, np.eye(3)[y] if indicators else y):
+        data.append((array, np.repeat(array, w.astype(int), axis=0)))
+    found = []
+    for i, weights in ((0, [w]), (1, [])):
+        model = theanets.Regressor if indicators else theanets.Classifier
+        net = model([2, (3, "softmax")], loss=loss, weighted=not i, rng=1)
+        arrays = [a[i] for a in data]
+        if indicators and weights:
+            weights = [np.repeat(w[:, None], 3, axis=1)]
+        net.train([*arrays, *weights], **FAST)
+        found.append((net.losses[0].class_weight, net.evaluate([*arrays, *weights])["xe"]))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12)
+    assert not np.allclose(found[0][0], balanced(y, 3))
 
 
 @pytest.mark.parametrize(("form", "key"), OPTIONS.items())
@@ -67,20 +126,20 @@ def test_balanced_factors_are_those_of_scikit_learn(form, key, kind, rng):
     """And training with them is training with the numbers."""
     x = rng.normal(size=(60, 3)).astype("float32")
     y = np.digitize(rng.uniform(size=60), [0.7, 0.9])
-    loss, data, counted, keywords = {"form": form}, [x, y], np.ones(60, bool), {}
+    loss, data, counted, keywords = {"form": form}, [x, y], np.ones(60), {}
     if kind == "ignored":
         y[::4] = -1
-        loss["ignore_index"], counted = -1, y >= 0
+        loss["ignore_index"], counted = -1, (y >= 0).astype(float)
     elif kind == "weighted":
         w = rng.uniform(size=60) * (rng.uniform(size=60) > 0.3)
-        data, counted = [x, y, w], w > 0
+        data, counted = [x, y, w.astype("float32")], w.astype("float32").astype(float)
     elif kind == "sparse":
         data = [sp.csr_array(x), y]
     elif kind == "split":
         keywords["validation_split"] = 0.5
     inputs = {"size": 3, "sparse": True} if kind == "sparse" else 3
     nets = []
-    for given in ("balanced", balanced(y[counted], 4).tolist()):
+    for given in ("balanced", balanced(y, 4, counted).tolist()):
         net = theanets.Classifier(
             [inputs, 4], loss={**loss, key: given}, weighted=kind == "weighted", rng=1
         )

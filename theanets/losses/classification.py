@@ -89,8 +89,10 @@ class CrossEntropy(Factors, Classification, names=("xe",)):
         Factor for each class; a dict by label, 1 for those that are not in
         it. ``'balanced'`` is examples / (classes * examples of the class) of
         the targets that training has the first time, without those that do not
-        count; the option then holds these numbers. For labels, the mean is
-        weighted: it is divided by the sum of the labels' factors.
+        count; the option then holds these numbers. (An example counts as often
+        as its weight says.) The mean is weighted: it is divided by the sum of
+        the targets' factors, which of a distribution are the mean of its
+        classes'.
     label_smoothing : float
         The share of each target, in [0, 1), that is spread evenly over all
         classes; 0 by default.
@@ -152,9 +154,14 @@ class CrossEntropy(Factors, Classification, names=("xe",)):
         return kept * found + const(self.label_smoothing, output) * cost.mean(axis=-1)
 
     def counts(self, target: Any, output: Any) -> Any:
-        """Get the factor of each label."""
+        """Get the factor of each target."""
         factors = self.class_factors(output)
-        return None if factors is None or target.ndim == output.ndim else factors[target]
+        if factors is None or target.ndim < output.ndim:
+            return None if factors is None else factors[target]
+        # The mean of the factors of a distribution; that of a label is its own.
+        size, zero = target.sum(axis=-1), const(0, output)
+        none, one = pt.eq(size, zero), const(1, output)
+        return pt.switch(none, one, (target * factors).sum(axis=-1) / pt.switch(none, one, size))
 
 
 class Focal(Factors, Classification):

@@ -92,22 +92,23 @@ class Factors(Loss, abstract=True):
         batches : iterable of (targets, weights)
             All that is trained on: labels (examples, ...), or distributions
             with the classes as a further, last axis; and weights that
-            broadcast to the labels, or None. Those of weight 0 do not count.
+            broadcast to the targets, or None for 1 each. An example counts as
+            often as its weight says.
         classes : int
             How many there are.
         """
         counts = np.zeros(classes)
         for targets, weights in batches:
+            each = np.ones(targets.shape)
+            if weights is not None:
+                each = np.broadcast_to(weights, targets.shape).astype(float)
             if targets.dtype.kind == "f":
                 # The error of a distribution has the mean of its entries' weights.
-                seen = True if weights is None else np.broadcast_to(weights, targets.shape)
-                seen = np.any(seen, axis=-1, keepdims=True)
-                counts += np.where(seen, targets, 0).reshape(-1, classes).sum(axis=0)
+                share = each.mean(axis=-1, keepdims=True) * np.where(each == 0, 0, targets)
+                counts += share.reshape(-1, classes).sum(axis=0)
                 continue
-            counted = np.ones(targets.shape, bool)
-            if weights is not None:
-                counted &= np.broadcast_to(weights, targets.shape) != 0
-            counts += np.bincount(targets[counted], minlength=classes)
+            counted = each != 0
+            counts += np.bincount(targets[counted], each[counted], minlength=classes)
         there = counts > 0
         # Of a class that is not there, nothing is known.
         found = np.divide(counts.sum() / max(there.sum(), 1), counts, np.ones(classes), where=there)
