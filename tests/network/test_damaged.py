@@ -1,6 +1,5 @@
 """Damaged and hostile files: an error of ours, in little memory, or a network."""
 
-import contextlib
 import copy
 import gzip
 import io
@@ -152,6 +151,7 @@ def test_mutated_bytes(kind):
     dice = random.Random(kind)
     content = saved(FILES[kind]())
     length = 8 + int.from_bytes(content[:8], "little")
+    outcomes = {"loaded": 0, "refused": 0}
     for _ in range(150):
         changed = bytearray(content)
         for _ in range(dice.choice([1, 1, 3])):
@@ -166,8 +166,14 @@ def test_mutated_bytes(kind):
                 changed[start : start + 1] = dice.choice(b"0123456789").to_bytes(1, "little")
             else:
                 changed[start : start + 1] = dice.randbytes(1)
-        with contextlib.suppress(FileError):
+        try:
             theanets.Network.load(io.BytesIO(bytes(changed)))
+        except FileError as error:
+            outcomes["refused"] += 1
+            assert not isinstance(error.__cause__, MemoryError)
+        else:
+            outcomes["loaded"] += 1
+    assert all(outcomes.values()), outcomes
 
 
 # ---- checkpoints -----------------------------------------------------------------------

@@ -294,7 +294,9 @@ def test_flipped_bytes_of_the_header_are_an_error_of_ours_or_nothing(saved, data
     value = data.draw(st.integers(0, 255))
     content = saved[:position] + bytes([value]) + saved[position + 1 :]
     with contextlib.suppress(FileError):
-        checkpoint.read(io.BytesIO(content))
+        arrays, header = checkpoint.read(io.BytesIO(content))
+        assert isinstance(header, dict)
+        assert all(isinstance(array, np.ndarray) for array in arrays.values())
 
 
 def framed(entries, body=b""):

@@ -185,17 +185,36 @@ HYPERS = {
 @pytest.mark.parametrize("algo", HYPERS)
 def test_hyper_parameters(algo):
     values = {"rprop_increase": 1.02, "rprop_decrease": 0.98, "nesterov": True, "rms_halflife": 10}
+    values.update(rprop_max_step=1e-4, max_gradient_elem=0.01)
+    extra = {"momentum": 0.5} if algo == "sgd" else {}
+
+    def trained(**given):
+        net = theanets.Regressor([4, 3], rng=1)
+        net.train([X, Y], algo=algo, batch_size=3, **given, **extra, **ONCE)
+        return net.find("out", "w").get_value()
+
+    usual = trained()
     for name in HYPERS[algo].split():
-        value = values.get(name, 0.5)
-        extra = {"momentum": 0.5} if name == "nesterov" else {}
-        theanets.Regressor([4, 3]).train([X, Y], algo=algo, **{name: value}, **extra, **ONCE)
+        assert not np.array_equal(trained(**{name: values.get(name, 0.5)}), usual), name
 
 
 @OLD
-@pytest.mark.parametrize("keyword", ["gradient_clip", "max_gradient_clip", "algorithm"])
-def test_earlier_keywords_of_training(keyword):
-    net = theanets.Regressor([4, 3])
-    net.train([X, Y], **{keyword: ("sgd",) if keyword == "algorithm" else 0.5}, **ONCE)
+@pytest.mark.parametrize(
+    "earlier, now",
+    [
+        ({"gradient_clip": 0.01}, {"max_gradient_elem": 0.01}),
+        ({"max_gradient_clip": 0.01}, {"max_gradient_elem": 0.01}),
+        ({"algorithm": ("rprop",)}, {"algo": ["rprop"]}),
+    ],
+)
+def test_earlier_keywords_of_training(earlier, now):
+    found = []
+    for keywords in ({}, now, earlier):
+        net = theanets.Regressor([4, 3], rng=1)
+        net.train([X, Y], batch_size=3, **keywords, **ONCE)
+        found.append(net.find("out", "w").get_value())
+    assert not np.array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[2], found[1])
 
 
 PRETRAINERS = words(

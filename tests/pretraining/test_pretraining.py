@@ -297,6 +297,9 @@ def test_decoders_of_images_have_their_shape_back(border, rng):
             3,
         ]
     )
+    # Of the layers with weights: the convolution and the one of size 4.
+    shapes = [stage.net.graph.shape(stage.net.layers[-1].name) for stage in unsupervised(net)]
+    assert shapes == [(7, 8, 2)] * 2
     x, labels = rng.normal(size=(6, 7, 8, 2)), rng.integers(3, size=6)
     net.train([x, labels], algo="pretrain", epochs=1)
 
@@ -569,7 +572,10 @@ def test_weights_of_zero_have_no_influence(algo, data, rng):
 def test_losses_of_values(loss, data):
     x, y, _ = data
     net = theanets.Regressor([6, 5, 4, (2, "softplus")], loss=loss)
-    net.train([x, np.abs(y)], algo="layerwise", epochs=1)
+    before = values(net)
+    _, valid = net.train([x, np.abs(y)], algo="layerwise", epochs=1)
+    assert not any(np.array_equal(before[name], value) for name, value in values(net).items())
+    assert valid["loss"] == pytest.approx(net.evaluate([x, np.abs(y)])["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["xe", "hinge", "focal"])

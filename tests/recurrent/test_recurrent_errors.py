@@ -49,7 +49,10 @@ def test_arrays_that_do_not_fit(data, message):
 
 def test_steps_may_differ_where_a_layer_changes_them():
     conv = dict(form="conv1", size=4, filter_size=3)
-    net((4, "rnn"), conv).train([X, Y[:, 2:]], epochs=1, algo="sgd")
+    found = net((4, "rnn"), conv)
+    _, valid = found.train([X, Y[:, 2:]], epochs=1, algo="sgd")
+    assert found.predict(X).shape == (6, 5, 2)
+    assert valid["loss"] == pytest.approx(np.mean((found.predict(X) - Y[:, 2:]) ** 2), rel=1e-5)
 
 
 def test_a_layer_of_lengths_is_not_what_the_next_layer_takes():
