@@ -4,7 +4,7 @@ Shows progress, why training stopped, the accuracy on digits that training
 never saw, and where the network was saved:
 
     python examples/digits.py
-    python examples/digits.py --epochs 3 --save /tmp/digits.safetensors
+    python examples/digits.py --epochs 3 --save digits.safetensors
 """
 
 import argparse

@@ -6,7 +6,7 @@ they show strokes. Draws both, and shows the mean squared error of digits that
 training never saw, as they are and reproduced from noisy ones:
 
     python examples/digits_features.py
-    python examples/digits_features.py --features 100 --noise 0.5 --picture /tmp/features.png
+    python examples/digits_features.py --features 100 --noise 0.5 --picture features.png
 """
 
 import argparse

@@ -6,7 +6,7 @@ on these. Shows how much of the patches' variance comes back, after the
 components alone and after the autoencoder, and draws patches and features:
 
     python examples/patches_autoencoder.py
-    python examples/patches_autoencoder.py --features 100 --picture /tmp/patches.png
+    python examples/patches_autoencoder.py --features 100 --picture patches.png
 """
 
 import argparse

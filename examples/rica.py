@@ -5,7 +5,7 @@ autoencoder with tied weights and more features than inputs, which are to be
 sparse. Shows how sparse they are, and draws them if matplotlib is there:
 
     python examples/rica.py
-    python examples/rica.py --features 64 --epochs 20 --picture /tmp/rica.png
+    python examples/rica.py --features 64 --epochs 20 --picture rica.png
 """
 
 import argparse

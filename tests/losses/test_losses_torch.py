@@ -52,6 +52,14 @@ def of_classes(weight=WEIGHT, **options):
     return loss
 
 
+def of_distributions(y, t, reduction):
+    """Theirs divides by the sum of the factors for labels, but not for the same as indicators."""
+    found = of_classes(label_smoothing=0.2)(y, t, reduction)
+    return found * (
+        len(t) / (t @ torch.tensor(WEIGHT, dtype=t.dtype)).sum() if reduction == "mean" else 1
+    )
+
+
 # What ours is called, its options, a sample, and theirs; some differ by a factor.
 PAIRS = [
     ("mse", {}, pair, nn.mse_loss),
@@ -116,7 +124,7 @@ PAIRS = [
         "xe",
         {"logits": True, "class_weight": WEIGHT, "label_smoothing": 0.2},
         soft,
-        of_classes(label_smoothing=0.2),
+        of_distributions,
     ),
     ("bce", {}, proba, lambda y, t, reduction: nn.binary_cross_entropy(y, t, reduction=reduction)),
     (
