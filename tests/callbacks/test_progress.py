@@ -144,7 +144,7 @@ def test_a_terminal_shows_the_best_and_the_last_epoch(net):
         loss = losses[run.epoch - 1]
         run.history.rows[-1]["valid_loss"] = loss
         if loss < run.best_loss:
-            run._best, run.best_loss, run.best_epoch = loss, loss, run.epoch
+            run.best.figure, run.best.loss, run.best.epoch = loss, loss, run.epoch
 
     lines = shown(net, terminal=True, epochs=4, callbacks=[fake])
     assert [line.split()[0] for line in lines] == ["epoch", "2", "4", "stopped", "best:"]

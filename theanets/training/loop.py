@@ -5,25 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Any
 
 from .. import callbacks as _callbacks
 from .. import process
 from ..data import Dataset
-from ..data.finite import all_finite
-from ..errors import ConfigurationError, ExhaustedError, interrupted, whole_number
+from ..errors import ConfigurationError, ExhaustedError, interrupted
 from ..history import History
-from ..locks import LockFile
-from . import resume
+from .best import Best
 from .compiled import Evaluation
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
 from .limits import Limits
 from .pacing import Pacing
+from .resume import Checkpoint
 from .task import Datasets
 
 log = logging.getLogger("theanets")
@@ -45,11 +42,9 @@ class Run:
         before the first validation.
     criterion : Criterion
         Which monitor decides what is best.
-    best_value, best_loss, best_epoch
-        That monitor and the loss in the best validation so far, and when it
-        was.
-    best_values : list of ndarray
-        Values of the parameters then.
+    best : Best
+        The best validation so far; of it come ``best_value`` (that monitor),
+        ``best_loss``, ``best_epoch``, and ``best_values`` (of the parameters).
     learning_rate : float
         The current one.
     stop_reason : str or None
@@ -78,16 +73,12 @@ class Run:
         data: Datasets,
         callbacks: Sequence[_callbacks.Callback] = (),
         network: Any = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        checkpoint_every: int | None = None,
-        identity: Any = None,
-        seed: int | None = None,
+        checkpoint: Checkpoint | None = None,
         criterion: Criterion = LOSS,
         initial: bool = True,
     ) -> None:
-        every = 1 if checkpoint_every is None else checkpoint_every
-        self._checkpoint_every = whole_number("checkpoint_every", every)
-        if checkpoint is not None and not engine.resumable:
+        self._checkpoint = Checkpoint() if checkpoint is None else checkpoint
+        if self._checkpoint.path is not None and not engine.resumable:
             raise ConfigurationError("l-bfgs cannot continue from a checkpoint; leave it out")
         self.engine = engine
         self.params = list(params)
@@ -100,17 +91,11 @@ class Run:
         self.updates = 0
         self.train: Monitors = {}
         self.valid: Monitors = {}
-        self.best_loss = math.inf
-        self.best_epoch = 0
-        self.best_values = self._values()
-        self._finite = [all_finite(value) for value in self.best_values]
+        names = [str(param.name) for param in self.params]
+        self.best = Best(dict(zip(names, self._values(), strict=True)), criterion)
         self.batches = data.train.batches
         self.stop_reason: str | None = None
-        self.identity = identity
-        self._adopted = seed
         self.resumed_seconds = 0.0
-        self._best_train: Monitors = {}
-        self._best_valid: Monitors = {}
         self._evaluation = evaluation
         self._data = data
         self._initial = initial
@@ -118,15 +103,10 @@ class Run:
         self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
         self._pacing = Pacing(self._look, any(c.each_batch for c in self._by_batch))
         self._started_callbacks: list[_callbacks.Callback] = []
-        self._best = self._last_success = math.inf
-        self._failures = 0
-        self._validated = self._saved = -1
         self.cut = self._skips = False
-        self._checkpoint = None if checkpoint is None else Path(checkpoint)
         self._started = time.perf_counter()
         self._in_epoch = False
         self._finished = False
-        self._lock: LockFile | None = None
 
     @property
     def seconds(self) -> float:
@@ -136,7 +116,22 @@ class Run:
     @property
     def best_value(self) -> float:
         """The criterion in the best validation so far."""
-        return self.criterion.shown(self._best)
+        return self.best.value
+
+    @property
+    def best_loss(self) -> float:
+        """The loss in the best validation so far."""
+        return self.best.loss
+
+    @property
+    def best_epoch(self) -> int:
+        """When that was."""
+        return self.best.epoch
+
+    @property
+    def best_values(self) -> list[Any]:
+        """Values of the parameters then."""
+        return self.best.values
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -203,21 +198,14 @@ class Run:
             if _callbacks.overrides(callback, "prepare"):
                 self._started_callbacks.append(callback)
                 callback.prepare(self)
-        if self._checkpoint is not None:
-            self._lock = resume.lock(self._checkpoint)
-        resumed = self._checkpoint is not None and resume.restore(self, self._checkpoint)
-        if resumed:
-            if self._adopted is not None:
-                self.network.seed = self.network.graph.seed = self._adopted
-            log.info("continuing from %s, epoch %d", self._checkpoint, self.epoch)
+        if self._checkpoint.begin(self):
             self._skips = self.cut
         else:
             if self._initial:
                 self._validate()
             self.history.initial = dict(self.valid)
-            if self._checkpoint is not None:
-                # Now, so that a place that cannot be written to is known at once.
-                resume.save(self, self._checkpoint)
+            # Now, so that a place that cannot be written to is known at once.
+            self._checkpoint.save(self)
         for callback in self._callbacks:
             if all(callback is not started for started in self._started_callbacks):
                 self._started_callbacks.append(callback)
@@ -253,23 +241,17 @@ class Run:
         if self.epoch % limits.validate_every == 0:
             self._validate()
         self._record()
-        if self._stopping():
+        # The validation that follows may be a success.
+        if self._over(patient=True):
             self._validate_last()
         for callback in self._callbacks:
             callback.epoch(self)
         # A callback may have ended the run.
         if self._over():
             self._validate_last()
-        if self._saved != self.updates and (
-            self._over() or self.epoch % self._checkpoint_every == 0
-        ):
-            self._save()
+        if self._over() or self.epoch % self._checkpoint.every == 0:
+            self._checkpoint.save(self)
         return True
-
-    def _save(self) -> None:
-        if self._checkpoint is not None:
-            resume.save(self, self._checkpoint)
-            self._saved = self.updates
 
     def _validate_last(self) -> None:
         """Validate at the end of a run where it is not due.
@@ -277,8 +259,8 @@ class Run:
         The checkpoint does not know of it, so that with limits that were raised the run is what
         it had been with them from the start.
         """
-        if self._validated != self.updates:
-            self._save()
+        if self.best.updates != self.updates:
+            self._checkpoint.save(self)
             if self._validate():
                 self._record()
 
@@ -297,8 +279,8 @@ class Run:
                 evaluation.used = True
             self.epoch += 1
             self.train = done.monitors
-        if done.first and not self.best_epoch and not self._best_train:
-            self._best_train = done.first
+        if done.first:
+            self.best.begin(done.first)
         if not done.finite:
             self.stop("diverged")
 
@@ -309,70 +291,45 @@ class Run:
             return True
         return False
 
-    def _over(self) -> bool:
-        limits = self.limits
+    def _over(self, patient: bool = False) -> bool:
+        """Tell whether this was the last epoch; if patient, but for validations that failed."""
+        limits, failures = self.limits, self.best.failures
         if self.stop_reason is None:
             if limits.epochs is not None and self.epoch >= limits.epochs:
                 self.stop("epochs")
             elif limits.max_updates is not None and self.updates >= limits.max_updates:
                 self.stop("updates")
-            elif limits.patience is not None and self._failures > limits.patience:
+            elif limits.patience is not None and failures > limits.patience and not patient:
                 self.stop("patience")
             else:
                 self._out_of_time()
         return self.stop_reason is not None
 
-    def _stopping(self) -> bool:
-        """Tell whether this was the last epoch, as far as that is known now."""
-        failures, self._failures = self._failures, 0
-        over = self._over()
-        self._failures = failures
-        return over
-
     # ---- validation ----------------------------------------------------------------
 
     def _validate(self) -> bool:
         """Validate unless that is done, and keep the parameters if they are the best so far."""
-        if self._validated == self.updates:
+        if self.best.updates == self.updates:
             return False
         valid = self._evaluate(self._data.valid)
         if valid is None:
             if not self.updates or not self.train:
                 return False
             valid = self.criterion.trained(self.train)
-        self._validated = self.updates
         self.valid = valid
-        figure = self.criterion.figure(valid)
-        finite = math.isfinite(figure)
-        first = not math.isfinite(self._best)
-        better = finite and (first or figure < self._best)
-        if not self._best_valid:
-            self._best_train, self._best_valid = dict(self.train), dict(valid)
-        if self.criterion.diverged(valid):
-            if self.updates:
-                self.stop("diverged")
-            return True
-        if first and not finite:
-            raise self.criterion.undefined(valid)
-        if better:
-            values = self._values()
-            broken = self._not_finite(values)
-            if broken:
-                # The loss may not show it: what is divided by an infinite variance is 0.
-                log.warning("%s became NaN or infinite", ", ".join(broken))
-                self.stop("diverged")
-                return True
-            self._best, self.best_loss, self.best_epoch = figure, valid["loss"], self.epoch
-            self.best_values = values
-            self._best_train, self._best_valid = dict(self.train), dict(valid)
-        goal = self._last_success
-        if first or goal - figure > abs(goal) * self.limits.min_improvement:
-            self._last_success = figure
-            self._failures = 0
-        else:
-            self._failures += 1
-        if self.updates:
-            self.engine.observe(figure)
+        sound = self.best.consider(
+            valid,
+            self.train,
+            epoch=self.epoch,
+            updates=self.updates,
+            values=self._values,
+            min_improvement=self.limits.min_improvement,
+        )
+        if sound and self.updates:
+            self.engine.observe(self.criterion.figure(valid))
+        # Before the first update, a loss that is infinite may still come down.
+        elif not sound and (self.updates or not self.criterion.diverged(valid)):
+            self.stop("diverged")
         return True
 
     def _evaluate(self, data: Dataset | None) -> Monitors | None:
@@ -382,14 +339,6 @@ class Run:
         with process.hold(self.params):
             return [p.get_value(borrow=False) for p in self.params]
 
-    def _not_finite(self, values: Sequence[Any]) -> list[str]:
-        """Get the names of the parameters that are not finite, but were when the run began."""
-        return [
-            str(param.name)
-            for param, value, finite in zip(self.params, values, self._finite, strict=True)
-            if finite and not all_finite(value)
-        ]
-
     def _record(self) -> None:
         facts = {
             "epoch": self.epoch,
@@ -397,7 +346,7 @@ class Run:
             "seconds": round(self.seconds, 6),
             "learning_rate": self.learning_rate,
         }
-        fresh = self.valid if self._validated == self.updates else {}
+        fresh = self.valid if self.best.updates == self.updates else {}
         if len(self.history) < self.epoch:
             self.history.append(facts, self.train, fresh)
         else:  # It has been validated in the meantime.
@@ -436,8 +385,7 @@ class Run:
                 )
             # In their order, and each of them even if one before fails.
             with contextlib.ExitStack() as stack:
-                if self._lock is not None:
-                    stack.callback(self._lock.release)
+                stack.callback(self._checkpoint.end)
                 for callback in reversed(self._started_callbacks):
                     stack.callback(callback.end, self)
 
@@ -462,8 +410,8 @@ class Run:
 
         Of training data that are not arrays, those of the batches of the best epoch.
         """
-        train, data = self._best_train, self._data
+        train, valid, data = self.best.train, self.best.valid, self._data
         if data.whole is not None:
-            same = data.valid is data.whole and self._best_valid
-            train = self._best_valid if same else self._evaluate(data.whole) or {}
-        return dict(train), dict(self._best_valid)
+            same = data.valid is data.whole and valid
+            train = valid if same else self._evaluate(data.whole) or {}
+        return dict(train), dict(valid)

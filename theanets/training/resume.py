@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,30 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import atomic, checkpoint, process
-from ..errors import FileError, is_integer
+from ..errors import FileError, is_integer, whole_number
 from ..history import History
 from ..locks import LockFile
+from . import stored
 from .identity import differences
 
 if TYPE_CHECKING:
     from .loop import Run
 
-#: Attributes of a run that a checkpoint holds as they are, and what they are: counts, with the
-#: least, numbers, or monitors.
-COUNTERS: dict[str, Any] = {
-    "epoch": 0,
-    "updates": 0,
-    "train": dict,
-    "valid": dict,
-    "best_loss": float,
-    "_best": float,
-    "best_epoch": 0,
-    "_best_train": dict,
-    "_best_valid": dict,
-    "_last_success": float,
-    "_failures": 0,
-    "_validated": -1,
-}
+log = logging.getLogger("theanets")
+
 #: How the columns of the history begin that hold numbers.
 MEASURED = ("train_", "valid_", "epoch", "updates", "seconds", "learning_rate")
 #: A run that ended for one of these reasons stays ended. Limits may be raised,
@@ -42,7 +31,65 @@ MEASURED = ("train_", "valid_", "epoch", "updates", "seconds", "learning_rate")
 FINAL = ("diverged", "converged")
 
 
-def save(run: Run, path: str | os.PathLike[str]) -> None:
+class Checkpoint:
+    """The file that a run is kept in, if there is to be one.
+
+    Parameters
+    ----------
+    path : path, optional
+        The file.
+    every : int, optional
+        Epochs between writing it, 1 by default.
+    identity : dict, optional
+        What must be the same for a run to be continued, see `identity`.
+    seed : int, optional
+        The seed of the file, which a network takes over that has none of its own.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        every: int | None = None,
+        identity: Any = None,
+        seed: int | None = None,
+    ) -> None:
+        self.every = whole_number("checkpoint_every", 1 if every is None else every)
+        self.path = None if path is None else Path(path)
+        self.identity, self.seed = identity, seed
+        self._saved = -1
+        self._lock: LockFile | None = None
+
+    def begin(self, run: Run) -> bool:
+        """Keep other runs from the file, and put this one where it is; tell whether there is one.
+
+        Raises
+        ------
+        FileError
+            If another run uses it now, or it is damaged, or the checkpoint of another run.
+        """
+        if self.path is None:
+            return False
+        self._lock = LockFile(atomic.beside(self.path, "lock"), str(self.path))
+        if not restore(run, self.path, self.identity):
+            return False
+        if self.seed is not None:
+            run.network.seed = run.network.graph.seed = self.seed
+        log.info("continuing from %s, epoch %d", self.path, run.epoch)
+        return True
+
+    def save(self, run: Run) -> None:
+        """Write the file, unless it was written after the last update."""
+        if self.path is not None and self._saved != run.updates:
+            save(run, self.path, self.identity)
+            self._saved = run.updates
+
+    def end(self) -> None:
+        """Let other runs use the file."""
+        if self._lock is not None:
+            self._lock.release()
+
+
+def save(run: Run, path: str | os.PathLike[str], identity: Any) -> None:
     """Write all that is needed to continue a run."""
     arrays = {f"param/{p.name}": p.get_value(borrow=True) for p in run.params}
     for param, value in zip(run.params, run.best_values, strict=True):
@@ -53,13 +100,19 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
     arrays["history"] = run.history.to_bytes()
     header = {
         "kind": "checkpoint",
-        "identity": run.identity,
+        "identity": identity,
         "engine": run.engine.state(),
         "generators": {
             name: generator.get_value(borrow=True).bit_generator.state
             for name, generator in run.engine.generators().items()
         },
-        "counters": {key: getattr(run, key) for key in COUNTERS},
+        "counters": {
+            "epoch": run.epoch,
+            "updates": run.updates,
+            "train": run.train,
+            "valid": run.valid,
+            **run.best.state(),
+        },
         "seconds": run.seconds,
         "initial": run.history.initial,
         "cut": run.cut,
@@ -68,18 +121,7 @@ def save(run: Run, path: str | os.PathLike[str]) -> None:
     checkpoint.write(path, arrays, header)
 
 
-def lock(path: Path) -> LockFile:
-    """Keep other runs from a checkpoint while one uses it.
-
-    Raises
-    ------
-    FileError
-        If another run uses it now.
-    """
-    return LockFile(atomic.beside(path, "lock"), str(path))
-
-
-def restore(run: Run, path: Path) -> bool:
+def restore(run: Run, path: Path, identity: Any) -> bool:
     """Put a run where its checkpoint is; tell whether there is one.
 
     Raises
@@ -91,14 +133,19 @@ def restore(run: Run, path: Path) -> bool:
     atomic.clean(path)
     try:
         with checkpoint.reading(path) as file:
-            _check_run(run.identity, file)
+            _check_run(identity, file)
             arrays, header = file.arrays(), file.header
     except FileNotFoundError:
         return False
     engine, state = run.engine, run.engine.arrays()
     try:
-        counters = {key: _counter(key, header["counters"][key]) for key in COUNTERS}
-        best = [_fitting(param, arrays[f"best/{param.name}"]) for param in run.params]
+        counters = header["counters"]
+        epoch, updates = (stored.count(key, counters[key]) for key in ("epoch", "updates"))
+        train, valid = (stored.monitors(key, counters[key]) for key in ("train", "valid"))
+        best = copy.copy(run.best)
+        best.restore(
+            counters, [_fitting(param, arrays[f"best/{param.name}"]) for param in run.params]
+        )
         values = [(param, _fitting(param, arrays[f"param/{param.name}"])) for param in run.params]
         values += [
             (variable, arrays[f"state/{name}"])
@@ -107,14 +154,14 @@ def restore(run: Run, path: Path) -> bool:
             if f"state/{name}" in arrays or name not in engine.later()
         ]
         history, seconds = History(), float(header["seconds"])
-        history.initial = _monitors("initial", header.get("initial", {}))
+        history.initial = stored.numbers("initial", header.get("initial", {}))
         if "history" in header:  # as of files of version 0.9 and before
             history.rows = list(header["history"])
         else:
             history.read_bytes(arrays["history"])
         for row in history.rows:
             # What a callback adds to a row may be anything.
-            _monitors("history", {k: v for k, v in row.items() if k.startswith(MEASURED)})
+            stored.numbers("history", {k: v for k, v in row.items() if k.startswith(MEASURED)})
         for name, generator in engine.generators().items():
             value = generator.get_value(borrow=False)
             value.bit_generator.state = header["generators"][name]
@@ -125,9 +172,8 @@ def restore(run: Run, path: Path) -> bool:
                 variable.set_value(array)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
-    for key, counter in counters.items():
-        setattr(run, key, counter)
-    run.best_values = best
+    run.epoch, run.updates, run.train, run.valid = epoch, updates, train, valid
+    run.best = best
     run.history.rows, run.history.initial = history.rows, history.initial
     run.resumed_seconds = seconds
     run.cut = header.get("cut") is True
@@ -159,28 +205,6 @@ def _check_run(identity: Any, file: checkpoint.File) -> None:
             f"{path}: the checkpoint belongs to another run: {differs}; delete the file to start "
             "anew, or take its parameters first: net.load_params(path)"
         )
-
-
-def _counter(key: str, value: Any) -> Any:
-    kind = COUNTERS[key]
-    if kind is dict:
-        if _monitors(key, value) and "loss" not in value:
-            raise ValueError(f"{key} has no loss")
-        return value
-    valid = _is_number(value) if kind is float else is_integer(value, kind)
-    if not valid:
-        raise ValueError(f"{key} is {value!r:.50}")
-    return value
-
-
-def _monitors(what: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(map(_is_number, value.values())):
-        raise ValueError(f"{what} has {value!r:.50}, which is not numbers by name")
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _fitting(param: Any, value: Any) -> Any:

@@ -32,6 +32,7 @@ from .engines import Engine, GradientEngine, LBFGSEngine
 from .identity import identity
 from .loop import Run
 from .options import LoopOptions, TrainOptions, keywords
+from .resume import Checkpoint
 from .task import Datasets, Seeds, Task
 
 #: Examples in a batch that one makes an update of, and in one that is only evaluated.
@@ -93,10 +94,11 @@ def make_run(
     criterion = criterion.resolve(measured.directions)
     # Before anything is read: it may be that one file is written as two things.
     called = callbacks(net, network, data.train, loop)
-    described = None
+    checkpoint = Checkpoint(None, loop.checkpoint_every)
     if loop.checkpoint is not None:
         described = identity(task, optimizer, seeds.chosen, data, criterion)
         resume.check(loop.checkpoint, described)
+        checkpoint = Checkpoint(loop.checkpoint, loop.checkpoint_every, described, seeds.adopted)
     constrain(task)
     return Run(
         moves,
@@ -106,10 +108,7 @@ def make_run(
         data=data,
         callbacks=called,
         network=network,
-        checkpoint=loop.checkpoint,
-        checkpoint_every=loop.checkpoint_every,
-        identity=described,
-        seed=seeds.adopted,
+        checkpoint=checkpoint,
         criterion=criterion,
     )
 
