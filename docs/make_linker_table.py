@@ -18,12 +18,13 @@ import numpy as np
 import pytensor
 
 import theanets
-from theanets import optimizers, recurrent
+from theanets import linkers, optimizers, recurrent
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "linkers.json"
 PAGE = HERE / "guide" / "linkers.md"
-LINKERS = ["FAST_COMPILE", "NUMBA", "CVM", "JAX", "PYTORCH"]
+#: By mode. The first is what the others are compared with.
+LINKERS = {one.mode: one for one in (linkers.Linker(), *linkers.LINKERS) if one.mode}
 
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(10, 4)), rng.dirichlet([1, 1, 1], size=10)
@@ -226,7 +227,7 @@ def sign(result, notes):
 def versions(mode):
     import importlib.metadata as metadata
 
-    package = {"NUMBA": "numba", "JAX": "jax", "PYTORCH": "torch"}.get(mode)
+    package = LINKERS[mode].package
     others = [f"{package} {metadata.version(package)}"] if package else []
     return ", ".join([f"PyTensor {pytensor.__version__}", *others])
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.traversal import graph_inputs
-from pytensor.link.basic import JITLinker
 
-from . import linkers, process  # noqa: F401
+from . import linkers, process
 from .errors import ConfigurationError, FileError, unknown
+from .linkers import Compilations, Linker
 from .ops import sparse
-from .ops.kernels import rewrites
-
-#: Linkers that our products of sparse matrices are not for: the number of entries differs
-#: from batch to batch, and they would compile anew for each.
-NO_SPARSE = ("JAXLinker", "PytorchLinker", "MLXLinker")
 
 
 def resolve_mode(mode: str | Mode | None) -> Mode | None:
@@ -59,9 +53,14 @@ def mode_key(mode: str | Mode | None) -> Hashable:
     return mode.upper() if isinstance(mode, str) else mode
 
 
+def linker(mode: str | Mode | None) -> Linker:
+    """Find what is known of a mode's linker."""
+    return linkers.find(pytensor.compile.mode.get_mode(resolve_mode(mode)).linker)
+
+
 def compiles_by_shape(mode: str | Mode | None) -> bool:
     """Tell whether a function is compiled anew for each new shape of its arguments."""
-    return type(pytensor.compile.mode.get_mode(resolve_mode(mode)).linker).__name__ == "JAXLinker"
+    return linker(mode).compiles_by_shape
 
 
 def function(
@@ -104,6 +103,8 @@ def function(
         If there is no such mode, or it is not for a sparse input.
     FileError
         If there is no place for what is compiled.
+    ImportError
+        If the linker needs a package that is not installed.
     """
     # Fast math reorders sums differently in code that is fresh and code that is
     # cached, and the same seed has to give the same bits.
@@ -122,57 +123,47 @@ def _compile(
     inputs: Sequence[Any], outputs: Any, updates: dict[Any, Any], mode: Any, name: str | None
 ) -> process.Function:
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
-    linker = type(found.linker).__name__
-    if getattr(found.linker, "c_thunks", False):
-        _check_directory()
-    compiling: Callable[[], AbstractContextManager[None]] = nullcontext
-    finish: Callable[[Any], None] | None = None
-    chance = None
+    known = linkers.find(found.linker)
+    known.check_installed()
     returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
     reads = graph_inputs([*returned, *updates.values()])
     shared = {*updates, *(v for v in reads if isinstance(v, SharedVariable))}
-    if linker == "JAXLinker":
-        from .linkers.jax_setup import SIZES, Chance, Drawing, compiling
-
-        # XLA fuses by itself; what PyTensor fuses may hide the sizes of arrays.
-        found = found.including(SIZES).excluding("fusion")
-    elif linker == "NumbaLinker":
-        from .linkers.numba_setup import compiling
-        from .linkers.numba_setup import sparing as finish
-    elif linker == "PytorchLinker":
-        from .linkers import torch_setup  # noqa: F401
-
     arguments: list[Any] = []
     for variable in inputs:
         parts = sparse.vectors(variable)
         arguments += [variable] if parts is None else parts
-        if parts is not None and linker in NO_SPARSE:
+        if parts is not None and not known.takes_sparse:
             raise ConfigurationError(
-                f"input {variable.name!r} is sparse, which {linker} cannot compile "
-                f"(mode={mode!r}): use 'NUMBA', 'CVM' or 'FAST_COMPILE', or an input with "
+                f"input {variable.name!r} is sparse, which {type(found.linker).__name__} cannot "
+                f"compile (mode={mode!r}): use {linkers.modes('takes_sparse')}, or an input with "
                 "sparse=False, whose data are made dense batch by batch"
             )
 
-    if linker == "JAXLinker":
-        chance = Chance(arguments, outputs, updates, function)
-
-    with compiling():
+    def make(
+        inputs: Sequence[Any],
+        outputs: Any,
+        updates: Mapping[Any, Any],
+        *,
+        givens: Mapping[Any, Any] | None = None,
+        mode: Mode | None = None,
+        name: str | None = name,
+    ) -> Any:
         compiled = pytensor.function(
-            arguments,
+            inputs,
             outputs,
-            updates=list((updates if chance is None else chance.updates).items()),
-            givens=None if chance is None else chance.givens,
-            mode=rewrites.include(found),
+            updates=list(updates.items()),
+            givens=givens,
+            mode=known.rewritten(found) if mode is None else mode,
             on_unused_input="ignore",
             name=name,
         )
-    if finish is not None:
-        finish(compiled)
-    compiled.trust_input = True
+        compiled.trust_input = True
+        return compiled
+
     return process.Function(
-        compiled if chance is None else Drawing(compiled, chance),
+        known.compile(make, arguments, outputs, updates),
         process.share(shared),
-        compiles=isinstance(found.linker, JITLinker),
+        compiles=known.compiles_when_called,
     )
 
 
@@ -191,45 +182,12 @@ def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
-def _check_directory() -> None:
-    """Have PyTensor make the directory for the C linker, which it does when it is asked for it."""
-    try:
-        str(pytensor.config.compiledir)
-    except ValueError as error:
-        raise OSError(str(error)) from error
-
-
-class Compilations:
-    """Watches what Numba compiles.
-
-    Attributes
-    ----------
-    count : int
-        Number of functions that were not in the cache on the disk, when it is done.
-    seconds : float
-        Time that went into them.
-    """
-
-    def __init__(self) -> None:
-        event = process.lazily("numba.core.event")
-        self.count, self.seconds = 0, 0.0
-        self._installed = event.install_recorder("numba:compile")
-        self._recorder = self._installed.__enter__()
-
-    def done(self) -> None:
-        """Stop watching."""
-        self._installed.__exit__(None, None, None)
-        depth, began = 0, 0.0
-        for moment, event in self._recorder.buffer:
-            # One function is compiled while another is, which needs it.
-            if event.is_start:
-                began = began if depth else moment
-            depth += 1 if event.is_start else -1
-            self.count += bool(event.is_start)
-            self.seconds += 0 if depth else moment - began
-
-
 def compilations(function: Any) -> Compilations | None:
-    """Watch the compilation of a function from now on, if Numba compiles it when it is called."""
-    linker = function.maker.linker
-    return Compilations() if type(linker).__name__ == "NumbaLinker" else None
+    """Watch the compilation of a function from now on, if its linker can tell of it.
+
+    Returns
+    -------
+    Compilations or None
+        None also where nothing is compiled when the function is called.
+    """
+    return linkers.find(function.maker.linker).watch()

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from pytensor import config
-from pytensor.compile.mode import Mode, get_mode
+from pytensor.compile.mode import Mode
 
-from . import backends, convolution, feedforward, recurrent
+from . import backends, convolution, feedforward, linkers, recurrent
 from .errors import ConfigurationError, unknown
 from .network import Network
 
@@ -102,17 +101,13 @@ def warmup(
     for name in names:
         if name not in KINDS:
             raise unknown("kinds", name, KINDS)
-    linker = get_mode(backends.resolve_mode(mode)).linker
-    if not _compiles(linker):
+    linker = backends.linker(mode)
+    if not linker.keeps_on_disk:
         raise ConfigurationError(
             f"mode={mode!r} keeps nothing on the disk, so there is nothing to warm up; "
-            "expected 'NUMBA' or 'CVM'"
+            f"expected {linkers.modes('keeps_on_disk')}"
         )
-    if _is_numba(linker) and not config.numba__cache:
-        raise ConfigurationError(
-            "PyTensor's flag numba__cache is False, so that Numba keeps nothing on the disk, and "
-            "there is nothing to warm up; leave the flag out, or use mode='CVM'"
-        )
+    linker.check_cache()
     seconds: dict[str, float] = {}
     for name in names:
         for title, model, layers, x, target in KINDS[name]():
@@ -122,15 +117,6 @@ def warmup(
             if progress:
                 print(f"{title:<32} {seconds[title]:6.1f} s", flush=True)
     return seconds
-
-
-def _is_numba(linker: Any) -> bool:
-    return type(linker).__name__ == "NumbaLinker"
-
-
-def _compiles(linker: Any) -> bool:
-    """Tell whether a linker compiles what can be kept on the disk."""
-    return _is_numba(linker) or bool(getattr(linker, "c_thunks", False))
 
 
 def _use(net: Network, x: Any, target: Any) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
@@ -153,10 +152,10 @@ def _parts(place: _Places, step: Any, batch: Sequence[Any], mode: Mode, repeats:
         for variable, container in zip(graph.inputs, step.input_storage, strict=True)
     }
     plain = Mode(linker=mode.linker.clone(), optimizer=None)
-    known = _inputs(mode)
+    linker = backends.linker(mode)
     timed = []
     for node in graph.toposort():
-        variables = [known(v, values.get(v)) for v in node.inputs]
+        variables = [linker.own_input(v, values.get(v)) for v in node.inputs]
         inputs = [v.type() for v in variables if not isinstance(v, Constant)]
         fresh = iter(inputs)
         arguments = [v if isinstance(v, Constant) else next(fresh) for v in variables]
@@ -168,23 +167,6 @@ def _parts(place: _Places, step: Any, batch: Sequence[Any], mode: Mode, repeats:
         timed.append((*place(node), type(node.op).__name__, seconds))
     call = min((seconds for *_, seconds in timed), default=0.0)
     return [Part(phase, layer, kind, s - call) for phase, layer, kind, s in timed]
-
-
-def _inputs(mode: Mode) -> Callable[[Any, Any], Any]:
-    """Get what makes the input of an operation by itself, of its variable and value."""
-    if type(mode.linker).__name__ != "JAXLinker":
-        return lambda variable, value: variable
-
-    from .linkers.jax_sizes import is_number
-
-    def known(variable: Any, value: Any) -> Any:
-        # In a whole step, JAX knows all sizes when it compiles.
-        if isinstance(variable, Constant) or not is_number(variable):
-            return variable
-        kind = variable.type
-        return kind.constant_type(kind, kind.filter(np.asarray(value, kind.dtype)[()]))
-
-    return known
 
 
 def _seconds(function: Callable[[], Any], repeats: int) -> float:

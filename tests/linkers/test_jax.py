@@ -18,7 +18,7 @@ from theanets.ops.sequences.ctc import Alignments
 
 pytest.importorskip("jax")
 
-from theanets.linkers import jax_setup  # noqa: F401
+from theanets.linkers import jax_function  # noqa: F401
 
 pytestmark = pytest.mark.linker
 

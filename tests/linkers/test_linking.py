@@ -56,7 +56,7 @@ for name, (symbols, values, outputs) in graphs.items():
 assert package in sys.modules and found > len(graphs)
 # What is changed of PyTensor's own for our functions is not for those of others.
 assert "theanets.linkers.torch_setup" not in sys.modules
-assert "theanets.linkers.jax_setup" not in sys.modules
+assert "theanets.linkers.jax_function" not in sys.modules
 print("fine", found)
 """
 

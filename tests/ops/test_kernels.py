@@ -13,7 +13,7 @@ from scipy import special
 
 import theanets
 from theanets import backends, optimizers
-from theanets.ops.kernels import rewrites
+from theanets.linkers import c
 from theanets.ops.kernels.operations import Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
 from theanets.training.compiled import compile_evaluation, compile_step
 
@@ -137,10 +137,10 @@ def test_where_they_are_used(monkeypatch):
     assert {"MatMul", "RowArgmax", "Fill"} <= found
     assert not {"Dot", "Argmax", "Alloc"} & found
     assert not {"MatMul", "RowArgmax"} & compiled_ops(expressions, inputs, "FAST_COMPILE")
-    monkeypatch.setattr(rewrites, "has_c_blas", lambda: False)
+    monkeypatch.setattr(c, "has_blas", lambda: False)
     found = compiled_ops(expressions, inputs, "CVM")
     assert "MatMul" in found and "RowArgmax" not in found
-    monkeypatch.setattr(rewrites, "has_c_blas", lambda: True)
+    monkeypatch.setattr(c, "has_blas", lambda: True)
     assert "MatMul" not in compiled_ops(expressions, inputs, "CVM")
 
 
@@ -156,14 +156,14 @@ def test_what_is_said_without_blas(monkeypatch):
             self.messages = ()
             return self.flags
 
-    monkeypatch.setattr(rewrites, "config", config := Config())
+    monkeypatch.setattr(c, "config", config := Config())
     config.messages = "PyTensor could not link to a BLAS installation.\nAt length.", "something"
     with pytest.warns(UserWarning) as told:
-        assert not rewrites.has_c_blas()
-    assert [str(one.message) for one in told] == [rewrites.NO_BLAS, "something"]
-    assert not rewrites.has_c_blas()  # said once
+        assert not c.has_blas()
+    assert [str(one.message) for one in told] == [c.NO_BLAS, "something"]
+    assert not c.has_blas()  # said once
     config.flags = "-lopenblas"
-    assert rewrites.has_c_blas()
+    assert c.has_blas()
 
 
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2)])

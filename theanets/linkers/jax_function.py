@@ -6,6 +6,9 @@ function for it, by which each array stays on the device from the second call on
 set anew: one that is set for each call would gain nothing. Not beyond the loop: whoever has an
 array of NumPy may change it in place, as functions of other linkers do, and nothing tells. In
 the variables there stay NumPy's arrays, which users and other linkers read.
+
+JAX is also told to have double precision, as PyTensor does in its default configuration: losses
+are added up in it, whatever the type of the network.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import jax
 import numpy as np
 
 from ..ops.draws.by_jax import Chance
+
+jax.config.update("jax_enable_x64", True)
 
 
 class Drawing:

@@ -7,12 +7,10 @@ few that take seconds to compile, or are slow, in the linkers named here.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-from pytensor import config
-from pytensor.compile.mode import Mode, optdb
+from pytensor.compile.mode import optdb
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.raise_op import Assert
 from pytensor.scalar.basic import EQ, Mul
@@ -223,39 +221,3 @@ _register(102, use_fill)
 _register(103, use_axes, use_positions)
 # Once there are no others to come.
 _register(104, use_sizes)
-
-
-def include(mode: Mode) -> Mode:
-    """Add the rewrites that a mode gains by.
-
-    Numba gains by all. The C linker gains by the products of NumPy where it
-    has no BLAS of its own.
-    """
-    if type(mode.linker).__name__ == "NumbaLinker":
-        return mode.including(PRODUCTS, NUMBA)
-    if getattr(mode.linker, "c_thunks", False) and not has_c_blas():
-        return mode.including(PRODUCTS)
-    return mode
-
-
-#: In place of what PyTensor says, which is about loops that would multiply matrices.
-NO_BLAS = (
-    "PyTensor's C linker found no BLAS library, so NumPy multiplies matrices: as fast, but for "
-    "networks of a few units, whose steps take about a tenth longer; 'apt install libopenblas-dev' "
-    "(Debian, Ubuntu), 'conda install -c conda-forge openblas' or 'brew install openblas' (macOS) "
-    "and PYTENSOR_FLAGS='blas__ldflags=-L<its directory> -lopenblas' give it one, "
-    "PYTENSOR_FLAGS=blas__ldflags= hides this"
-)
-
-
-def has_c_blas() -> bool:
-    """Tell whether the C linker has a BLAS; warn in one line if it was just sought in vain."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = bool(config.blas__ldflags)
-    for one in caught:
-        if "could not link to a BLAS" in str(one.message):
-            warnings.warn(NO_BLAS, stacklevel=2)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return found
