@@ -284,3 +284,28 @@ def test_costs_without_meaning_are_refused():
     for form in ("crf", "perceptron"):
         with pytest.raises(ConfigurationError, match="means nothing here"):
             Loss.build(form, cost=[1, 2])
+
+
+# Flags of losses of several outputs, or of series, have tests of their own.
+OTHERS = ("log_covar", "log_scale", "plain", "zero_infinity")
+FLAGS = [
+    (name, key, not one.default)
+    for name, form in ours(Loss.registry).items()
+    for key, one in form._declared().items()
+    if isinstance(one, Flag) and key not in OTHERS and name != "ctc"
+]
+
+
+@pytest.mark.parametrize(("name", "key", "other"), FLAGS)
+def test_a_flag_of_a_loss_means_something(name, key, other, rng):
+    output = rng.uniform(0.2, 0.9, (4, 3)).astype("float32")
+    # What a flag says matters for labels or for values.
+    targets = np.array([0, 2, 1, 1]), rng.uniform(0.1, 1, (4, 3)).astype("float32")
+    found = []
+    for target in targets:
+        try:
+            values = [Loss.build(name, **k).value(output, target) for k in ({}, {key: other})]
+        except Error:
+            continue
+        found.append(values[0] != pytest.approx(values[1], rel=1e-6))
+    assert any(found)
