@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.tensor.variable import TensorVariable
 
 from .errors import ConfigurationError
 
+#: A symbolic value: a formula, a variable of the data, a constant or a parameter.
+Expression: TypeAlias = TensorVariable
 
-def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Any:
+#: A variable with a value: a parameter, a layer's state, the state of a random generator.
+Shared: TypeAlias = SharedVariable
+
+
+def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Expression:
     """Make a symbolic variable; ``pt.tensor`` takes names such as ``'int'`` for types."""
     return pt.TensorType(dtype, shape=shape)(name)
 
 
-def expression(value: Any, who: str) -> Any:
+def expression(value: Any, who: str) -> Expression:
     """Get an expression from what a function of the user returned.
 
     Parameters
@@ -36,7 +44,7 @@ def expression(value: Any, who: str) -> Any:
         raise ConfigurationError(f"{who} returned {value!r}; expected an expression") from None
 
 
-def scalar(value: Any, who: str) -> Any:
+def scalar(value: Any, who: str) -> Expression:
     """Get a scalar expression from what a function of the user returned; see `expression`."""
     found = expression(value, who)
     if found.ndim:

@@ -15,7 +15,7 @@ from pytensor.graph.basic import Variable
 
 from .. import names as _names
 from ..errors import ConfigurationError, is_integer, nearest, unknown
-from ..expressions import expression
+from ..expressions import Expression, expression
 from ..options import Choice, Whole, flag, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
@@ -263,15 +263,15 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         return Loss.registry.name_of(type(self)) or type(self).__name__.lower()
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[Expression]:
         """The symbolic inputs of the loss: its target, and its weights if it has any."""
         return [v for v in (self._target, self._weights) if v is not None]
 
-    def output(self, outputs: Mapping[str, Any]) -> Any:
+    def output(self, outputs: Mapping[str, Any]) -> Expression:
         """Get the output that the loss is about."""
         return self.find(outputs, self.output_name)
 
-    def find(self, outputs: Mapping[str, Any], name: str) -> Any:
+    def find(self, outputs: Mapping[str, Any], name: str) -> Expression:
         """Get an output by its full name."""
         if name not in outputs:
             raise unknown(f"output of loss {self.name!r}", name, outputs)
@@ -304,7 +304,7 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         """Get the label, of so many, that targets must not have; None if there is none."""
         return None
 
-    def bind(self, target: Any, weights: Any = None) -> None:
+    def bind(self, target: Expression, weights: Expression | None = None) -> None:
         """Set the symbolic target and weights.
 
         Raises
@@ -359,11 +359,11 @@ class Function(Loss, abstract=True):
         """Name of the function."""
         return getattr(self.function, "__name__", type(self.function).__name__)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         return expression(self.function(target, output), f"loss {self.name!r}")
 
-    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def terms(self, outputs: Mapping[str, Any]) -> tuple[Expression, Expression]:
         """Get the sum and the count whose ratio is the loss."""
         outputs = Outputs.of(outputs)
         self._check_bound()
@@ -392,12 +392,12 @@ class Function(Loss, abstract=True):
         return {**super().to_spec(), "form": self.function}
 
 
-def _free_variables(loss: Loss, ndim: int) -> tuple[Any, Any]:
+def _free_variables(loss: Loss, ndim: int) -> tuple[Expression, Expression]:
     dtype = "int32" if loss.labels else "floatX"
     target = pt.tensor(name="target", dtype=dtype, shape=(None,) * ndim)
     return target, _weights_like(target) if loss.weighted else None
 
 
-def _weights_like(target: Any) -> Any:
+def _weights_like(target: Expression) -> Expression:
     dtype = target.dtype if target.dtype.startswith("float") else "floatX"
     return pt.tensor(name="weights", dtype=dtype, shape=target.type.shape)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..options import Flag, Number, Numbers
 from ..outputs import Outputs
 from .base import Limits, Loss
@@ -60,12 +61,12 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
             return logits, _log_sigmoids
         return self.output(outputs), _log_sigmoids if self.logits else _log_both
 
-    def decisions(self, outputs: Outputs) -> tuple[Any, float]:
+    def decisions(self, outputs: Outputs) -> tuple[Expression, float]:
         """Get the logits, or how much the probability is above a half."""
         raw, link = self.scores(outputs)
         return (raw if link is _log_sigmoids else raw - const(0.5, raw)), 0.5
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: tuple[Expression, Expression]) -> Expression:
         """Get the error of each entry of the target."""
         yes, no = output
         labels = target.ndim < yes.ndim
@@ -74,13 +75,13 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
         found = self.decision(target, yes, no)
         return found.mean(axis=-1) if labels else found
 
-    def decision(self, target: Any, yes: Any, no: Any) -> Any:
+    def decision(self, target: Expression, yes: Expression, no: Expression) -> Expression:
         """Get the error of each decision from minus the logarithms of p and 1 - p."""
         if self.pos_weight is not None:
             yes = yes * self._factor(yes)
         return target * yes + (const(1, target) - target) * no
 
-    def _factor(self, like: Any) -> Any:
+    def _factor(self, like: Expression) -> Expression:
         factor, units = const(self.pos_weight, like), like.type.shape[-1]
         if factor.ndim and units is not None and units != len(self.pos_weight):
             raise ConfigurationError(
@@ -137,7 +138,7 @@ class BinaryFocal(BinaryCrossEntropy, names=("binary_focal",)):
     gamma: float
     alpha: float | None
 
-    def decision(self, target: Any, yes: Any, no: Any) -> Any:
+    def decision(self, target: Expression, yes: Expression, no: Expression) -> Expression:
         """Get the error of each decision from minus the logarithms of p and 1 - p."""
         gamma = const(self.gamma, yes)
         of_yes, of_no = pt.exp(-gamma * no) * yes, pt.exp(-gamma * yes) * no
@@ -147,9 +148,9 @@ class BinaryFocal(BinaryCrossEntropy, names=("binary_focal",)):
         return super().decision(target, of_yes, of_no)
 
 
-def _log_sigmoids(z: Any) -> tuple[Any, Any]:
+def _log_sigmoids(z: Expression) -> tuple[Expression, Expression]:
     return pt.softplus(-z), pt.softplus(z)
 
 
-def _log_both(p: Any) -> tuple[Any, Any]:
+def _log_both(p: Expression) -> tuple[Expression, Expression]:
     return -safe_log(p), -safe_log1m(p)

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
+from ..expressions import Expression
 from ..options import DROPPED_FLAG, Flag, Number, Whole
 from ..outputs import Outputs
 from .base import Limits, Loss
@@ -41,7 +42,7 @@ class Scores(Loss, abstract=True):
         output = self.output(outputs)
         return output, identity if self.logits else self.link
 
-    def link(self, output: Any) -> Any:
+    def link(self, output: Expression) -> Expression:
         """Turn the output of a layer without logits into scores of the classes."""
         return output
 
@@ -64,7 +65,7 @@ class Classification(Scores, abstract=True):
     options: ClassVar[dict[str, Any]] = {"ignore_index": Whole(None, least=None)}
     ignore_index: int | None
 
-    def valid(self, target: Any) -> Any:
+    def valid(self, target: Expression) -> Expression | None:
         """Get which labels are not ignored."""
         if self.ignore_index is None or not target.dtype.startswith("int"):
             return None
@@ -132,11 +133,11 @@ class CrossEntropy(Factors, Classification, names=("xe",)):
         low = None if self.logits else 0
         return {"target": (0, None), self.output_name: (low, None)}
 
-    def link(self, output: Any) -> Any:
+    def link(self, output: Expression) -> Expression:
         """Get the logarithm of probabilities, whose softmax they are again."""
         return safe_log(output)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get minus the log-probability of each target."""
         if self.temperature != 1:
             output = output / const(self.temperature, output)
@@ -153,7 +154,7 @@ class CrossEntropy(Factors, Classification, names=("xe",)):
         kept = const(1 - self.label_smoothing, output)
         return kept * found + const(self.label_smoothing, output) * cost.mean(axis=-1)
 
-    def counts(self, target: Any, output: Any) -> Any:
+    def counts(self, target: Expression, output: Expression) -> Expression | None:
         """Get the factor of each target."""
         factors = self.class_factors(output)
         if factors is None or target.ndim < output.ndim:
@@ -199,11 +200,11 @@ class Focal(Factors, Classification):
         """Get the limits of probabilities."""
         return {self.output_name: (None if self.logits else 0, None)}
 
-    def link(self, output: Any) -> Any:
+    def link(self, output: Expression) -> Expression:
         """Get the logarithm of probabilities, whose softmax they are again."""
         return safe_log(output)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each label."""
         target = as_labels(target, output)
         # Differences of scores, and not of their logarithms, keep their digits. Of a
@@ -251,7 +252,7 @@ class SquareLoss(Classification, names=("square",)):
     M: float
     logits = False
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each label."""
         target = as_labels(target, output)
         at_label = one_hot(target, output.shape[-1], "bool")
@@ -280,7 +281,7 @@ class Squentropy(Classification):
     options: ClassVar[dict[str, Any]] = {"logits": DROPPED_FLAG}
     logits = False
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each label."""
         target = as_labels(target, output)
         classes = output.shape[-1]
@@ -289,6 +290,6 @@ class Squentropy(Classification):
         return rest.sum(axis=-1) / others - pick(log_softmax(output, axis=-1), target)
 
 
-def as_labels(target: Any, output: Any) -> Any:
+def as_labels(target: Expression, output: Expression) -> Expression:
     """Get labels from targets that may be one-hot, of the output's shape."""
     return pt.argmax(target, axis=-1) if target.ndim == output.ndim else target

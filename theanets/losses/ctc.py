@@ -12,6 +12,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names
 from ..errors import ConfigurationError, DataError, unknown, whole_number
+from ..expressions import Expression
 from ..ops.sequences import Alignments
 from ..options import Flag, Name, Whole
 from ..outputs import Outputs
@@ -111,11 +112,11 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         """Get the limits of probabilities."""
         return {self.output_name: (None if self.logits else 0, None)}
 
-    def link(self, output: Any) -> Any:
+    def link(self, output: Expression) -> Expression:
         """Get the logarithm of probabilities, whose softmax they are again."""
         return safe_log(output)
 
-    def weighted_errors(self, outputs: Outputs) -> tuple[Any, Any]:
+    def weighted_errors(self, outputs: Outputs) -> tuple[Expression, Expression]:
         """Get the error of each example times its weight, and these weights."""
         self._check_bound()
         target, weights = self._target, self._weights
@@ -141,7 +142,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         # A weight of 0 times an infinite error is no error.
         return pt.switch(pt.neq(importance, 0), importance * errors, const(0, errors)), importance
 
-    def _frames(self, raw: Any, outputs: Outputs) -> Any:
+    def _frames(self, raw: Any, outputs: Outputs) -> Expression:
         """Get which frames exist, (batch, time)."""
         if self.frames is None:
             known = outputs.lengths.get(self.output_name)
@@ -153,7 +154,9 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         count = outputs[key].reshape((-1, 1))
         return pt.arange(raw.shape[1], dtype="int32")[None, :] < count
 
-    def errors(self, target: Any, output: Any, mask: Any = None) -> Any:
+    def errors(
+        self, target: Expression, output: Expression, mask: Expression | None = None
+    ) -> Expression:
         """Get the error of each example.
 
         Parameters

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 from pytensor.tensor.special import log_softmax
 
+from ..expressions import Expression
 from ..options import Choice, Numbers
 from ..outputs import Outputs
 from .base import Limits, Loss
@@ -39,11 +40,11 @@ class KullbackLeiblerDivergence(Scores, names=("kl", "kld")):
         low = None if self.logits else 0
         return {"target": (0, None), self.output_name: (low, None)}
 
-    def link(self, output: Any) -> Any:
+    def link(self, output: Expression) -> Expression:
         """Get the logarithm of probabilities."""
         return safe_log(output)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the divergence of each example."""
         positive = target > 0
         log = pt.log(pt.switch(positive, target, const(1, target)))
@@ -97,7 +98,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         widths.expected += ", 'median' or a callable"
         self.kernel = widths.check("kernel", self.kernel, f"loss {self.name!r}")
 
-    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def terms(self, outputs: Mapping[str, Any]) -> tuple[Expression, Expression]:
         """Get the distance times the examples (or their weights), and these."""
         target, output, weights = self.masked(Outputs.of(outputs))
         output, target = (x.reshape((x.shape[0], -1)) for x in (output, target))
@@ -115,7 +116,9 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         )
         return found * count, count
 
-    def _kernel(self, output: Any, target: Any, seen: Any) -> Callable[[Any, Any], Any]:
+    def _kernel(
+        self, output: Expression, target: Expression, seen: Expression
+    ) -> Callable[[Expression, Expression], Expression]:
         if callable(self.kernel):
             return self.kernel
         if isinstance(self.kernel, str):
@@ -123,7 +126,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         else:
             widths = [const(width, output) for width in np.ravel(self.kernel)]
 
-        def kernel(a: Any, b: Any) -> Any:
+        def kernel(a: Expression, b: Expression) -> Expression:
             squares = _distances(a, b)
             values = [pt.exp(squares / (const(-2, squares) * pt.sqr(w))) for w in widths]
             return sum(values[1:], values[0]) / const(len(values), squares)
@@ -131,7 +134,7 @@ class MaximumMeanDiscrepancy(Loss, names=("mmd",)):
         return kernel
 
 
-def _distances(a: Any, b: Any) -> Any:
+def _distances(a: Expression, b: Expression) -> Expression:
     """Get the squared distance of each row of ``a`` to each of ``b``."""
     # By products, which need no array of (m, n, variables); near the origin, where
     # the difference of squares keeps its digits.
@@ -141,7 +144,7 @@ def _distances(a: Any, b: Any) -> Any:
     return pt.maximum(sqr_norm(a)[:, None] + sqr_norm(b)[None, :] - product, const(0, a))
 
 
-def _median(rows: Any, seen: Any) -> Any:
+def _median(rows: Expression, seen: Expression) -> Expression:
     """Get the median distance of different rows that are seen, or 1 if it is 0."""
     squares = _distances(rows, rows)
     order = pt.arange(rows.shape[0])

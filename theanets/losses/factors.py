@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, is_integer
+from ..expressions import Expression
 from ..options import as_number
 from .base import Loss
 from .formulas import const
@@ -44,7 +45,7 @@ class Factors(Loss, abstract=True):
             "{0: 1, 1: 5}, or 'balanced'",
         )
 
-    def class_factors(self, output: Any) -> Any:
+    def class_factors(self, output: Expression) -> Expression | None:
         """Get the factor of each class as a constant; None if there are none.
 
         Raises

@@ -11,6 +11,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names as _names
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..options import Flag, Name, Number
 from ..outputs import Outputs
 from .base import Limits, Loss, Shape
@@ -93,14 +94,14 @@ class LocationScale(Likelihood, abstract=True):
             )
         return mean
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: tuple[Expression, ...]) -> Expression:
         """Get minus the logarithm of the density at each entry."""
         mean, spread = output
         return self.density(
             target - mean, log_spread(self, spread, self.spread_log, self.spread_eps)
         )
 
-    def density(self, deviation: Any, log_spread: Any) -> Any:
+    def density(self, deviation: Expression, log_spread: Expression) -> Expression:
         """Get minus the logarithm of the density."""
         raise TypeError(f"loss class {type(self).__name__} does not define density")
 
@@ -149,7 +150,7 @@ class GaussianLogLikelihood(LocationScale, names=("gll",)):
         "log_covar": Flag(False),
     }
 
-    def density(self, deviation: Any, log_spread: Any) -> Any:
+    def density(self, deviation: Expression, log_spread: Expression) -> Expression:
         """Get minus the logarithm of the density."""
         half = const(0.5, deviation)
         square = pt.sqr(deviation) * safe_exp(-log_spread)
@@ -182,7 +183,7 @@ class Laplace(LocationScale):
         "log_scale": Flag(False),
     }
 
-    def density(self, deviation: Any, log_spread: Any) -> Any:
+    def density(self, deviation: Expression, log_spread: Expression) -> Expression:
         """Get minus the logarithm of the density."""
         size = pt.abs(deviation) * safe_exp(-log_spread)
         return const(math.log(2), deviation) + log_spread + size
@@ -227,7 +228,7 @@ class StudentT(LocationScale, names=("student_t",)):
     }
     df: float
 
-    def density(self, deviation: Any, log_spread: Any) -> Any:
+    def density(self, deviation: Expression, log_spread: Expression) -> Expression:
         """Get minus the logarithm of the density."""
         df = float(self.df)
         constant = math.lgamma(df / 2) - math.lgamma((df + 1) / 2) + math.log(df * math.pi) / 2
@@ -313,12 +314,12 @@ class MixtureDensity(Likelihood, names=("mixture_density", "mdn")):
         logits = outputs.logits.get(self.output_names[0], logits)
         return (logits, means, scales), link
 
-    def mask(self, raw: Any, seen: Any) -> Any:
+    def mask(self, raw: Any, seen: Expression) -> Any:
         """Replace what belongs to examples without weight, and say which entries have one."""
         rows = pt.shape_padright(seen.any(axis=-1))
         return (*(pt.switch(rows, part, const(0, part)) for part in raw), seen)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: tuple[Expression, ...]) -> Expression:
         """Get minus the logarithm of the density at each example."""
         logits, means, scales = output[:3]
         lengths = [target.shape[i] for i in range(target.ndim - 1)]
@@ -337,7 +338,7 @@ class MixtureDensity(Likelihood, names=("mixture_density", "mdn")):
         return -log_sum_exp(log_softmax(logits, axis=-1) - terms.sum(axis=-1))
 
 
-def log_spread(loss: Loss, output: Any, is_log: str, eps: str) -> Any:
+def log_spread(loss: Loss, output: Expression, is_log: str, eps: str) -> Expression:
     """Get the logarithm of a spread, with what is added to it.
 
     Parameters

@@ -12,6 +12,7 @@ from pytensor.tensor.special import log_softmax
 
 from .. import names as _names
 from ..errors import ConfigurationError, DataError
+from ..expressions import Expression
 from ..options import DROPPED_FLAG, Choice, Number, Whole
 from ..outputs import Outputs
 from .base import Limits
@@ -73,11 +74,11 @@ class Hinge(Classification, names=("hinge",)):
             return outputs.log_odds.get(self.output_name, self.output(outputs)), identity
         return super().scores(outputs)
 
-    def decisions(self, outputs: Outputs) -> tuple[Any, float] | None:
+    def decisions(self, outputs: Outputs) -> tuple[Expression, float] | None:
         """Get the output and the limit of binary targets."""
         return (self.scores(outputs)[0], 0) if self.kind == "binary" else None
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the hinge of each label."""
         margin = const(self.margin, output)
         if self.kind == "binary":
@@ -92,14 +93,14 @@ class Hinge(Classification, names=("hinge",)):
         greatest = pick(others, pt.argmax(others, axis=-1))
         return self.bend(margin + greatest - pick(output, target))
 
-    def _binary(self, target: Any, output: Any, margin: Any) -> Any:
+    def _binary(self, target: Expression, output: Expression, margin: Expression) -> Expression:
         labels = target.ndim < output.ndim
         if labels:
             target = one_hot(target, output.shape[-1], output.dtype)
         found = self.bend(margin - pt.switch(target > 0, output, -output))
         return found.mean(axis=-1) if labels else found
 
-    def bend(self, gap: Any) -> Any:
+    def bend(self, gap: Expression) -> Expression:
         """Get what a gap between the margin and a score costs."""
         # A NaN has to pass.
         return pt.switch(gap <= 0, const(0, gap), gap)
@@ -120,7 +121,7 @@ class SquaredHinge(Hinge, names=("squared_hinge",)):
     Tang 2013, "Deep learning using linear support vector machines".
     """
 
-    def bend(self, gap: Any) -> Any:
+    def bend(self, gap: Expression) -> Expression:
         """Get what a gap between the margin and a score costs."""
         return pt.sqr(super().bend(gap))
 
@@ -198,13 +199,15 @@ class LSoftmax(Classification, names=("l_softmax",)):
             )
         return (x, w, found.get("b")), identity
 
-    def mask(self, raw: Any, seen: Any) -> Any:
+    def mask(self, raw: Any, seen: Expression) -> Any:
         """Replace inputs of examples that must not have an influence."""
         x, w, b = raw
         seen = seen.any(axis=-1) if seen.ndim == x.ndim else seen
         return super().mask(x, seen), w, b
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(
+        self, target: Expression, output: tuple[Expression, Expression, Expression]
+    ) -> Expression:
         """Get the error of each label."""
         x, w, b = output
         scores = x @ w
@@ -224,7 +227,7 @@ class LSoftmax(Classification, names=("l_softmax",)):
         scores = scores if b is None else scores + b
         return -pick(log_softmax(scores, axis=-1), target)
 
-    def psi(self, cosine: Any) -> Any:
+    def psi(self, cosine: Expression) -> Expression:
         r"""Get :math:`\psi(\theta)` from the cosine of :math:`\theta`."""
         m = int(self.margin)
         one, two = const(1, cosine), const(2, cosine)

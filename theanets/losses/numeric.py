@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +96,7 @@ class Numeric(Configured):
         """Get the shape of one example of each output from the arrays that `value` takes."""
         return {name: array.shape[1:] for name, array in arrays.items()}
 
-    def options_key(self) -> Any:
+    def options_key(self) -> Hashable:
         """Get what the compiled formula depends on."""
         found = ((key, getattr(self, key)) for key in self.valid_options())
         return tuple((key, repr(np.asarray(v).tolist())) for key, v in found)

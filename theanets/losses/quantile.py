@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..options import Numbers
 from ..outputs import Outputs
 from .base import Loss, Shape
@@ -94,11 +95,11 @@ class Quantile(Loss, names=("quantile", "pinball")):
             found.append(Compared("values", target, apart[..., orders.index(0.5)], weights))
         return found
 
-    def mask(self, raw: Any, seen: Any) -> Any:
+    def mask(self, raw: Any, seen: Expression) -> Any:
         """Replace the quantiles of what must not have an influence."""
         return super().mask(self._apart(seen, raw), seen)
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry of the target."""
         orders = const(self.quantile, output)
         if orders.ndim == 0:
@@ -108,7 +109,7 @@ class Quantile(Loss, names=("quantile", "pinball")):
         found = pt.switch(short < 0, orders - const(1, output), orders) * short
         return found if orders.ndim == 0 else found.mean(axis=-1)
 
-    def _apart(self, target: Any, output: Any) -> Any:
+    def _apart(self, target: Expression, output: Expression) -> Expression:
         """Give the quantiles an axis of their own."""
         if np.ndim(self.quantile) == 0 or output.ndim > target.ndim:
             return output

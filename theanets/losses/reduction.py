@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
-from ..expressions import scalar
+from ..expressions import Expression, scalar
 from ..outputs import Outputs
 from .formulas import const, identity, nonzero
 
@@ -59,11 +59,11 @@ class Reduced:
         """Name of the loss."""
         raise NotImplementedError
 
-    def output(self, outputs: Mapping[str, Any]) -> Any:
+    def output(self, outputs: Mapping[str, Any]) -> Expression:
         """Get the output that the loss is about."""
         raise NotImplementedError
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Any) -> Expression:
         """Get the error of each entry.
 
         Parameters
@@ -96,18 +96,18 @@ class Reduced:
         """
         return self.output(outputs), identity
 
-    def valid(self, target: Any) -> Any:
+    def valid(self, target: Expression) -> Expression | None:
         """Get which entries count at all, as a boolean expression; None for all of them."""
         return None
 
-    def counts(self, target: Any, output: Any) -> Any:
+    def counts(self, target: Expression, output: Expression) -> Expression | None:
         """Get what the error of each entry counts in the mean; None for 1 each.
 
         It gets what `errors` gets, and has the shape of what that returns.
         """
         return None
 
-    def mask(self, raw: Any, seen: Any) -> Any:
+    def mask(self, raw: Any, seen: Expression) -> Any:
         """Replace what must not have an influence, by 0.
 
         Parameters
@@ -121,7 +121,7 @@ class Reduced:
             return tuple(self.mask(part, seen) for part in raw)
         return pt.switch(pt.shape_padright(seen, raw.ndim - seen.ndim), raw, const(0, raw))
 
-    def __call__(self, outputs: Mapping[str, Any]) -> Any:
+    def __call__(self, outputs: Mapping[str, Any]) -> Expression:
         """Get the scalar expression for the loss.
 
         Parameters
@@ -136,7 +136,7 @@ class Reduced:
         total, count = self.terms(outputs)
         return total / nonzero(count)
 
-    def terms(self, outputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    def terms(self, outputs: Mapping[str, Any]) -> tuple[Expression, Expression]:
         """Get the sum and the count whose ratio is the loss.
 
         Sums and counts of several batches can be added up, which gives the
@@ -164,7 +164,7 @@ class Reduced:
             return errors.sum(), batch_length(errors)
         return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
 
-    def _own_terms(self, outputs: Outputs) -> tuple[Any, Any]:
+    def _own_terms(self, outputs: Outputs) -> tuple[Expression, Expression]:
         """Get the sum and the count of a class with a ``__call__`` of its own."""
         target, own = self._target, self._weights
         existing, weights = self.existing(outputs), own
@@ -185,7 +185,7 @@ class Reduced:
             self._target, self._weights = target, own
         return pt.switch(empty, 0, value * count), count
 
-    def weighted_errors(self, outputs: Outputs) -> tuple[Any, Any]:
+    def weighted_errors(self, outputs: Outputs) -> tuple[Expression, Expression]:
         """Get the errors times their weights, and what they count in the mean.
 
         Returns
@@ -223,7 +223,7 @@ class Reduced:
         target = pt.switch(seen, target, pt.zeros((), dtype=target.dtype))
         return target, link(self.mask(raw, seen)), weights
 
-    def existing(self, outputs: Outputs) -> Any:
+    def existing(self, outputs: Outputs) -> Expression | None:
         """Get which entries are of steps that exist; None for all, or if the weights say it."""
         lengths = outputs.lengths.get(self.output_name)
         if lengths is None or not self.by_step or self._target.ndim < 2:
@@ -235,7 +235,7 @@ class Reduced:
             self._target, dtype="bool"
         )
 
-    def importance(self, dtype: str, outputs: Outputs) -> Any:
+    def importance(self, dtype: str, outputs: Outputs) -> Expression | None:
         """Get the weight of each entry, 0 for one that is not valid; None for 1 each."""
         valid = self.valid(self._target)
         existing = self.existing(outputs)
@@ -273,22 +273,22 @@ class Reduced:
         found = self.compared(outputs)
         return [] if found is None else [found]
 
-    def values(self, output: Any) -> Any:
+    def values(self, output: Expression) -> Expression:
         """Get the values that an output, an expression, says; by default these are the output."""
         return output
 
-    def point(self, output: Any) -> Any:
+    def point(self, output: Expression) -> Expression:
         """Get the values that an output, an array, says; by default these are the output."""
         return output
 
-    def decisions(self, outputs: Outputs) -> tuple[Any, float] | None:
+    def decisions(self, outputs: Outputs) -> tuple[Expression, float] | None:
         """Get numbers that are positive for yes, and what targets that mean yes are above.
 
         None where the loss compares values and not decisions, as by default.
         """
         return None
 
-    def accuracy_terms(self, outputs: Outputs) -> tuple[Any, Any] | None:
+    def accuracy_terms(self, outputs: Outputs) -> tuple[Expression, Expression] | None:
         """Get the (weighted) number of labels or decisions met, and of all; None without these."""
         found = self.compared(outputs)
         if found is None or found.kind == "values":
@@ -303,7 +303,7 @@ class Reduced:
             return met.sum(), met.size.astype(dtype)
         return (weights * met).sum(), weights.sum()
 
-    def accuracy(self, outputs: Mapping[str, Any]) -> Any:
+    def accuracy(self, outputs: Mapping[str, Any]) -> Expression:
         """Get the (weighted) share of labels or decisions met, a scalar expression.
 
         Raises
@@ -324,6 +324,6 @@ class Reduced:
             )
 
 
-def batch_length(output: Any) -> Any:
+def batch_length(output: Expression) -> Expression:
     """Get the number of examples, as a number of the output's type."""
     return output.shape[0].astype(output.dtype)

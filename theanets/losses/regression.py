@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytensor.tensor as pt
 
+from ..expressions import Expression
 from ..options import Flag, Number, Whole
 from .base import Limits, Loss
 from .formulas import FLOOR, const, one_hot, safe_exp, safe_log, sqr_norm
@@ -22,14 +23,14 @@ class Regression(Loss, abstract=True):
     A subclass defines `distance`.
     """
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry of the target."""
         if target.ndim == output.ndim - 1 and target.dtype.startswith("int"):
             target = one_hot(target, output.shape[-1], output.dtype)
             return self.distance(target, output).mean(axis=-1)
         return self.distance(target, output)
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry of the output."""
         raise TypeError(f"loss class {type(self).__name__} does not define distance")
 
@@ -43,7 +44,7 @@ class MeanSquaredError(Regression, names=("mse",)):
     ``reduction='batch'`` it is the squared distance of output and target.)
     """
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get ``(y - t) ** 2``."""
         return pt.sqr(output - target)
 
@@ -56,7 +57,7 @@ class MeanAbsoluteError(Regression, names=("mae",)):
     the conditional median; use it for regression with outliers.
     """
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get ``|y - t|``."""
         return pt.abs(output - target)
 
@@ -83,7 +84,7 @@ class Huber(Regression):
     options: ClassVar[dict[str, Any]] = {"delta": Number(1.0, "positive")}
     delta: float
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         size = pt.abs(output - target)
         inner = pt.minimum(size, const(self.delta, size))
@@ -112,7 +113,7 @@ class SmoothL1(Regression, names=("smooth_l1",)):
     options: ClassVar[dict[str, Any]] = {"beta": Number(1.0, "nonnegative")}
     beta: float
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         size = pt.abs(output - target)
         if self.beta == 0:
@@ -130,7 +131,7 @@ class LogCosh(Regression, names=("log_cosh",)):
     ``huber`` where second derivatives matter.
     """
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get ``log(cosh(y - t))``."""
         size = pt.abs(output - target)
         small = size < const(1, size)
@@ -151,11 +152,11 @@ class _Logarithmic(Regression, abstract=True):
         """Get the limits of targets and outputs."""
         return {"target": (0, None), self.output_name: (None if self.log_input else 0, None)}
 
-    def values(self, output: Any) -> Any:
+    def values(self, output: Expression) -> Expression:
         """Get what is compared with targets: not logarithms."""
         return safe_exp(output) if self.log_input else output
 
-    def point(self, output: Any) -> Any:
+    def point(self, output: Expression) -> Expression:
         """Get the means that an output, an array, says."""
         return np.exp(output) if self.log_input else output
 
@@ -186,7 +187,7 @@ class Poisson(_Logarithmic):
     options: ClassVar[dict[str, Any]] = {"full": Flag(False)}
     full: bool
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         if self.log_input:
             found = safe_exp(output) - target * output
@@ -222,7 +223,7 @@ class Gamma(_Logarithmic):
     McCullagh & Nelder 1989, "Generalized linear models", chapter 8.
     """
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         log = output if self.log_input else safe_log(output, math.sqrt(FLOOR[output.dtype]))
         return log + target * safe_exp(-log)
@@ -246,7 +247,7 @@ class MeanSquaredLogError(Regression, names=("msle",)):
         """Get the limits of targets and outputs."""
         return {"target": (-1, None), self.output_name: (-1, None)}
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         return pt.sqr(_log1p(output) - _log1p(target))
 
@@ -267,7 +268,7 @@ class MeanAbsolutePercentageError(Regression, names=("mape",)):
     options: ClassVar[dict[str, Any]] = {"eps": Number(1e-8, "positive")}
     eps: float
 
-    def distance(self, target: Any, output: Any) -> Any:
+    def distance(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
         return pt.abs(output - target) / pt.maximum(pt.abs(target), const(self.eps, target))
 
@@ -302,7 +303,7 @@ class Cosine(Loss):
         self.require(self.axis != 0, "axis", "an integer other than 0")
         self.joint_axis = self.axis
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the distance of each pair of vectors."""
         self.require(
             -output.ndim < self.axis < output.ndim,
@@ -316,7 +317,7 @@ class Cosine(Loss):
         return const(1, output) - (output * target).sum(axis=self.axis) / norms
 
 
-def _log1p(x: Any) -> Any:
+def _log1p(x: Expression) -> Expression:
     low = float(np.finfo(x.dtype).eps)
     return safe_log(
         x + const(1, x), low, log=lambda above: pt.log1p(pt.switch(above, x, const(0, x)))

@@ -15,6 +15,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..options import DROPPED, DROPPED_FLAG, Choice
 from ..outputs import Outputs
 from .chain import Chain, Classes
@@ -155,7 +156,7 @@ class Structured(Classification, abstract=True):
         ends = (zeros if end is None else end for end in (self.start, self.end))
         return (unary, const(self.transition, unary), *(const(end, unary) for end in ends))
 
-    def errors(self, target: Any, output: Any) -> Any:
+    def errors(self, target: Expression, output: Any) -> Expression:
         """Get the error of each entry; ``output`` is an expression or a `Chain`."""
         space = output if isinstance(output, Classes) else Classes(output)
         unary = space.unary
@@ -166,7 +167,7 @@ class Structured(Classification, abstract=True):
             )
         return space.entries(self.error(space, target, self.costs(target, unary)))
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the error of each choice.
 
         Parameters
@@ -180,7 +181,7 @@ class Structured(Classification, abstract=True):
         """
         raise NotImplementedError
 
-    def costs(self, target: Any, unary: Any) -> Any:
+    def costs(self, target: Expression, unary: Expression) -> Expression:
         """Get the cost of each label at each position.
 
         Parameters
@@ -235,7 +236,7 @@ class ConditionalRandomField(Structured, names=("crf",)):
     options: ClassVar[dict[str, Any]] = {"cost": DROPPED}
     cost = None
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the log-loss of each choice."""
         return space.log_sum(space.unary) - space.score(target)
 
@@ -255,7 +256,7 @@ class Perceptron(Structured, names=("perceptron",)):
     options: ClassVar[dict[str, Any]] = {"cost": DROPPED}
     cost = None
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the perceptron loss of each choice."""
         return space.best(space.unary) - space.score(target)
 
@@ -274,7 +275,7 @@ class StructuredHinge(Structured, names=("structured_hinge",)):
     interdependent output variables".
     """
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the hinge of each choice."""
         return space.best(space.unary + cost) - space.score(target)
 
@@ -291,7 +292,7 @@ class SoftmaxMargin(Structured, names=("softmax_margin",)):
     cost functions".
     """
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the softmax-margin of each choice."""
         return space.log_sum(space.unary + cost) - space.score(target)
 
@@ -310,7 +311,7 @@ class Risk(Structured, names=("risk",)):
     semirings".
     """
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the expected cost of each choice."""
         return space.mean(cost)
 
@@ -343,11 +344,13 @@ class Ramp(Structured, names=("ramp",)):
     options: ClassVar[dict[str, Any]] = {"variant": Choice(1, (1, 2, 3))}
     variant: int
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the ramp loss of each choice."""
         return self.difference(space.best, space.unary, cost)
 
-    def difference(self, top: Callable[[Any], Any], unary: Any, cost: Any) -> Any:
+    def difference(
+        self, top: Callable[[Any], Any], unary: Expression, cost: Expression
+    ) -> Expression:
         """Get the difference of two (soft) maxima, by variant."""
         high = unary if self.variant == 2 else unary + cost
         low = unary if self.variant == 1 else unary - cost
@@ -369,7 +372,7 @@ class SoftRamp(Ramp, names=("soft_ramp",)):
     machine translation" (thesis).
     """
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the soft ramp loss of each choice."""
         return self.difference(space.log_sum, space.unary, cost)
 
@@ -391,7 +394,7 @@ class InfiniteRamp(Structured, names=("infinite_ramp",)):
     Graph-based AMR parsing with infinite ramp loss".
     """
 
-    def error(self, space: Classes, target: Any, cost: Any) -> Any:
+    def error(self, space: Classes, target: Expression, cost: Expression) -> Expression:
         """Get the infinite ramp loss of each choice."""
         lowest = pt.eq(cost, cost.min(axis=-1, keepdims=True))
         allowed = pt.switch(lowest, space.unary, const(-np.inf, cost))
