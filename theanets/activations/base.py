@@ -13,6 +13,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
 from ..errors import ConfigurationError, check_keywords
+from ..expressions import Expression
 from ..registry import Registered, Registry
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Activation(Registered, abstract=True):
             check_keywords(f"activation {self.name!r}", kwargs, ["name"])
 
     @classmethod
-    def build(cls, form: str, *args: Any, **kwargs: Any) -> Any:
+    def build(cls, form: str, *args: Any, **kwargs: Any) -> Activation:
         """Build an activation by its registered name; see `theanets.activations.build`."""
         found = cls.registry[form]
         return found(*args, **kwargs) if isinstance(found, type) else Function(found, form)
@@ -92,7 +93,7 @@ class Activation(Registered, abstract=True):
         """Get an activation like this one, to be set up for another layer."""
         return copy.copy(self)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         raise TypeError(f"{type(self).__name__} does not define __call__(self, x)")
 
@@ -115,7 +116,7 @@ class Function(Activation, abstract=True):
         super().__init__(name or getattr(function, "__name__", "callable"))
         self.function = function
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         return self.function(x)
 
@@ -143,7 +144,7 @@ class Compose(Activation, abstract=True):
         """Get a composition of copies."""
         return Compose([part.copy() for part in self.parts])
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         for part in self.parts:
             x = part(x)
@@ -195,7 +196,7 @@ class OfLayer(Activation, abstract=True):
         """Get one that is not made yet."""
         return OfLayer(self.form, self.name)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         if self.made is None:
             raise ConfigurationError(f"activation {self.name!r} has no layer yet")
@@ -219,12 +220,12 @@ def named(
     return register
 
 
-def constant(value: float, like: Any) -> Any:
+def constant(value: float, like: Expression) -> Expression:
     """Get a number as an expression of the type of another."""
     return pt.as_tensor(np.asarray(value, dtype=like.dtype))
 
 
-def fixed(x: Any) -> Any:
+def fixed(x: Expression) -> Expression:
     """Get what may be compared.
 
     The gradient of a comparison is a zero of the configured floatX, which makes

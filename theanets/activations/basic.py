@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytensor.tensor as pt
 from pytensor.tensor.special import softmax as _softmax
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from .base import LIMITS, Activation, constant, fixed, named
 
 if TYPE_CHECKING:
@@ -18,75 +19,75 @@ EPSILON = 1e-7
 
 
 @named("linear")
-def linear(x: Any) -> Any:
+def linear(x: Expression) -> Expression:
     """``x``."""
     return x
 
 
 @named("logistic", "sigmoid", low=0, high=1)
-def logistic(x: Any) -> Any:
+def logistic(x: Expression) -> Expression:
     """``1 / (1 + exp(-x))``."""
     return pt.sigmoid(x)
 
 
 @named("tanh", low=-1, high=1)
-def tanh(x: Any) -> Any:
+def tanh(x: Expression) -> Expression:
     """``tanh(x)``."""
     return pt.tanh(x)
 
 
 @named("softmax", low=0, high=1)
-def softmax(x: Any) -> Any:
+def softmax(x: Expression) -> Expression:
     """``exp(x) / sum(exp(x))`` over the last axis."""
     return _softmax(x, axis=-1)
 
 
 @named("softplus", low=0)
-def softplus(x: Any) -> Any:
+def softplus(x: Expression) -> Expression:
     """``log(1 + exp(x))``."""
     return pt.softplus(x)
 
 
 @named("relu", "rect:max", low=0)
-def relu(x: Any) -> Any:
+def relu(x: Expression) -> Expression:
     """``max(0, x)``, with gradient 0 at 0."""
     # A NaN has to pass, or a diverged network would look healthy.
     return pt.switch(fixed(x) <= 0, 0, x)
 
 
 @named("rect:min", high=1)
-def rect_min(x: Any) -> Any:
+def rect_min(x: Expression) -> Expression:
     """``min(1, x)``, with gradient 0 at 1."""
     return pt.switch(fixed(x) >= 1, 1, x)
 
 
 @named("rect:minmax", low=0, high=1)
-def rect_minmax(x: Any) -> Any:
+def rect_minmax(x: Expression) -> Expression:
     """``min(1, max(0, x))``, with gradient 0 at 0 and 1."""
     return rect_min(relu(x))
 
 
 @named("norm:mean", "norm:dc")
-def norm_mean(x: Any) -> Any:
+def norm_mean(x: Expression) -> Expression:
     """``x - mean(x)`` over the last axis."""
     return x - x.mean(axis=-1, keepdims=True)
 
 
 @named("norm:max", low=-1, high=1)
-def norm_max(x: Any) -> Any:
+def norm_max(x: Expression) -> Expression:
     """``x / max(|x|)`` over the last axis."""
     return x / pt.maximum(pt.abs(x).max(axis=-1, keepdims=True), constant(EPSILON, x))
 
 
 @named("norm:std")
-def norm_std(x: Any) -> Any:
+def norm_std(x: Expression) -> Expression:
     """``x / sqrt(var(x) + epsilon)`` over the last axis."""
     variance = pt.sqr(norm_mean(x)).mean(axis=-1, keepdims=True)
     return x / pt.sqrt(variance + constant(EPSILON, x))
 
 
 @named("norm:z")
-def norm_z(x: Any) -> Any:
+def norm_z(x: Expression) -> Expression:
     """``(x - mean(x)) / sqrt(var(x) + epsilon)`` over the last axis."""
     return norm_std(norm_mean(x))
 
@@ -101,7 +102,7 @@ class Prelu(Activation, names=("prelu", "leaky-relu")):
         """Create ``leak``, of shape (units,)."""
         self.leak = layer.add_param(f"{prefix}leak", 0.25, (layer.output_size,))
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         return pt.switch(fixed(x) <= 0, self.leak * x, x)
 
@@ -117,7 +118,7 @@ class LGrelu(Activation, names=("lgrelu", "leaky-gain-relu")):
         self.gain = layer.add_param(f"{prefix}gain", 1.0, (layer.output_size,))
         self.leak = layer.add_param(f"{prefix}leak", 0.25, (layer.output_size,))
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         return pt.switch(fixed(x) <= 0, self.leak * x, self.gain * x)
 
@@ -133,7 +134,7 @@ class Elu(Activation):
         """Create ``gain``, of shape (units,)."""
         self.gain = layer.add_param(f"{prefix}gain", 1.0, (layer.output_size,))
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         # The branch that is not taken is computed too: it may not overflow.
         negative = fixed(x) <= 0
@@ -168,7 +169,7 @@ class Maxout(Activation):
         )
         self.intercept = layer.add_param(f"{prefix}intercept", 0.0, shape)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         return (x[..., None] * self.slope + self.intercept).max(axis=-1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -69,9 +70,9 @@ class Part:
 def part(
     kind: str,
     size: int,
-    target: Any,
-    output: Any,
-    weights: Any = None,
+    target: npt.ArrayLike,
+    output: npt.ArrayLike,
+    weights: npt.ArrayLike | None = None,
     logits: bool = False,
     orders: tuple[float, ...] = (),
 ) -> Part:
@@ -126,7 +127,7 @@ class Metric(Configured, Registered, abstract=True):
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
 
-    def cache_key(self) -> Any:
+    def cache_key(self) -> Hashable:
         """Get what tells metrics apart."""
         return (type(self), *((key, getattr(self, key)) for key in self.valid_options()))
 
@@ -156,7 +157,7 @@ class Metric(Configured, Registered, abstract=True):
         return f"<metric {self.name}>"
 
 
-def ratio(above: Any, below: Any, otherwise: float) -> Any:
+def ratio(above: npt.ArrayLike, below: npt.ArrayLike, otherwise: float) -> Array:
     """Divide, where the divisor is not 0."""
     below = np.asarray(below, dtype=float)
     return np.where(below == 0, otherwise, above / np.where(below == 0, 1, below))

@@ -102,7 +102,7 @@ class Averaged(Counted, abstract=True):
             return float(ratio((scores * occur).sum(), occur.sum(), 0))
         return mean(scores, (predicted + occur > 0) | several)
 
-    def score(self, met: Any, predicted: Any, occur: Any) -> Any:
+    def score(self, met: Array, predicted: Array, occur: Array) -> Array:
         """Get the figure of each class, 0 where it is not defined."""
         raise NotImplementedError
 
@@ -125,7 +125,7 @@ class Precision(Averaged):
     0 where nothing is predicted.
     """
 
-    def score(self, met: Any, predicted: Any, occur: Any) -> Any:
+    def score(self, met: Array, predicted: Array, occur: Array) -> Array:
         """Get the precision."""
         return ratio(met, predicted, 0)
 
@@ -136,7 +136,7 @@ class Recall(Averaged):
     0 where a class does not occur. The options are those of `Precision`.
     """
 
-    def score(self, met: Any, predicted: Any, occur: Any) -> Any:
+    def score(self, met: Array, predicted: Array, occur: Array) -> Array:
         """Get the recall."""
         return ratio(met, occur, 0)
 
@@ -148,7 +148,7 @@ class F1(Averaged, names=("f1",)):
     `Precision`.
     """
 
-    def score(self, met: Any, predicted: Any, occur: Any) -> Any:
+    def score(self, met: Array, predicted: Array, occur: Array) -> Array:
         """Get the harmonic mean."""
         return ratio(2 * met, predicted + occur, 0)
 

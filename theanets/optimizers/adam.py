@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytensor.tensor as pt
 
+from ..expressions import Expression, Shared
 from .algorithms import BETAS, LEARNING_RATES, RMS_REGULARIZER, average
 from .base import FirstOrder
 from .transforms import State, Transform
@@ -27,7 +27,9 @@ class ScaleByAdam(Transform):
 
     nesterov: bool = False
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         beta1, beta2 = state.hyper("beta1"), state.hyper("beta2")
         first, root = state.bias(beta1), pt.sqrt(state.bias(beta2))
         eps = state.hyper("rms_regularizer") * root
@@ -108,7 +110,9 @@ class NAdam(Adam):
 class ScaleByAdaMax(Transform):
     """Direction of `AdaMax`."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         beta1, beta2 = state.hyper("beta1"), state.hyper("beta2")
         eps = state.hyper("rms_regularizer")
         state.rate = state.rate / state.bias(beta1)

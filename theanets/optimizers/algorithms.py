@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import pytensor
 import pytensor.tensor as pt
 
+from ..expressions import Expression, Shared
 from .base import FirstOrder
 from .hyper import Hyper
 from .transforms import State, Transform
@@ -43,7 +44,9 @@ BETAS = (
 )
 
 
-def average(state: State, param: Any, name: str, decay: Any, value: Any) -> Any:
+def average(
+    state: State, param: Shared, name: str, decay: Expression, value: Expression
+) -> Expression:
     r"""Update and return :math:`a \leftarrow \gamma a + (1 - \gamma) x`; return its new value."""
     old = state.zeros(param, name)
     return state.update(old, decay * old + (state.constant(1) - decay) * value)
@@ -74,7 +77,9 @@ class NAG(FirstOrder, names=("nag", "nesterov")):
 class ScaleByRProp(Transform):
     """Direction of `RProp`."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         one, zero = state.constant(1), state.constant(0)
         # A schedule may take the rate down to exactly zero.
         rate = pt.maximum(state.hyper("learning_rate"), state.constant(1e-30))
@@ -133,7 +138,9 @@ class RProp(FirstOrder):
 class ScaleByAdaGrad(Transform):
     """Direction of `AdaGrad`."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         eps = state.hyper("rms_regularizer")
         results = []
         for g, param in zip(steps, params, strict=True):
@@ -173,7 +180,9 @@ class ScaleByRMS(Transform):
 
     centered: bool = False
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         decay, eps = state.hyper("decay"), state.hyper("rms_regularizer")
         rest = state.constant(1) - decay
         results = []
@@ -239,7 +248,9 @@ class RMSProp(FirstOrder):
 class ScaleByAdaDelta(Transform):
     """Direction of `AdaDelta`."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         decay, eps = state.hyper("decay"), state.hyper("rms_regularizer")
         results = []
         for g, param in zip(steps, params, strict=True):
@@ -285,7 +296,9 @@ class AdaDelta(FirstOrder):
 class ScaleByEquilibration(Transform):
     """Direction of `ESGD`."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         decay, eps = state.hyper("decay"), state.hyper("rms_regularizer")
         probes = [state.normal(param) for param in params]
         slope = sum(pt.sum(g * r) for g, r in zip(state.gradients, probes, strict=True))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..errors import ConfigurationError, check_keywords, formerly
+from ..expressions import Expression, Shared
 from ..options import flag
 from ..registry import Registered, Registry
 from . import hyper, schedules, transforms
@@ -225,9 +226,9 @@ class FirstOrder(Optimizer, abstract=True):
 
     def apply(
         self,
-        params: Sequence[Any],
-        gradients: Sequence[Any],
-        loss: Any = None,
+        params: Sequence[Shared],
+        gradients: Sequence[Expression],
+        loss: Expression | None = None,
         dtype: str = "float32",
         rng: np.random.Generator | None = None,
     ) -> Updates:
@@ -303,7 +304,7 @@ def _check_params(params: list[Any], gradients: list[Any]) -> None:
             )
 
 
-def build(algo: str | type[Optimizer] | Optimizer, /, **kwargs: Any) -> Any:
+def build(algo: str | type[Optimizer] | Optimizer, /, **kwargs: Any) -> Optimizer:
     """Make an optimizer.
 
     Parameters

@@ -18,10 +18,10 @@ import pytensor.tensor as pt
 
 from .. import rng as randomness
 from ..errors import ConfigurationError
-from ..expressions import joint_norm
+from ..expressions import Expression, Shared, joint_norm
 
 
-def fit(expr: Any, variable: Any) -> Any:
+def fit(expr: Expression, variable: Expression) -> Expression:
     """Make an expression acceptable as the update of a shared variable.
 
     Parameters
@@ -70,8 +70,8 @@ class State:
 
     def __init__(
         self,
-        gradients: Sequence[Any],
-        loss: Any,
+        gradients: Sequence[Expression],
+        loss: Expression | None,
         values: Mapping[str, np.ndarray],
         dtype: str,
         rng: np.random.Generator | None,
@@ -88,29 +88,29 @@ class State:
         self._rng = rng
         self.rate: Any = self.hyper("learning_rate")
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Expression:
         """Make a 0-d constant that does not upcast what it is combined with."""
         return pt.constant(np.asarray(value, self.dtype))
 
-    def hyper(self, name: str) -> Any:
+    def hyper(self, name: str) -> Shared:
         """Get the shared scalar that holds a hyper-parameter."""
         if name not in self.hypers:
             self.hypers[name] = pytensor.shared(self._values[name], name=name)
         return self.hypers[name]
 
-    def zeros(self, param: Any, name: str, fill: float = 0.0) -> Any:
+    def zeros(self, param: Shared, name: str, fill: float = 0.0) -> Shared:
         """Make a state variable of a parameter's type, filled with zeros (or ``fill``)."""
         key = f"{param.name}/{name}"
         value = np.full(param.get_value(borrow=True).shape, fill, param.dtype)
         return self._add(key, value, fill, param.type.shape)
 
-    def update(self, variable: Any, expr: Any) -> Any:
+    def update(self, variable: Shared, expr: Expression) -> Expression:
         """Set the new value of a state variable, and return it."""
         expr = fit(expr, variable)
         self.updates[variable] = expr
         return expr
 
-    def count(self) -> Any:
+    def count(self) -> Expression:
         """Get the number of updates, the present one included, as a 0-d float.
 
         It is exact up to 2**24 in float32, and stays there. By then a bias
@@ -122,13 +122,13 @@ class State:
             self.update(variable, variable + self.constant(1))
         return self.updates[variable]
 
-    def bias(self, decay: Any, ahead: int = 0) -> Any:
+    def bias(self, decay: Expression, ahead: int = 0) -> Expression:
         r"""Get :math:`1 - \beta^{t + ahead}` without cancellation, as a 0-d expression."""
         # The lower bound keeps a decay of zero away from log(0).
         safe = pt.maximum(decay, self.constant(1e-30 if self.dtype != "float16" else 1e-4))
         return -pt.expm1((self.count() + self.constant(ahead)) * pt.log(safe))
 
-    def normal(self, param: Any) -> Any:
+    def normal(self, param: Shared) -> Expression:
         """Draw standard normal numbers of a parameter's shape, new ones at each update."""
         shared = self.generators.get("rng")
         if shared is None:
@@ -140,7 +140,9 @@ class State:
         self.updates[shared], draws = randomness.normal(current, param.shape, param.dtype)
         return fit(draws, param)
 
-    def _add(self, key: str, value: np.ndarray, fill: float, shape: tuple[int | None, ...]) -> Any:
+    def _add(
+        self, key: str, value: np.ndarray, fill: float, shape: tuple[int | None, ...]
+    ) -> Shared:
         if key in self.variables:
             raise ConfigurationError(f"the optimizer state {key!r} exists already")
         self.initial[key] = fill
@@ -151,7 +153,9 @@ class State:
 class Transform:
     """Base class of transforms; subclasses are frozen dataclasses."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         """Transform the steps.
 
         Parameters
@@ -175,7 +179,9 @@ class Transform:
 class ClipElements(Transform):
     r"""Clip each element of a gradient to :math:`[-c, c]`, c being ``max_gradient_elem``."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         limit = state.hyper("max_gradient_elem")
         return [pt.clip(step, -limit, limit) for step in steps]
 
@@ -192,7 +198,9 @@ class ClipNorms(Transform):
     networks", ICML 2013.
     """
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         limit = state.hyper("max_gradient_norm")
         return [step * (limit / pt.maximum(joint_norm([step]), limit)) for step in steps]
 
@@ -204,7 +212,9 @@ class ClipGlobalNorm(Transform):
     The formula is that of `ClipNorms`, with one norm over all parameters.
     """
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         limit = state.hyper("max_global_norm")
         factor = limit / pt.maximum(joint_norm(steps), limit)
         return [step * factor for step in steps]
@@ -214,7 +224,9 @@ class ClipGlobalNorm(Transform):
 class ScaleByRate(Transform):
     """Multiply the steps by `State.rate`: the learning rate, times corrections of it."""
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         return [state.rate * step for step in steps]
 
 
@@ -238,7 +250,9 @@ class AddMomentum(Transform):
 
     nesterov: bool = False
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         momentum = state.hyper("momentum")
         results = []
         for step, param in zip(steps, params, strict=True):
@@ -260,7 +274,9 @@ class DecayWeights(Transform):
     Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
 
-    def __call__(self, steps: list[Any], params: Sequence[Any], state: State) -> list[Any]:
+    def __call__(
+        self, steps: list[Expression], params: Sequence[Shared], state: State
+    ) -> list[Expression]:
         factor = state.hyper("learning_rate") * state.hyper("decoupled_weight_decay")
         return [
             step + factor * param if param.ndim >= 2 else step

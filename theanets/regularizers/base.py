@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from .. import names as _names
 from ..errors import deprecated, formerly
+from ..expressions import Expression
 from ..layers import Layer
 from ..options import Configured, Number
 from ..registry import Registered, Registry
@@ -67,7 +68,7 @@ class Regularizer(Configured, Registered, abstract=True):
     def check(self) -> None:
         """Refuse options that make no sense; called once they are attributes."""
 
-    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Expression | None:
         """Get the penalty as a scalar expression, without the weight.
 
         Parameters
@@ -85,7 +86,7 @@ class Regularizer(Configured, Registered, abstract=True):
 
     def terms(
         self, layers: Sequence[Layer], outputs: Mapping[str, Any]
-    ) -> list[tuple[Any, Any]] | None:
+    ) -> list[tuple[Expression, Expression]] | None:
         """Get pairs of a sum and a count, the sum of whose ratios is the penalty.
 
         Sums and counts of several batches can be added up, which gives the
@@ -109,7 +110,7 @@ class Regularizer(Configured, Registered, abstract=True):
             variable.
         """
 
-    def cache_key(self) -> Any:
+    def cache_key(self) -> tuple[Any, ...]:
         """Get what shapes the graph: all attributes but the weight."""
         return (type(self), frozen({k: v for k, v in vars(self).items() if k != "weight"}))
 

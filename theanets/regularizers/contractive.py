@@ -14,6 +14,7 @@ from pytensor.tensor.elemwise import Elemwise
 from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..layers import Feedforward, Input, Layer
 from ..options import Whole
 from ..outputs import Outputs
@@ -71,7 +72,7 @@ class Contractive(Regularizer, names=("contractive",)):
         if self.wrt is not None:
             self.wrt = _names.split_patterns(self.wrt)
 
-    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Expression:
         """Get the penalty of all outputs that match, averaged."""
         inputs = self._inputs(layers)
         by_name = {str(layer.name): layer for layer in layers}
@@ -96,7 +97,7 @@ class Contractive(Regularizer, names=("contractive",)):
                 values.append(self._estimate(name, inputs, outputs) / (count * self.samples))
         return sum(values[1:], values[0]) / len(names)
 
-    def _estimate(self, name: str, inputs: list[str], outputs: Outputs) -> Any:
+    def _estimate(self, name: str, inputs: list[str], outputs: Outputs) -> Expression:
         h = outputs[name]
         generator = outputs.generator(f"{self.name}:{name}")
         outputs.updates[generator], draws = _rng.uniform(generator, h.shape, h.dtype)
@@ -132,7 +133,7 @@ def _is_sparse(layer: Layer) -> bool:
     return isinstance(layer, Input) and bool(layer.sparse)
 
 
-def _count(h: Any, lengths: Any) -> Any:
+def _count(h: Expression, lengths: Expression | None) -> Expression:
     """Get the number of examples that have any steps."""
     count = h.shape[0] if lengths is None else pt.maximum((lengths > 0).sum(), 1)
     return count.astype(h.dtype)
@@ -144,7 +145,7 @@ def closed_form(
     name: str,
     inputs: Sequence[str],
     outputs: Mapping[str, Any],
-) -> Any:
+) -> Expression | None:
     """Get the squared norms of the rows of the Jacobian, or None where there is no closed form.
 
     Parameters
@@ -183,14 +184,14 @@ def closed_form(
     return pt.sqr(slope) * sum(squares, pt.zeros((), dtype=h.dtype))
 
 
-def _unmasked(x: Any) -> Any:
+def _unmasked(x: Expression) -> Expression:
     """Get what an output was before steps that do not exist were set to 0."""
     op = None if x.owner is None else x.owner.op
     masked = isinstance(op, Elemwise) and isinstance(op.scalar_op, Switch)
     return x.owner.inputs[1] if masked else x
 
 
-def elementwise(y: Any, x: Any) -> bool:
+def elementwise(y: Expression, x: Expression) -> bool:
     """Tell whether each entry of an expression depends on the same entry of another only.
 
     Paths through integers and booleans, shapes for instance, have no derivative.

@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
+from ..expressions import Expression, Shared
 from ..layers.time import one_for_all_steps
 from ..ops import sparse
 from ..options import Flag, Number
@@ -52,7 +53,9 @@ class Noise(Regularizer, abstract=True):
             outputs[f"{name}-{self.suffix}"] = clean
             outputs[name] = noisy
 
-    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+    def apply(
+        self, x: Expression, level: Expression, generator: Shared
+    ) -> tuple[Expression, Expression]:
         """Get the next state of the generator, and the noisy ``x``."""
         raise TypeError(f"{type(self).__name__} does not define apply")
 
@@ -60,7 +63,9 @@ class Noise(Regularizer, abstract=True):
 class GaussianNoise(Noise, names=("noise",)):
     """Adds normal noise of mean 0; the weight is its standard deviation."""
 
-    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+    def apply(
+        self, x: Expression, level: Expression, generator: Shared
+    ) -> tuple[Expression, Expression]:
         """Get the next state of the generator, and ``x`` with noise."""
         next_state, draws = _rng.normal(generator, x.shape, x.dtype)
         return next_state, x + level * draws
@@ -90,7 +95,9 @@ class BernoulliDropout(Noise, names=("dropout",)):
     per_series: bool
     keeps_zeros = True
 
-    def apply(self, x: Any, level: Any, generator: Any) -> tuple[Any, Any]:
+    def apply(
+        self, x: Expression, level: Expression, generator: Shared
+    ) -> tuple[Expression, Expression]:
         """Get the next state of the generator, and ``x`` with entries dropped."""
         shape = one_for_all_steps(x) if self.per_series else x.shape
         next_state, draws = _rng.uniform(generator, shape, x.dtype)

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
-from ..expressions import expression, scalar
+from ..expressions import Expression, Shared, expression, scalar
 from ..layers import Input, Layer
 from ..layers.time import existing_terms
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
@@ -50,7 +50,7 @@ class Penalty(Regularizer, abstract=True):
         """Get the expressions that are penalized."""
         raise TypeError(f"{type(self).__name__} does not define targets")
 
-    def entries(self, x: Any) -> Any:
+    def entries(self, x: Expression) -> Expression:
         """Get the penalty of each entry."""
         p = self.power if self.lnorm is None else self.lnorm
         if p == 1:
@@ -64,15 +64,15 @@ class Penalty(Regularizer, abstract=True):
         zero = pt.eq(x, 0)
         return pt.switch(zero, 0, pt.abs(pt.switch(zero, 1, x)) ** power)
 
-    def reduce(self, entries: Any) -> Any:
+    def reduce(self, entries: Expression) -> Expression:
         """Get the mean or the sum of the penalties of entries."""
         return entries.sum() if self.norm == "sum" else entries.mean()
 
-    def one(self, x: Any) -> Any:
+    def one(self, x: Any) -> Expression:
         """Get the penalty of one parameter or output."""
         return self.rooted(self.reduce(self.entries(x)))
 
-    def rooted(self, value: Any) -> Any:
+    def rooted(self, value: Expression) -> Expression:
         """Get the root, where it is asked for; its gradient at zero is 0."""
         if not self.root:
             return value
@@ -81,14 +81,14 @@ class Penalty(Regularizer, abstract=True):
         root = pt.switch(positive, value, 1) ** pt.as_tensor(1 / p, dtype=value.dtype)
         return pt.switch(positive, root, 0)
 
-    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Any:
+    def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Expression:
         """Get the mean (or sum) of the penalties of all that match."""
         values = [self.one(x) for x in self.targets(layers, Outputs.of(outputs))]
         total = sum(values[1:], values[0])
         return total if self.norm == "sum" else total / len(values)
 
 
-def matching_params(pattern: Any, layers: Sequence[Layer]) -> list[Any]:
+def matching_params(pattern: str | Sequence[str] | None, layers: Sequence[Layer]) -> list[Shared]:
     """Get the parameters that match; by default all of two or more dimensions."""
     params = {p.name: p for layer in layers for p in layer.params}
     if pattern is None or pattern == "*":
@@ -99,7 +99,9 @@ def matching_params(pattern: Any, layers: Sequence[Layer]) -> list[Any]:
     return [params[n] for n in _names.match_some("parameter", pattern, params)]
 
 
-def matching_outputs(pattern: Any, outputs: Mapping[str, Any], default: list[str]) -> list[str]:
+def matching_outputs(
+    pattern: str | Sequence[str] | None, outputs: Mapping[str, Any], default: list[str]
+) -> list[str]:
     """Get the names of the outputs that match; by default those named."""
     if pattern is None or pattern == "*":
         found = [name for name in default if name in outputs]
@@ -152,7 +154,7 @@ class OutputPenalty(Penalty, abstract=True):
             pairs.append((entries.sum() / len(targets), count.astype(entries.dtype)))
         return pairs
 
-    def one(self, x: Any) -> Any:
+    def one(self, x: Any) -> Expression:
         """Get the penalty of one output."""
         h, lengths = x
         entries = self.entries(h)
@@ -241,7 +243,7 @@ class FunctionPenalty(Penalty, abstract=True):
         ]
         return [every[n] for n in _names.match_some("parameter or output", patterns, every)]
 
-    def one(self, x: Any) -> Any:
+    def one(self, x: Any) -> Expression:
         """Get the penalty of one parameter or output."""
         return scalar(self.function(x), f"penalty {self.name!r}")
 

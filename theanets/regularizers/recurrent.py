@@ -9,6 +9,7 @@ import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..layers import Bidirectional, Layer, Recurrent
 from ..layers.time import without
 from ..outputs import Outputs
@@ -18,7 +19,7 @@ from .penalties import OutputPenalty
 class _ChangePenalty(OutputPenalty, abstract=True):
     """Base class of penalties on changes, over pairs of steps that both exist."""
 
-    def changes(self, h: Any) -> Any:
+    def changes(self, h: Expression) -> Expression:
         """Get what is penalized, (batch, time - 1, size)."""
         raise NotImplementedError
 
@@ -66,7 +67,7 @@ class RecurrentState(_ChangePenalty, names=("recurrent_state",)):
     not count.
     """
 
-    def changes(self, h: Any) -> Any:
+    def changes(self, h: Expression) -> Expression:
         """Get the differences of the entries."""
         return h[:, 1:] - h[:, :-1]
 
@@ -83,7 +84,7 @@ class RecurrentNorm(_ChangePenalty, names=("recurrent_norm",)):
     activations".
     """
 
-    def changes(self, h: Any) -> Any:
+    def changes(self, h: Expression) -> Expression:
         """Get the differences of the squared norms."""
         size = pt.sqr(h).sum(axis=2, keepdims=True)
         return size[:, 1:] - size[:, :-1]

@@ -10,13 +10,16 @@ import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
+from ..expressions import Expression, Shared
 from ..layers import Embedding, Layer
 from ..options import DROPPED, DROPPED_FLAG, Choice, Number
 from ..outputs import Outputs
 from .penalties import Penalty
 
 
-def unit_axes(pattern: Any, layers: Sequence[Layer]) -> list[tuple[Any, int]]:
+def unit_axes(
+    pattern: str | Sequence[str] | None, layers: Sequence[Layer]
+) -> list[tuple[Shared, int]]:
     """Get the parameters that match, each with the axis that its units are along.
 
     That is the last axis of a matrix (inputs, units), and the first of the
@@ -65,18 +68,18 @@ def _owned(layers: Sequence[Layer]) -> Iterator[tuple[Any, Layer, bool]]:
                 yield param, part, any(param is other for other in inner)
 
 
-def _axis(param: Any, layer: Layer, inner: bool) -> int:
+def _axis(param: Shared, layer: Layer, inner: bool) -> int:
     return 1 if param.ndim == 2 and not inner and not isinstance(layer, Embedding) else 0
 
 
-def rows(param: Any, axis: int) -> Any:
+def rows(param: Shared, axis: int) -> Expression:
     """Get a parameter as a matrix, with a row for each index along an axis."""
     shape = param.type.shape
     moved = pt.moveaxis(param, axis, 0) if axis else param
     return moved.reshape((shape[axis], math.prod(shape) // shape[axis]))
 
 
-def _squares(matrix: Any) -> Any:
+def _squares(matrix: Expression) -> Expression:
     return pt.sqr(matrix).sum(axis=1)
 
 
@@ -118,7 +121,7 @@ class WeightInverse(_UnitPenalty, register="weight_inverse"):
     options: ClassVar[dict[str, Any]] = {"epsilon": Number(1e-8, "positive")}
     epsilon: float
 
-    def entries(self, x: Any) -> Any:
+    def entries(self, x: Expression) -> Expression:
         """Get the penalty of each unit."""
         return 1 / (_squares(x) + pt.as_tensor(self.epsilon, dtype=x.dtype))
 
@@ -139,7 +142,7 @@ class Orthogonal(_UnitPenalty, names=("orthogonal",)):
         summed to the squared Frobenius norm.
     """
 
-    def entries(self, x: Any) -> Any:
+    def entries(self, x: Expression) -> Expression:
         """Get the squared entries of the difference."""
         units, weights = x.type.shape
         gram = pt.dot(x, x.T) if units <= weights else pt.dot(x.T, x)
@@ -179,14 +182,14 @@ class GroupLasso(_UnitPenalty, names=("group_lasso",)):
             return super().targets(layers, outputs)
         return [rows(param, 1 - axis) for param, axis in unit_axes(self.pattern, layers)]
 
-    def entries(self, x: Any) -> Any:
+    def entries(self, x: Expression) -> Expression:
         """Get the penalty of each group."""
         squares = _squares(x)
         some = squares > 0
         norms = pt.switch(some, pt.sqrt(pt.switch(some, squares, 1)), 0)
         return norms * pt.as_tensor(x.type.shape[1] ** 0.5, dtype=x.dtype)
 
-    def one(self, x: Any) -> Any:
+    def one(self, x: Any) -> Expression:
         """Get the penalty of one parameter."""
         total = self.entries(x).sum()
         size = pt.as_tensor(math.prod(x.type.shape), dtype=x.dtype)
