@@ -55,9 +55,9 @@ def of_classes(weight=WEIGHT, **options):
 def of_distributions(y, t, reduction):
     """Theirs divides by the sum of the factors for labels, but not for the same as indicators."""
     found = of_classes(label_smoothing=0.2)(y, t, reduction)
-    return found * (
-        len(t) / (t @ torch.tensor(WEIGHT, dtype=t.dtype)).sum() if reduction == "mean" else 1
-    )
+    if reduction != "mean":
+        return found
+    return found * len(t) / (t @ torch.tensor(WEIGHT, dtype=t.dtype)).sum()
 
 
 # What ours is called, its options, a sample, and theirs; some differ by a factor.

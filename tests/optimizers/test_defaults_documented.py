@@ -16,9 +16,7 @@ OURS = [n for n in Optimizer.registry if Optimizer.registry[n].__module__.starts
 
 def row(algo):
     """Get the rate, and the other cells' text, of the row of an algorithm."""
-    text = GUIDE.read_text(encoding="utf-8").partition("| algorithm | `learning_rate` | besides |")[
-        2
-    ]
+    text = GUIDE.read_text(encoding="utf-8").split("| algorithm | `learning_rate` | besides |")[1]
     rows = [line.split("|")[1:4] for line in text.strip().partition("\n\n")[0].splitlines()[1:]]
     found = {name: (cells[1].strip(), cells[2]) for cells in rows for name in names(cells[0])}
     assert sorted(found) == sorted(OURS)
@@ -42,7 +40,7 @@ def rounded(value, text):
 def test_the_table_of_defaults(algo):
     form, made, (rate, besides) = Optimizer.registry[algo], optimizers.build(algo), row(algo)
     assert (float(rate) if rate else None) == made.values.get("learning_rate")
-    written = dict(re.findall(r"`(\w+)` = ([\w.+-]+\w)", besides))
+    written = dict(re.findall(r"`(\w+)` = ([\w.+-]*\w)", besides))
     for name, text in written.items():
         if name in made.options:
             assert text == str(made.options[name])
@@ -55,6 +53,5 @@ def test_the_table_of_defaults(algo):
     own = {name for name, value in made.values.items() if usual.get(name) != value}
     halflives = {hyper.halflife for hyper in form.hypers if hyper.halflife}
     assert {*written} == (own | halflives | {*form.flags}) - {"learning_rate"}
-    assert ("`nesterov` for `nag`" in besides and algo == "nag") == made.options.get(
-        "nesterov", False
-    )
+    ahead = "`nesterov` for `nag`" in besides and algo == "nag"
+    assert ahead == made.options.get("nesterov", False)
