@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
 
+import numpy.typing as npt
 import pytensor.tensor as pt
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 
 from ..errors import DerivativeError
+from ..expressions import Expression
 from ..process import building
+
+Array = npt.NDArray[Any]
 
 
 class KernelOp(Op):
@@ -37,15 +42,17 @@ class KernelOp(Op):
         """Get the compiled function, and its key for the cache on the disk."""
         raise NotImplementedError
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get the shapes of the outputs from those of the inputs, as tuples of expressions."""
         raise NotImplementedError
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         """Get the shapes of the outputs, where inputs may be lengths themselves."""
         return self.output_shapes(*shapes)
 
-    def infer_shape(self, *arguments: Any) -> list[Any]:
+    def infer_shape(self, *arguments: Any) -> list[tuple[Expression, ...]]:
         """Get the shapes of the outputs; up to PyTensor 3.2 called with one argument more."""
         node, shapes = arguments[-2:]
         return self.shapes_of(node.inputs, shapes)
@@ -57,7 +64,12 @@ class FirstOrder(Op):
     #: The other one.
     derives: type[Op]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         """Refuse."""
         raise DerivativeError(
             f"{self} is a derivative that has none itself, so what needs derivatives of a higher "
@@ -74,7 +86,7 @@ def _register(kind: type[KernelOp]) -> None:
     from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
 
     @register_funcify_and_cache_key(kind)
-    def funcify(op: KernelOp, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
+    def funcify(op: KernelOp, node: Apply, **kwargs: Any) -> tuple[Any, str | None]:
         return op.kernel()
 
 
@@ -101,7 +113,7 @@ def source_key(module: str, kernel: str) -> str | None:
     return f"{module}.{kernel}:{hashlib.sha256(source.encode()).hexdigest()}"
 
 
-def float_tensor(x: Any, ndim: int, what: str) -> Any:
+def float_tensor(x: Expression, ndim: int, what: str) -> Expression:
     """Get a symbolic array of floats.
 
     Raises

@@ -12,7 +12,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import populate_array
 from pytensor.link.numba.dispatch.basic import numba_njit
 
-from ..base import source_key
+from ..base import Array, source_key
 
 _XXGEMM = ExternalFunction(
     # What numpy.dot calls in Numba: a character for the type; whether each factor is transposed;
@@ -27,7 +27,7 @@ _XXGEMM = ExternalFunction(
 )
 
 
-def _product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+def _product(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Any:
     """Multiply matrices that lie row by row; one function for all that may be transposed."""
     raise NotImplementedError
 
@@ -65,7 +65,7 @@ def _compiled_product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> A
     return product
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: Array) -> Any:
     """Get a matrix, or its transpose, in one piece and row by row."""
     raise NotImplementedError
 
@@ -84,7 +84,7 @@ def _compiled_rows(x: Any) -> Any:
     return {"C": as_it_is, "F": transposed}.get(x.layout, copied)
 
 
-def _by_columns(x: Any) -> Any:
+def _by_columns(x: Array) -> Any:
     """Tell whether a matrix lies column by column."""
     raise NotImplementedError
 
@@ -102,7 +102,7 @@ def _compiled_by_columns(x: Any) -> Any:
 def matmul(transpose_a: bool, transpose_b: bool) -> tuple[Any, str | None]:
     """Get the kernel of a product, and its key for the cache on the disk."""
 
-    def kernel(a: Any, b: Any) -> Any:
+    def kernel(a: Array, b: Array) -> Any:
         return _product(
             _rows(a), _rows(b), transpose_a != _by_columns(a), transpose_b != _by_columns(b)
         )
@@ -115,7 +115,7 @@ def row_argmax() -> tuple[Any, str | None]:
     """Get the kernel of the largest of each row, and its key for the cache on the disk."""
 
     @numba_njit(fastmath=False)
-    def row_argmax_kernel(x: Any) -> Any:
+    def row_argmax_kernel(x: Array) -> Any:
         columns = x.shape[-1]
         if columns == 0:
             raise ValueError("the largest of no values is asked for")
@@ -148,7 +148,7 @@ def row_softmax(log: bool) -> tuple[Any, str | None]:
     """Get the kernel of the softmax of each row, and its key for the cache on the disk."""
 
     @numba_njit(fastmath=False)
-    def row_softmax_kernel(x: Any) -> Any:
+    def row_softmax_kernel(x: Array) -> Any:
         columns = x.shape[-1]
         rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
         result = np.empty_like(rows)
@@ -174,14 +174,14 @@ def sums(over: str) -> tuple[Any, str | None]:
     """Get the kernel of sums, and its key for the cache on the disk."""
     if over == "all":
 
-        def kernel(x: Any) -> Any:
+        def kernel(x: Array) -> Any:
             total = np.float64(0)
             for value in x.flat:
                 total += value
             return np.asarray(x.dtype.type(total))
     elif over == "last":
 
-        def kernel(x: Any) -> Any:
+        def kernel(x: Array) -> Any:
             columns = x.shape[-1]
             result = np.zeros(x.shape[:-1], x.dtype)
             totals = result.reshape(result.size)
@@ -194,7 +194,7 @@ def sums(over: str) -> tuple[Any, str | None]:
             return result
     else:
 
-        def kernel(x: Any) -> Any:
+        def kernel(x: Array) -> Any:
             columns = x.shape[-1]
             rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
             totals = np.zeros(columns, np.float64)
@@ -212,15 +212,15 @@ def fill(ndim: int) -> tuple[Any, str | None]:
     return kernel, source_key(__name__, f"fill-{ndim}")
 
 
-def _fill_1(value: Any, n: Any) -> Any:
+def _fill_1(value: Array, n: Any) -> Any:
     return np.full((n.item(),), value.item(), value.dtype)
 
 
-def _fill_2(value: Any, n: Any, m: Any) -> Any:
+def _fill_2(value: Array, n: Any, m: Any) -> Any:
     return np.full((n.item(), m.item()), value.item(), value.dtype)
 
 
-def _fill_3(value: Any, n: Any, m: Any, k: Any) -> Any:
+def _fill_3(value: Array, n: Any, m: Any, k: Any) -> Any:
     return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)
 
 
@@ -267,7 +267,7 @@ def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
 
         return result(x), generate
 
-    def kernel(x: Any) -> Any:
+    def kernel(x: Array) -> Any:
         for axis in dropped:
             if x.shape[axis] != 1:
                 raise ValueError("an axis of a length other than 1 is left out")
@@ -289,7 +289,7 @@ def positions(dtype: str) -> tuple[Any, str | None]:
     kind = np.dtype(dtype)
 
     @numba_njit(fastmath=False)
-    def positions_kernel(x: Any) -> Any:
+    def positions_kernel(x: Array) -> Any:
         found = np.empty(x.shape[-1], kind)
         for i in range(len(found)):
             found[i] = i
@@ -298,7 +298,7 @@ def positions(dtype: str) -> tuple[Any, str | None]:
     return positions_kernel, source_key(__name__, f"positions-{dtype}")
 
 
-def _row_shape(x: Any) -> Any:
+def _row_shape(x: Array) -> Any:
     """Get (1, ..., n) for an array (..., n)."""
     raise NotImplementedError
 

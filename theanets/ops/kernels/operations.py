@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.tensor import as_tensor, matrix, tensor
 from pytensor.tensor.elemwise import DimShuffle
 
+from ...expressions import Expression
 from ...process import lazily
-from ..base import KernelOp
+from ..base import Array, KernelOp
 
 
 class MatMul(KernelOp):
@@ -31,20 +33,20 @@ class MatMul(KernelOp):
         self.transpose_a = transpose_a
         self.transpose_b = transpose_b
 
-    def make_node(self, a: Any, b: Any) -> Apply:
+    def make_node(self, a: Expression, b: Expression) -> Apply:
         """Take factors of shape (n, k) and (k, m), or transposed."""
         rows = a.type.shape[1 if self.transpose_a else 0]
         columns = b.type.shape[0 if self.transpose_b else 1]
         return Apply(self, [a, b], [matrix(dtype=a.dtype, shape=(rows, columns))])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Multiply arrays."""
         a, b = inputs
         a = a.T if self.transpose_a else a
         b = b.T if self.transpose_b else b
         outputs[0][0] = np.dot(a, b)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get (n, m)."""
         a, b = shapes
         return [(a[1 if self.transpose_a else 0], b[0 if self.transpose_b else 1])]
@@ -61,15 +63,15 @@ class RowArgmax(KernelOp):
 
     __props__ = ()
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         """Take an array (..., m), give integers (...)."""
         return Apply(self, [x], [tensor(dtype="int64", shape=x.type.shape[:-1])])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Find the indices in an array."""
         outputs[0][0] = np.asarray(np.argmax(inputs[0], axis=-1), "int64")
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get the shape without its last axis."""
         return [shapes[0][:-1]]
 
@@ -94,16 +96,16 @@ class RowSoftmax(KernelOp):
     def __init__(self, log: bool = False) -> None:
         self.log = log
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         """Take an array (..., m), give one of the same shape."""
         return Apply(self, [x], [x.type()])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Compute it for an array."""
         special = lazily("scipy.special")  # takes a third of a second, and is seldom needed
         outputs[0][0] = (special.log_softmax if self.log else special.softmax)(inputs[0], axis=-1)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get the shape as it is."""
         return [shapes[0]]
 
@@ -129,18 +131,18 @@ class Sums(KernelOp):
     def __init__(self, over: str) -> None:
         self.over = over
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         """Take an array (..., m); give a scalar, an array (...) or a vector (m)."""
         shape = self.output_shapes(x.type.shape)[0]
         return Apply(self, [x], [tensor(dtype=x.dtype, shape=shape)])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Add up an array."""
         (x,) = inputs
         axis = {"all": None, "last": -1, "leading": tuple(range(x.ndim - 1))}[self.over]
         outputs[0][0] = np.asarray(x.sum(axis=axis, dtype="float64"), x.dtype)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get the shape of what remains."""
         (shape,) = shapes
         return [{"all": (), "last": shape[:-1], "leading": shape[-1:]}[self.over]]
@@ -160,19 +162,21 @@ class Fill(KernelOp):
     def __init__(self, shape: tuple[int | None, ...]) -> None:
         self.shape = shape
 
-    def make_node(self, value: Any, *lengths: Any) -> Apply:
+    def make_node(self, value: Expression, *lengths: Expression) -> Apply:
         """Take a value and the length of each axis, scalars."""
         output = tensor(dtype=value.dtype, shape=self.shape)
         # A constant has the smallest type that holds it.
         wide = [as_tensor(n.data, dtype="int64") if isinstance(n, Constant) else n for n in lengths]
         return Apply(self, [value, *wide], [output])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Make the array."""
         value, *lengths = inputs
         outputs[0][0] = np.full([int(n) for n in lengths], value, value.dtype)
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         """Get the lengths."""
         return [tuple(inputs[1:])]
 
@@ -205,11 +209,11 @@ class Axes(KernelOp):
         self.ndim = ndim
         self.same = DimShuffle(input_ndim=ndim, new_order=order)
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         """Take an array."""
         return Apply(self, [x], [self.same(x).type()])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Get a view of an array."""
         self.same.perform(node, inputs, outputs)
 
@@ -241,18 +245,18 @@ class Positions(KernelOp):
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         """Take an array (..., n), give integers (1, ..., n)."""
         shape = (1,) * (x.type.ndim - 1) + x.type.shape[-1:]
         return Apply(self, [x], [tensor(dtype=self.dtype, shape=shape)])
 
-    def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
         """Count the entries of an array's last axis."""
         (x,) = inputs
         found = np.arange(x.shape[-1], dtype=self.dtype)
         outputs[0][0] = found.reshape((1,) * (x.ndim - 1) + found.shape)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         """Get (1, ..., n)."""
         return [(1,) * (len(shapes[0]) - 1) + (shapes[0][-1],)]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from pytensor.compile.mode import optdb
+from pytensor.graph.basic import Apply
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.raise_op import Assert
 from pytensor.scalar.basic import EQ, Mul
@@ -23,6 +25,7 @@ from pytensor.tensor.shape import Shape_i
 from pytensor.tensor.special import LogSoftmax, Softmax
 from pytensor.tensor.variable import TensorConstant
 
+from ...expressions import Expression
 from ..draws import operation as draws
 from .operations import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
 
@@ -36,7 +39,7 @@ NUMBA = "theanets_numba"
 PRODUCTS = "theanets_products"
 
 
-def _factor(x: Any) -> tuple[Any, bool]:
+def _factor(x: Expression) -> tuple[Expression, bool]:
     """Get a matrix without its transposition, and whether it had one."""
     node = x.owner
     if node is not None and isinstance(node.op, DimShuffle) and node.op.new_order == (1, 0):
@@ -45,7 +48,7 @@ def _factor(x: Any) -> tuple[Any, bool]:
 
 
 @node_rewriter([Dot])
-def use_matmul(fgraph: Any, node: Any) -> Any:
+def use_matmul(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace the product of two matrices of the same floating type."""
     x, y = node.inputs
     if not (x.ndim == y.ndim == 2 and x.dtype == y.dtype and x.dtype in FLOATS):
@@ -56,7 +59,7 @@ def use_matmul(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([Argmax])
-def use_row_argmax(fgraph: Any, node: Any) -> Any:
+def use_row_argmax(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace the index of the largest along the last axis."""
     (x,) = node.inputs
     if not _of_rows(x, node.op.axis):
@@ -65,7 +68,7 @@ def use_row_argmax(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([Softmax, LogSoftmax])
-def use_row_softmax(fgraph: Any, node: Any) -> Any:
+def use_row_softmax(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace the softmax along the last axis, and its logarithm."""
     (x,) = node.inputs
     if not _of_rows(x, node.op.axis):
@@ -74,7 +77,7 @@ def use_row_softmax(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([Sum])
-def use_sums(fgraph: Any, node: Any) -> Any:
+def use_sums(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace sums over all axes, over the last, and over all but the last."""
     (x,) = node.inputs
     if x.dtype not in FLOATS or node.outputs[0].dtype != x.dtype:
@@ -91,7 +94,7 @@ def use_sums(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([Alloc])
-def use_fill(fgraph: Any, node: Any) -> Any:
+def use_fill(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace an array of one value."""
     value, *lengths = node.inputs
     if value.ndim > 0 or not 1 <= len(lengths) <= 3:
@@ -100,13 +103,13 @@ def use_fill(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([DimShuffle])
-def use_axes(fgraph: Any, node: Any) -> Any:
+def use_axes(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace other orders of axes."""
     return [Axes(tuple(node.op.new_order), node.op.input_ndim)(*node.inputs)]
 
 
 @node_rewriter(None)
-def use_positions(fgraph: Any, node: Any) -> Any:
+def use_positions(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace a constant row 0, 1, ..., n - 1 that meets an array of n columns."""
     inputs = list(node.inputs)
     for i, row in enumerate(inputs):
@@ -119,7 +122,7 @@ def use_positions(fgraph: Any, node: Any) -> Any:
     return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
 
 
-def _are_positions(row: Any) -> bool:
+def _are_positions(row: Expression) -> bool:
     if not isinstance(row, TensorConstant) or row.type.ndim < 2:
         return False
     values, size = row.data, row.data.size
@@ -127,7 +130,7 @@ def _are_positions(row: Any) -> bool:
 
 
 @node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill])
-def use_sizes(fgraph: Any, node: Any) -> Any:
+def use_sizes(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace constant sizes by those of the function's inputs, of parameters mostly.
 
     A constant is compiled in: then each size of a layer would have to be
@@ -137,7 +140,7 @@ def use_sizes(fgraph: Any, node: Any) -> Any:
     return node.clone_with_new_inputs(inputs).outputs if inputs != node.inputs else False
 
 
-def _size(fgraph: Any, x: Any) -> Any:
+def _size(fgraph: FunctionGraph, x: Expression) -> Expression:
     """Get the length of an axis of an input in the place of a constant; of several, as a vector."""
     if not isinstance(x, TensorConstant) or x.type.dtype != "int64" or x.type.ndim > 1:
         return x
@@ -147,7 +150,7 @@ def _size(fgraph: Any, x: Any) -> Any:
     return MakeVector("int64")(*found) if x.type.ndim else found[0]
 
 
-def _length(fgraph: Any, n: int) -> Any:
+def _length(fgraph: FunctionGraph, n: int) -> Expression:
     for variable in fgraph.inputs if n > 1 else ():
         shape = getattr(variable.type, "shape", ())
         if n in shape:
@@ -156,7 +159,7 @@ def _length(fgraph: Any, n: int) -> Any:
 
 
 @node_rewriter([Elemwise])
-def use_signs(fgraph: Any, node: Any) -> Any:
+def use_signs(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace the question whether a number of entries is negative; PyTensor asks when it reshapes.
 
     The answer brings the sizes of layers into expressions, see `use_sizes`.
@@ -168,7 +171,7 @@ def use_signs(fgraph: Any, node: Any) -> Any:
     return [as_tensor(np.array(False))] if below and _is_count(x) else False
 
 
-def _is_count(x: Any) -> bool:
+def _is_count(x: Expression) -> bool:
     """Tell whether a scalar is a product of lengths, so that it is not negative."""
     if isinstance(x, TensorConstant):
         return bool((x.data >= 0).all())
@@ -182,7 +185,7 @@ def _is_count(x: Any) -> bool:
 
 
 @node_rewriter([Assert])
-def drop_broadcast_checks(fgraph: Any, node: Any) -> Any:
+def drop_broadcast_checks(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Drop the question whether lengths fit, where the length of a sum or product is asked for.
 
     When the sum itself is computed, that asks too; losses and monitors divide what they sum by
@@ -192,12 +195,12 @@ def drop_broadcast_checks(fgraph: Any, node: Any) -> Any:
 
 
 @node_rewriter([NormalRV, UniformRV])
-def use_draws(fgraph: Any, node: Any) -> Any:
+def use_draws(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace standard normal numbers, and those uniform in [0, 1)."""
     return draws.of(node) or False
 
 
-def _of_rows(x: Any, axis: Any) -> bool:
+def _of_rows(x: Expression, axis: Any) -> bool:
     axes = axis if isinstance(axis, tuple) else (axis,)
     return x.dtype in FLOATS and x.ndim > 0 and axes in ((x.ndim - 1,), (-1,))
 

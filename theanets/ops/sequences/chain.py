@@ -19,13 +19,15 @@ Pereira 2001, "Conditional random fields".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
-from ..base import FirstOrder, KernelOp, source_key
+from ...expressions import Expression
+from ..base import Array, FirstOrder, KernelOp, source_key
 from . import chain_by_numpy
 
 
@@ -55,7 +57,7 @@ class ForwardBackward(ChainOp):
 
     kernel_name = "forward_backward"
 
-    def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
+    def make_node(self, unary: Expression, transition: Expression, mask: Expression) -> Apply:
         unary, transition, mask = _inputs(unary, transition, mask)
         batch, _, _ = unary.type.shape
         width = transition.type.shape[0]
@@ -66,18 +68,23 @@ class ForwardBackward(ChainOp):
         ]
         return Apply(self, [unary, transition, mask], outputs)
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         for cell, value in zip(storage, chain_by_numpy.forward_backward(*inputs), strict=True):
             cell[0] = value
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         unary, transition, _ = shapes
         return [(unary[0],), unary, (unary[0], *transition)]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True] * 3, [True] * 3, [False] * 3]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         (unary, transition, mask), (_, node, pair) = inputs, outputs
         g_logz, g_node, g_pair = (
             None if isinstance(g.type, DisconnectedType) else g for g in cotangents
@@ -116,7 +123,12 @@ class Tangent(FirstOrder, ChainOp):
     derives = ForwardBackward
 
     def make_node(
-        self, unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any
+        self,
+        unary: Expression,
+        transition: Expression,
+        mask: Expression,
+        d_unary: Expression,
+        d_transition: Expression,
     ) -> Apply:
         unary, transition, mask = _inputs(unary, transition, mask)
         d_unary, d_transition = pt.as_tensor(d_unary), pt.as_tensor(d_transition)
@@ -127,10 +139,10 @@ class Tangent(FirstOrder, ChainOp):
         ]
         return Apply(self, [unary, transition, mask, d_unary, d_transition], outputs)
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         storage[0][0], storage[1][0] = chain_by_numpy.forward_backward_tangent(*inputs)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0], (shapes[0][0], *shapes[1])]
 
 
@@ -143,15 +155,15 @@ class Viterbi(ChainOp):
 
     kernel_name = "viterbi"
 
-    def make_node(self, unary: Any, transition: Any, mask: Any) -> Apply:
+    def make_node(self, unary: Expression, transition: Expression, mask: Expression) -> Apply:
         unary, transition, mask = _inputs(unary, transition, mask)
         path = pt.tensor(dtype="int32", shape=unary.type.shape[:2])
         return Apply(self, [unary, transition, mask], [path])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         storage[0][0] = chain_by_numpy.viterbi(*inputs)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0][:2]]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -168,7 +180,7 @@ class PathCounts(ChainOp):
 
     kernel_name = "path_counts"
 
-    def make_node(self, labels: Any, transition: Any, mask: Any) -> Apply:
+    def make_node(self, labels: Expression, transition: Expression, mask: Expression) -> Apply:
         labels, transition, mask = map(pt.as_tensor, (labels, transition, mask))
         if labels.ndim != 2 or not labels.dtype.startswith("int"):
             raise TypeError(f"labels {labels.type} are not a matrix of integers")
@@ -177,17 +189,19 @@ class PathCounts(ChainOp):
         counts = pt.tensor(dtype=transition.dtype, shape=(labels.type.shape[0], width, width))
         return Apply(self, [labels, transition, mask], [counts])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         storage[0][0] = chain_by_numpy.path_counts(*inputs)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [(shapes[0][0], *shapes[1])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[False]] * 3
 
 
-def _inputs(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
+def _inputs(
+    unary: Expression, transition: Expression, mask: Expression
+) -> tuple[Expression, Expression, Expression]:
     unary, transition, mask = map(pt.as_tensor, (unary, transition, mask))
     if unary.ndim != 3 or unary.dtype not in ("float32", "float64"):
         raise TypeError(f"unary scores {unary.type} are not (batch, time, labels) of floats")
@@ -195,30 +209,32 @@ def _inputs(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
     return unary, transition, mask
 
 
-def _check(transition: Any, mask: Any) -> None:
+def _check(transition: Expression, mask: Expression) -> None:
     if transition.ndim != 2:
         raise TypeError(f"transition scores {transition.type} are not a matrix")
     if mask.ndim != 2 or mask.dtype != "bool":
         raise TypeError(f"mask {mask.type} is not (batch, time) of bool")
 
 
-def chain_sums(unary: Any, transition: Any, mask: Any) -> tuple[Any, Any, Any]:
+def chain_sums(
+    unary: Expression, transition: Expression, mask: Expression
+) -> tuple[Expression, Expression, Expression]:
     """Get ``logz``, ``node`` and ``pair`` as expressions; see `ForwardBackward`."""
     logz, node, pair = ForwardBackward()(unary, transition, mask)
     return logz, node, pair
 
 
-def chain_best(unary: Any, transition: Any, mask: Any) -> Any:
+def chain_best(unary: Expression, transition: Expression, mask: Expression) -> Expression:
     """Get the best labels as an expression; see `Viterbi`."""
     return Viterbi()(unary, transition, mask)
 
 
-def chain_counts(labels: Any, transition: Any, mask: Any) -> Any:
+def chain_counts(labels: Expression, transition: Expression, mask: Expression) -> Expression:
     """Get the numbers of transitions as an expression; see `PathCounts`."""
     return PathCounts()(labels, transition, mask)
 
 
-def with_boundary(transition: Any, start: Any, end: Any) -> Any:
+def with_boundary(transition: Expression, start: Expression, end: Expression) -> Expression:
     """Get the matrix of transitions with the boundary as the last label.
 
     Parameters

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from pytensor.link.jax.dispatch import jax_funcify
@@ -20,7 +21,9 @@ Function = Callable[..., Any]
 
 @jax_funcify.register(ForwardBackward)
 def _forward_backward(op: ForwardBackward, **kwargs: Any) -> Function:
-    def forward_backward(unary: Any, transition: Any, mask: Any) -> tuple[Any, ...]:
+    def forward_backward(
+        unary: jax.Array, transition: jax.Array, mask: jax.Array
+    ) -> tuple[Any, ...]:
         found = _sums(unary.astype(float), transition.astype(float)[None], mask)
         return tuple(array.astype(unary.dtype) for array in found)
 
@@ -30,7 +33,11 @@ def _forward_backward(op: ForwardBackward, **kwargs: Any) -> Function:
 @jax_funcify.register(Tangent)
 def _tangent(op: Tangent, **kwargs: Any) -> Function:
     def tangent(
-        unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any
+        unary: jax.Array,
+        transition: jax.Array,
+        mask: jax.Array,
+        d_unary: jax.Array,
+        d_transition: jax.Array,
     ) -> tuple[Any, ...]:
         # By a complex step, as in `chain_by_numpy`.
         d_unary, d_transition = d_unary.astype(float), d_transition.astype(float)
@@ -44,7 +51,7 @@ def _tangent(op: Tangent, **kwargs: Any) -> Function:
     return tangent
 
 
-def _sums(u: Any, a: Any, mask: Any) -> tuple[Any, Any, Any]:
+def _sums(u: jax.Array, a: jax.Array, mask: jax.Array) -> tuple[Any, Any, Any]:
     batch, _, k = u.shape
     inner, start, end = a[:, :k, :k], a[:, k, :k], a[:, :k, k]
     series, exists = jnp.swapaxes(u, 0, 1), mask.T[:, :, None]
@@ -84,11 +91,11 @@ def _sums(u: Any, a: Any, mask: Any) -> tuple[Any, Any, Any]:
     return logz, jnp.swapaxes(nodes, 0, 1), pair
 
 
-def _exp_where(condition: Any, x: Any) -> Any:
+def _exp_where(condition: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.exp(jnp.where(condition, x, -jnp.inf))
 
 
-def _logsumexp(x: Any, axis: int) -> Any:
+def _logsumexp(x: jax.Array, axis: int) -> jax.Array:
     top = x.real.max(axis=axis, keepdims=True)
     top = jnp.where(jnp.isfinite(top), top, 0)
     return jnp.log(jnp.exp(x - top).sum(axis=axis)) + jnp.squeeze(top, axis)
@@ -96,7 +103,7 @@ def _logsumexp(x: Any, axis: int) -> Any:
 
 @jax_funcify.register(Viterbi)
 def _viterbi(op: Viterbi, **kwargs: Any) -> Function:
-    def viterbi(unary: Any, transition: Any, mask: Any) -> Any:
+    def viterbi(unary: jax.Array, transition: jax.Array, mask: jax.Array) -> jax.Array:
         batch, _, k = unary.shape
         u, a = unary.astype(float), transition.astype(float)
         exists = mask.T[:, :, None]
@@ -112,7 +119,7 @@ def _viterbi(op: Viterbi, **kwargs: Any) -> Function:
         first = (jnp.zeros((batch, k), u.dtype), jnp.zeros((batch, 1), bool))
         (state, _), (backs, olds) = lax.scan(forth, first, (jnp.swapaxes(u, 0, 1), exists))
 
-        def back(label: Any, now: Any) -> Any:
+        def back(label: jax.Array, now: Any) -> Any:
             choices, old, seen = now
             earlier = jnp.take_along_axis(choices, label[:, None], axis=1)[:, 0]
             return jnp.where(seen & old, earlier, label), jnp.where(seen, label, 0)
@@ -126,7 +133,7 @@ def _viterbi(op: Viterbi, **kwargs: Any) -> Function:
 
 @jax_funcify.register(PathCounts)
 def _path_counts(op: PathCounts, **kwargs: Any) -> Function:
-    def path_counts(labels: Any, transition: Any, mask: Any) -> Any:
+    def path_counts(labels: jax.Array, transition: jax.Array, mask: jax.Array) -> jax.Array:
         k = transition.shape[0] - 1
         rows = jnp.arange(labels.shape[0])
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import numba_njit
+
+from ..base import Array
 
 #: Size of a complex step. Its square must vanish beside 1.
 TINY_STEP = 1e-20
 
 
-def _njit(function: Any) -> Any:
+def _njit(function: Callable[..., Any]) -> Any:
     # Rounding of exp and log must not depend on PyTensor's configuration.
     return numba_njit(function, fastmath=False)
 
 
 @_njit
-def _check(unary: Any, transition: Any, mask: Any) -> None:
+def _check(unary: Array, transition: Array, mask: Array) -> None:
     batch, time, k = unary.shape
     if transition.shape != (k + 1, k + 1) or mask.shape != (batch, time):
         raise ValueError("shapes of the unary scores, transition scores and mask do not fit")
 
 
 @_njit
-def _steps(mask: Any, b: int, steps: Any) -> int:
+def _steps(mask: Array, b: int, steps: Array) -> int:
     """Write the steps of one sequence, and get their number."""
     n = 0
     for t in range(mask.shape[1]):
@@ -35,7 +39,7 @@ def _steps(mask: Any, b: int, steps: Any) -> int:
 
 
 @_njit
-def _logsumexp(x: Any) -> Any:
+def _logsumexp(x: Array) -> Array:
     top = -np.inf
     for i in range(x.size):
         top = max(top, x[i].real)
@@ -50,7 +54,7 @@ def _logsumexp(x: Any) -> Any:
 
 
 @_njit
-def _sums(u: Any, a: Any, steps: Any, logz: Any, node: Any, pair: Any) -> None:
+def _sums(u: Array, a: Array, steps: Array, logz: Array, node: Apply, pair: Array) -> None:
     """Sum over the labellings of one sequence of the scores u (time, K)."""
     n, k = steps.size, u.shape[1]
     if n == 0:
@@ -90,7 +94,7 @@ def _sums(u: Any, a: Any, steps: Any, logz: Any, node: Any, pair: Any) -> None:
 
 
 @_njit
-def forward_backward(unary: Any, transition: Any, mask: Any) -> Any:
+def forward_backward(unary: Array, transition: Array, mask: Array) -> Any:
     """Compute sums over all label sequences; see `chain.ForwardBackward`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
@@ -113,7 +117,9 @@ def forward_backward(unary: Any, transition: Any, mask: Any) -> Any:
 
 
 @_njit
-def tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: Any) -> Any:
+def tangent(
+    unary: Array, transition: Array, mask: Array, d_unary: Array, d_transition: Array
+) -> Any:
     """Compute a derivative of these, by a complex step; see `chain.Tangent`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
@@ -148,7 +154,7 @@ def tangent(unary: Any, transition: Any, mask: Any, d_unary: Any, d_transition: 
 
 
 @_njit
-def viterbi(unary: Any, transition: Any, mask: Any) -> Any:
+def viterbi(unary: Array, transition: Array, mask: Array) -> Array:
     """Find the best labels; see `chain.Viterbi`."""
     _check(unary, transition, mask)
     batch, time, k = unary.shape
@@ -182,7 +188,7 @@ def viterbi(unary: Any, transition: Any, mask: Any) -> Any:
 
 
 @_njit
-def path_counts(labels: Any, transition: Any, mask: Any) -> Any:
+def path_counts(labels: Array, transition: Array, mask: Array) -> Array:
     """Count transitions; see `chain.PathCounts`."""
     k = transition.shape[0] - 1
     if labels.shape != mask.shape or transition.shape != (k + 1, k + 1):

@@ -12,6 +12,7 @@ classification".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
+from ...expressions import Expression
 from ..base import FirstOrder, KernelOp, float_tensor, source_key
 
 Array = npt.NDArray[Any]
@@ -64,22 +66,27 @@ class Alignments(CtcOp):
 
     kernel_name = "sums"
 
-    def make_node(self, scores: Any, labels: Any, mask: Any) -> Apply:
+    def make_node(self, scores: Expression, labels: Expression, mask: Expression) -> Apply:
         scores, labels, mask = _inputs(scores, labels, mask)
         total = pt.tensor(dtype=scores.dtype, shape=scores.type.shape[:1])
         return Apply(self, [scores, labels, mask], [total, scores.type()])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         scores, labels, mask = inputs
         storage[0][0], storage[1][0] = alignments(scores, labels, mask, self.blank)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0][:1], shapes[0]]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True, True], [False, False], [False, False]]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         parts = []
         g_total, g_usage = cotangents
         if not isinstance(g_total.type, DisconnectedType):
@@ -100,20 +107,24 @@ class Tangent(FirstOrder, CtcOp):
     kernel_name = "tangent"
     derives = Alignments
 
-    def make_node(self, scores: Any, labels: Any, mask: Any, direction: Any) -> Apply:
+    def make_node(
+        self, scores: Expression, labels: Expression, mask: Expression, direction: Expression
+    ) -> Apply:
         scores, labels, mask = _inputs(scores, labels, mask)
         direction = float_tensor(direction, 3, "direction")
         return Apply(self, [scores, labels, mask, direction], [scores.type()])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         scores, labels, mask, direction = inputs
         storage[0][0] = alignments_tangent(scores, labels, mask, direction, self.blank)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0]]
 
 
-def _inputs(scores: Any, labels: Any, mask: Any) -> tuple[Any, Any, Any]:
+def _inputs(
+    scores: Expression, labels: Expression, mask: Expression
+) -> tuple[Expression, Expression, Expression]:
     scores, labels, mask = map(pt.as_tensor, (scores, labels, mask))
     if scores.ndim != 3 or scores.dtype not in ("float32", "float64"):
         raise TypeError(f"scores {scores.type} are not (batch, time, labels) of floats")

@@ -18,7 +18,7 @@ from .ctc import Alignments, Tangent
 
 @jax_funcify.register(Alignments)
 def _alignments(op: Alignments | Tangent, **kwargs: Any) -> Callable[..., Any]:
-    def alignments(scores: Any, labels: Any, mask: Any) -> tuple[Any, Any]:
+    def alignments(scores: jax.Array, labels: jax.Array, mask: jax.Array) -> tuple[Any, Any]:
         # The steps are those of `theanets.ops.sequences.ctc.alignments`.
         lengths = (labels >= 0).sum(axis=1, keepdims=True)
         order = jnp.argsort(labels < 0, axis=1, stable=True)
@@ -30,7 +30,7 @@ def _alignments(op: Alignments | Tangent, **kwargs: Any) -> Callable[..., Any]:
         at = jnp.take_along_axis(scores.astype(float), states[:, None, :], axis=2)
         at, exists = jnp.swapaxes(at, 0, 1), mask.T[:, :, None]
 
-        def forth(alpha: Any, now: Any) -> Any:
+        def forth(alpha: jax.Array, now: Any) -> Any:
             score, seen = now
             two = jnp.where(skips, _shift(alpha, 2), -jnp.inf)
             new = jnp.where(seen, _sum(alpha, _shift(alpha, 1), two) + score, alpha)
@@ -46,7 +46,7 @@ def _alignments(op: Alignments | Tangent, **kwargs: Any) -> Callable[..., Any]:
         rows = jnp.arange(len(labels))[:, None]
         none = jnp.zeros((len(labels), scores.shape[2]), at.dtype)
 
-        def back(beta: Any, now: Any) -> Any:
+        def back(beta: jax.Array, now: Any) -> Any:
             alpha, score, seen = now
             share = jnp.where(seen & possible, alpha + beta, -jnp.inf)
             share = jnp.exp(share - _finite(share.max(axis=1, keepdims=True)))
@@ -67,8 +67,10 @@ def _alignments(op: Alignments | Tangent, **kwargs: Any) -> Callable[..., Any]:
 def _tangent(op: Tangent, **kwargs: Any) -> Callable[..., Any]:
     alignments = _alignments(op)
 
-    def tangent(scores: Any, labels: Any, mask: Any, direction: Any) -> Any:
-        def usage(scores: Any) -> Any:
+    def tangent(
+        scores: jax.Array, labels: jax.Array, mask: jax.Array, direction: jax.Array
+    ) -> jax.Array:
+        def usage(scores: jax.Array) -> jax.Array:
             return alignments(scores, labels, mask)[1]
 
         return jax.jvp(usage, (scores,), (direction.astype(scores.dtype),))[1]
@@ -76,7 +78,7 @@ def _tangent(op: Tangent, **kwargs: Any) -> Callable[..., Any]:
     return tangent
 
 
-def _sum(*parts: Any) -> Any:
+def _sum(*parts: jax.Array) -> Any:
     """Log of a sum, whose derivative is no NaN where all of it is impossible."""
     stacked = jnp.stack(parts)
     top = _finite(stacked.max(axis=0))
@@ -84,12 +86,12 @@ def _sum(*parts: Any) -> Any:
     return jnp.where(total > 0, top + jnp.log(jnp.where(total > 0, total, 1)), -jnp.inf)
 
 
-def _finite(top: Any) -> Any:
+def _finite(top: Any) -> jax.Array:
     """Get what may be subtracted; the results do not depend on it."""
     return lax.stop_gradient(jnp.maximum(top, jnp.finfo(top.dtype).min))
 
 
-def _shift(x: Any, by: int) -> Any:
+def _shift(x: jax.Array, by: int) -> jax.Array:
     pads = (min(max(by, 0), x.shape[1]), min(max(-by, 0), x.shape[1]))
     moved = jnp.pad(x, ((0, 0), pads), constant_values=-jnp.inf)
     return moved[:, : x.shape[1]] if by > 0 else moved[:, pads[1] :]

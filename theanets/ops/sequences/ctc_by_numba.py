@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
+from ..base import Array
 
-def _njit(function: Any) -> Any:
+
+def _njit(function: Callable[..., Any]) -> Any:
     # Rounding of exp and log must not depend on PyTensor's configuration.
     return numba_njit(function, fastmath=False)
 
@@ -21,7 +24,7 @@ def _add(x: float, y: float) -> float:
 
 @_njit
 def _example(
-    scores: Any, states: Any, alpha: Any, beta: Any, after: Any, usage: Any, blank: int
+    scores: Array, states: Array, alpha: Array, beta: Array, after: Array, usage: Array, blank: int
 ) -> float:
     """Sum over the alignments of one example whose frames all exist."""
     time, size = scores.shape[0], states.size
@@ -64,7 +67,7 @@ def _example(
 
 
 @_njit
-def _sum(x: Any, dx: Any) -> Any:
+def _sum(x: Array, dx: Array) -> Any:
     """Log of the sum of what three numbers are the logs of, and its tangent."""
     top = max(x)
     if top == -np.inf:
@@ -79,7 +82,14 @@ def _sum(x: Any, dx: Any) -> Any:
 
 @_njit
 def _example_tangent(
-    scores: Any, d_scores: Any, states: Any, alpha: Any, beta: Any, after: Any, out: Any, blank: int
+    scores: Array,
+    d_scores: Array,
+    states: Array,
+    alpha: Array,
+    beta: Array,
+    after: Array,
+    out: Array,
+    blank: int,
 ) -> None:
     """Differentiate the usage of one example whose frames all exist.
 
@@ -126,7 +136,7 @@ def _example_tangent(
 
 
 @_njit
-def _check(scores: Any, labels: Any, mask: Any, blank: int) -> None:
+def _check(scores: Array, labels: Array, mask: Array, blank: int) -> None:
     batch, time, k = scores.shape
     if mask.shape != (batch, time) or labels.shape[0] != batch:
         raise ValueError("shapes of the scores, labels and mask do not fit")
@@ -139,7 +149,7 @@ def _check(scores: Any, labels: Any, mask: Any, blank: int) -> None:
 
 
 @_njit
-def _states(labels: Any, blank: int, states: Any) -> int:
+def _states(labels: Array, blank: int, states: Array) -> int:
     """Write the states of an example's alignments: blank, first label, blank, ...; count them."""
     states[0] = blank
     length = 1
@@ -152,7 +162,7 @@ def _states(labels: Any, blank: int, states: Any) -> int:
 
 
 @_njit
-def _gather(rows: Any, mask: Any, gathered: Any) -> int:
+def _gather(rows: Array, mask: Array, gathered: Array) -> int:
     """Write the frames that exist one after the other; count them."""
     n = 0
     for t in range(mask.size):
@@ -163,7 +173,7 @@ def _gather(rows: Any, mask: Any, gathered: Any) -> int:
 
 
 @_njit
-def _spread(gathered: Any, mask: Any, rows: Any) -> None:
+def _spread(gathered: Array, mask: Array, rows: Array) -> None:
     n = 0
     for t in range(mask.size):
         if mask[t]:
@@ -172,7 +182,7 @@ def _spread(gathered: Any, mask: Any, rows: Any) -> None:
 
 
 @_njit
-def _sums(scores: Any, labels: Any, mask: Any, blank: int) -> Any:
+def _sums(scores: Array, labels: Array, mask: Array, blank: int) -> Any:
     _check(scores, labels, mask, blank)
     batch, time, k = scores.shape
     size = 2 * labels.shape[1] + 1
@@ -191,7 +201,7 @@ def _sums(scores: Any, labels: Any, mask: Any, blank: int) -> Any:
 
 
 @_njit
-def _tangent(scores: Any, labels: Any, mask: Any, direction: Any, blank: int) -> Any:
+def _tangent(scores: Array, labels: Array, mask: Array, direction: Array, blank: int) -> Any:
     _check(scores, labels, mask, blank)
     if direction.shape != scores.shape:
         raise ValueError("the direction does not have the shape of the scores")
@@ -215,7 +225,7 @@ def sums(blank: int) -> Any:
     """Get the kernel of `ctc.Alignments` for one blank."""
 
     @_njit
-    def kernel(scores: Any, labels: Any, mask: Any) -> Any:
+    def kernel(scores: Array, labels: Array, mask: Array) -> Any:
         return _sums(scores, labels, mask, blank)
 
     return kernel
@@ -225,7 +235,7 @@ def tangent(blank: int) -> Any:
     """Get the kernel of `ctc.Tangent` for one blank."""
 
     @_njit
-    def kernel(scores: Any, labels: Any, mask: Any, direction: Any) -> Any:
+    def kernel(scores: Array, labels: Array, mask: Array, direction: Array) -> Any:
         return _tangent(scores, labels, mask, direction, blank)
 
     return kernel

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
+from ..base import Array
 
-def _njit(function: Any) -> Any:
+
+def _njit(function: Callable[..., Any]) -> Any:
     return numba_njit(function, fastmath=False)
 
 
 @_njit
-def _check(data: Any, indices: Any, indptr: Any, size: int) -> None:
+def _check(data: Array, indices: Array, indptr: Array, size: int) -> None:
     """Refuse vectors that are not those of a matrix: what they point at would be anything."""
     count = indices.size
     if indptr.size < 1 or indptr[0] != 0 or data.size != count:
@@ -27,13 +30,13 @@ def _check(data: Any, indices: Any, indptr: Any, size: int) -> None:
 
 
 @_njit
-def _add(factor: Any, source: Any, target: Any) -> None:
+def _add(factor: float, source: Array, target: Array) -> None:
     for q in range(target.size):
         target[q] += factor * source[q]
 
 
 @_njit
-def dense(data: Any, indices: Any, indptr: Any, size: Any) -> Any:
+def dense(data: Array, indices: Array, indptr: Array, size: Array) -> Array:
     """Make the matrix itself."""
     n = np.int64(size.item())
     _check(data, indices, indptr, n)
@@ -45,7 +48,7 @@ def dense(data: Any, indices: Any, indptr: Any, size: Any) -> Any:
 
 
 @_njit
-def product(data: Any, indices: Any, indptr: Any, w: Any) -> Any:
+def product(data: Array, indices: Array, indptr: Array, w: Array) -> Array:
     """Compute X @ w."""
     size, units = w.shape
     _check(data, indices, indptr, size)
@@ -60,7 +63,7 @@ def product(data: Any, indices: Any, indptr: Any, w: Any) -> Any:
 
 
 @_njit
-def transposed_product(data: Any, indices: Any, indptr: Any, y: Any, size: Any) -> Any:
+def transposed_product(data: Array, indices: Array, indptr: Array, y: Array, size: Array) -> Array:
     """Compute X.T @ y."""
     n, units = np.int64(size.item()), y.shape[1]
     _check(data, indices, indptr, n)

@@ -13,6 +13,7 @@ looks at X.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
+from ...expressions import Expression
 from ...process import lazily
 from ..base import KernelOp, float_tensor, length, source_key
 
@@ -34,7 +36,7 @@ def is_sparse(array: Any) -> bool:
     return module is not None and module.issparse(array)
 
 
-def placeholder(name: str | None, dtype: str, size: int) -> Any:
+def placeholder(name: str | None, dtype: str, size: int) -> Expression:
     """Make a symbolic sparse matrix: `Dense` of three new vectors.
 
     Parameters
@@ -53,19 +55,19 @@ def placeholder(name: str | None, dtype: str, size: int) -> Any:
     return Dense()(data, indices, indptr, size, name=name)
 
 
-def vectors(x: Any) -> list[Any] | None:
+def vectors(x: Expression) -> list[Expression] | None:
     """Get ``data``, ``indices`` and ``indptr`` of a symbolic sparse matrix; None of others."""
     node = getattr(x, "owner", None)
     return node.inputs[:3] if node is not None and isinstance(node.op, Dense) else None
 
 
-def with_data(x: Any, data: Any) -> Any:
+def with_data(x: Expression, data: Expression) -> Expression:
     """Get a symbolic sparse matrix with other values of the entries that are stored."""
     _, indices, indptr, size = x.owner.inputs
     return Dense()(data, indices, indptr, size)
 
 
-def dot(x: Any, w: Any) -> Any:
+def dot(x: Expression, w: Expression) -> Expression:
     """Get the product of a symbolic matrix, sparse or not, and a dense one."""
     found = vectors(x)
     return pt.dot(x, w) if found is None else Product()(*found, w)
@@ -84,7 +86,9 @@ class SparseOp(KernelOp):
 
         return getattr(by_numba, self.name), source_key(by_numba.__name__, self.name)
 
-    def vectors(self, data: Any, indices: Any, indptr: Any) -> list[Any]:
+    def vectors(
+        self, data: Expression, indices: Expression, indptr: Expression
+    ) -> list[Expression]:
         """Get the three vectors, or refuse what they are."""
         data, indices, indptr = float_tensor(data, 1, "data"), *map(pt.as_tensor, (indices, indptr))
         for index in (indices, indptr):
@@ -111,19 +115,28 @@ class Dense(SparseOp):
 
     name = "dense"
 
-    def make_node(self, data: Any, indices: Any, indptr: Any, size: Any) -> Apply:
+    def make_node(
+        self, data: Expression, indices: Expression, indptr: Expression, size: Expression
+    ) -> Apply:
         found = self.vectors(data, indices, indptr)
         size, known = length(size)
         return Apply(self, [*found, size], [pt.tensor(dtype=found[0].dtype, shape=(None, known))])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         data, indices, indptr, size = inputs
         storage[0][0] = matrix(data, indices, indptr, int(size)).toarray()
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         return [(self._rows(shapes[2]), inputs[3])]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         _, indices, indptr, _ = inputs
         g = cotangents[0][_row_of(indices, indptr), indices]
         return [g, *(DisconnectedType()() for _ in range(3))]
@@ -134,20 +147,27 @@ class Product(SparseOp):
 
     name = "product"
 
-    def make_node(self, data: Any, indices: Any, indptr: Any, w: Any) -> Apply:
+    def make_node(
+        self, data: Expression, indices: Expression, indptr: Expression, w: Expression
+    ) -> Apply:
         found = self.vectors(data, indices, indptr)
         w = self.matrix(w, found[0].dtype)
         y = pt.tensor(dtype=w.dtype, shape=(None, w.type.shape[1]))
         return Apply(self, [*found, w], [y])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         data, indices, indptr, w = inputs
         storage[0][0] = np.ascontiguousarray(matrix(data, indices, indptr, len(w)) @ w)
 
-    def output_shapes(self, *shapes: Any) -> list[Any]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [(self._rows(shapes[2]), shapes[3][1])]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         data, indices, indptr, w = inputs
         g = cotangents[0]
         size = w.shape[0] if w.type.shape[0] is None else w.type.shape[0]
@@ -164,21 +184,35 @@ class TransposedProduct(SparseOp):
 
     name = "transposed_product"
 
-    def make_node(self, data: Any, indices: Any, indptr: Any, y: Any, size: Any) -> Apply:
+    def make_node(
+        self,
+        data: Expression,
+        indices: Expression,
+        indptr: Expression,
+        y: Expression,
+        size: Expression,
+    ) -> Apply:
         found = self.vectors(data, indices, indptr)
         y = self.matrix(y, found[0].dtype)
         size, known = length(size)
         w = pt.tensor(dtype=y.dtype, shape=(known, y.type.shape[1]))
         return Apply(self, [*found, y, size], [w])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         data, indices, indptr, y, size = inputs
         storage[0][0] = np.ascontiguousarray(matrix(data, indices, indptr, int(size)).T @ y)
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[Any]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         return [(inputs[4], shapes[3][1])]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         data, indices, indptr, y, _ = inputs
         g = cotangents[0]
         return [
@@ -224,11 +258,13 @@ def matrix(data: Array, indices: Array, indptr: Array, size: int) -> Any:
     return sp.csr_array((data, indices, indptr), shape=(len(steps), size))
 
 
-def _row_of(indices: Any, indptr: Any) -> Any:
+def _row_of(indices: Expression, indptr: Expression) -> Expression:
     """Get the row of each entry that is stored."""
     return pt.searchsorted(indptr, pt.arange(indices.shape[0]), side="right") - 1
 
 
-def _at_entries(indices: Any, indptr: Any, w: Any, y: Any) -> Any:
+def _at_entries(
+    indices: Expression, indptr: Expression, w: Expression, y: Expression
+) -> Expression:
     """Get the entries of y @ w.T that X stores; for the derivative with respect to ``data``."""
     return (y[_row_of(indices, indptr)] * w[indices]).sum(axis=1)

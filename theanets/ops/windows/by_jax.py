@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 from jax import lax
+from pytensor.graph.basic import Apply
 from pytensor.link.jax.dispatch import jax_funcify
 
 from .convolution import Convolution, FilterGradient, ImageGradient
@@ -21,7 +22,7 @@ Function = Callable[..., Any]
 
 
 def _convolve(window: Window) -> Function:
-    def convolve(x: Any, filters: Any) -> Any:
+    def convolve(x: jax.Array, filters: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
             x,
             filters,
@@ -35,7 +36,7 @@ def _convolve(window: Window) -> Function:
 
 
 def _reduce(window: Window, start: float, reducer: Function) -> Function:
-    def reduce(x: Any) -> Any:
+    def reduce(x: jax.Array) -> jax.Array:
         return lax.reduce_window(
             x,
             x.dtype.type(start),
@@ -49,11 +50,11 @@ def _reduce(window: Window, start: float, reducer: Function) -> Function:
     return reduce
 
 
-def _pullback(function: Function, at: Any, cotangent: Any) -> Any:
+def _pullback(function: Function, at: Any, cotangent: jax.Array) -> Any:
     return jax.vjp(function, at)[1](cotangent)[0]
 
 
-def _lengths(node: Any) -> tuple[int, int]:
+def _lengths(node: Apply) -> tuple[int, int]:
     lengths = node.outputs[0].type.shape[1:3]
     if None in lengths:
         raise NotImplementedError(
@@ -72,7 +73,7 @@ def _convolution(op: Convolution, **kwargs: Any) -> Function:
 def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
     convolve = _convolve(op.window)
 
-    def filter_gradient(x: Any, y: Any) -> Any:
+    def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
         zeros = jax.numpy.zeros((*op.window.size, x.shape[3], y.shape[3]), x.dtype)
         return _pullback(lambda filters: convolve(x, filters), zeros, y)
 
@@ -80,10 +81,12 @@ def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
 
 
 @jax_funcify.register(ImageGradient)
-def _image_gradient(op: ImageGradient, node: Any, **kwargs: Any) -> Function:
+def _image_gradient(op: ImageGradient, node: Apply, **kwargs: Any) -> Function:
     convolve, lengths = _convolve(op.window), _lengths(node)
 
-    def image_gradient(filters: Any, y: Any, height: Any, width: Any) -> Any:
+    def image_gradient(
+        filters: jax.Array, y: jax.Array, height: jax.Array, width: jax.Array
+    ) -> jax.Array:
         zeros = jax.numpy.zeros((y.shape[0], *lengths, filters.shape[2]), y.dtype)
         return _pullback(lambda x: convolve(x, filters), zeros, y)
 
@@ -100,7 +103,7 @@ def _max_scatter(op: MaxScatter, **kwargs: Any) -> Function:
     window, jnp = op.window, jax.numpy
     pool = _reduce(window, -jnp.inf, lax.max)
 
-    def max_scatter(x: Any, y: Any) -> Any:
+    def max_scatter(x: jax.Array, y: jax.Array) -> jax.Array:
         if window.dilation == (1, 1):
             return _pullback(pool, x, y)
         # JAX has no derivative of this one.
@@ -125,7 +128,7 @@ def _max_scatter(op: MaxScatter, **kwargs: Any) -> Function:
 def _max_gather(op: MaxGather, **kwargs: Any) -> Function:
     window, jnp = op.window, jax.numpy
 
-    def max_gather(x: Any, v: Any) -> Any:
+    def max_gather(x: jax.Array, v: jax.Array) -> jax.Array:
         # JAX's derivative of the reduction would break ties in another way.
         shape = x.shape
         pads = ((0, 0), *window.padding(shape[1:3]), (0, 0))
@@ -149,10 +152,10 @@ def _sum_pool(op: SumPool, **kwargs: Any) -> Function:
 
 
 @jax_funcify.register(SumSpread)
-def _sum_spread(op: SumSpread, node: Any, **kwargs: Any) -> Function:
+def _sum_spread(op: SumSpread, node: Apply, **kwargs: Any) -> Function:
     pool, lengths = _reduce(op.window, 0, lax.add), _lengths(node)
 
-    def sum_spread(y: Any, height: Any, width: Any) -> Any:
+    def sum_spread(y: jax.Array, height: jax.Array, width: jax.Array) -> jax.Array:
         zeros = jax.numpy.zeros((y.shape[0], *lengths, y.shape[3]), y.dtype)
         return _pullback(pool, zeros, y)
 

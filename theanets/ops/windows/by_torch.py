@@ -21,25 +21,25 @@ from .window import Window
 Function = Callable[..., Any]
 
 
-def _pad(x: Any, window: Window, lengths: Any, value: float = 0) -> Any:
+def _pad(x: torch.Tensor, window: Window, lengths: Any, value: float = 0) -> torch.Tensor:
     """Get images (..., height, width) with their padding."""
     window.check(lengths)
     (top, bottom), (left, right) = window.padding(lengths)
     return functional.pad(x, (left, right, top, bottom), value=value)
 
 
-def _inner(x: Any, window: Window, lengths: Any) -> Any:
+def _inner(x: torch.Tensor, window: Window, lengths: Any) -> torch.Tensor:
     """Get images (batch, height, width, channels) without their padding."""
     (top, _), (left, _) = window.padding(lengths)
     return x[:, top : top + lengths[0], left : left + lengths[1]]
 
 
-def _first(x: Any) -> Any:
+def _first(x: torch.Tensor) -> Any:
     """Get images with channels before height and width, as PyTorch has them."""
     return x.permute(0, 3, 1, 2)
 
 
-def _last(x: Any) -> Any:
+def _last(x: torch.Tensor) -> Any:
     return x.permute(0, 2, 3, 1)
 
 
@@ -51,7 +51,7 @@ def _options(window: Window) -> dict[str, Any]:
 def _convolution(op: Convolution, **kwargs: Any) -> Function:
     window = op.window
 
-    def convolution(x: Any, filters: Any) -> Any:
+    def convolution(x: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
         padded = _pad(_first(x), window, x.shape[1:3])
         return _last(functional.conv2d(padded, filters.permute(3, 2, 0, 1), **_options(window)))
 
@@ -62,7 +62,7 @@ def _convolution(op: Convolution, **kwargs: Any) -> Function:
 def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
     window = op.window
 
-    def filter_gradient(x: Any, y: Any) -> Any:
+    def filter_gradient(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         padded = _pad(_first(x), window, x.shape[1:3])
         shape = (y.shape[3], x.shape[3], *window.size)
         found = grad.conv2d_weight(padded, shape, _first(y), **_options(window))
@@ -75,7 +75,9 @@ def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
 def _image_gradient(op: ImageGradient, **kwargs: Any) -> Function:
     window = op.window
 
-    def image_gradient(filters: Any, y: Any, height: Any, width: Any) -> Any:
+    def image_gradient(
+        filters: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
+    ) -> torch.Tensor:
         lengths = int(height), int(width)
         window.check(lengths)
         padded = [n + sum(pads) for n, pads in zip(lengths, window.padding(lengths), strict=True)]
@@ -87,7 +89,7 @@ def _image_gradient(op: ImageGradient, **kwargs: Any) -> Function:
     return image_gradient
 
 
-def _windows(padded: Any, window: Window, lengths: Any) -> Any:
+def _windows(padded: torch.Tensor, window: Window, lengths: Any) -> torch.Tensor:
     """Get the windows of images (..., height, width) as (..., positions..., size...)."""
     axes = zip(window.entries(lengths), window.stride, window.dilation, strict=True)
     for k, s, d in axes:
@@ -96,13 +98,13 @@ def _windows(padded: Any, window: Window, lengths: Any) -> Any:
     return padded
 
 
-def _numbers(window: Window, lengths: Any, device: Any) -> Any:
+def _numbers(window: Window, lengths: Any, device: Any) -> torch.Tensor:
     """Get the numbers of the entries of each window, -1 for padding: (positions..., k)."""
     numbers = torch.arange(math.prod(lengths), device=device).reshape(lengths)
     return _windows(_pad(numbers, window, lengths, -1), window, lengths).flatten(2)
 
 
-def _largest(x: Any, window: Window) -> Any:
+def _largest(x: torch.Tensor, window: Window) -> torch.Tensor:
     """Get the number of the largest entry of each window: (batch, positions, channels)."""
     lengths = x.shape[1:3]
     padded = _pad(_first(x), window, lengths, -math.inf)
@@ -114,7 +116,7 @@ def _largest(x: Any, window: Window) -> Any:
     return numbers.flatten(2).swapaxes(1, 2)
 
 
-def _results(x: Any, window: Window, entries: Any) -> Any:
+def _results(x: torch.Tensor, window: Window, entries: Any) -> torch.Tensor:
     return entries.reshape(x.shape[0], *window.positions(x.shape[1:3]), x.shape[3])
 
 
@@ -122,7 +124,7 @@ def _results(x: Any, window: Window, entries: Any) -> Any:
 def _max_pool(op: MaxPool, **kwargs: Any) -> Function:
     window = op.window
 
-    def max_pool(x: Any) -> Any:
+    def max_pool(x: torch.Tensor) -> torch.Tensor:
         lengths = x.shape[1:3]
         padded = _pad(_first(x), window, lengths, -math.inf)
         return _last(_windows(padded, window, lengths).amax((-2, -1)))
@@ -132,7 +134,7 @@ def _max_pool(op: MaxPool, **kwargs: Any) -> Function:
 
 @pytorch_funcify.register(MaxGather)
 def _max_gather(op: MaxGather, **kwargs: Any) -> Function:
-    def max_gather(x: Any, v: Any) -> Any:
+    def max_gather(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return _results(x, op.window, v.flatten(1, 2).gather(1, _largest(x, op.window)))
 
     return max_gather
@@ -140,7 +142,7 @@ def _max_gather(op: MaxGather, **kwargs: Any) -> Function:
 
 @pytorch_funcify.register(MaxScatter)
 def _max_scatter(op: MaxScatter, **kwargs: Any) -> Function:
-    def max_scatter(x: Any, y: Any) -> Any:
+    def max_scatter(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         zeros = torch.zeros_like(x, dtype=y.dtype).flatten(1, 2)
         return zeros.scatter_add(1, _largest(x, op.window), y.flatten(1, 2)).reshape(x.shape)
 
@@ -151,7 +153,7 @@ def _max_scatter(op: MaxScatter, **kwargs: Any) -> Function:
 def _sum_pool(op: SumPool, **kwargs: Any) -> Function:
     window = op.window
 
-    def sum_pool(x: Any) -> Any:
+    def sum_pool(x: torch.Tensor) -> torch.Tensor:
         lengths = x.shape[1:3]
         padded = _pad(_first(x), window, lengths)
         return _last(_windows(padded, window, lengths).sum((-2, -1)))
@@ -163,7 +165,7 @@ def _sum_pool(op: SumPool, **kwargs: Any) -> Function:
 def _sum_spread(op: SumSpread, **kwargs: Any) -> Function:
     window = op.window
 
-    def sum_spread(y: Any, height: Any, width: Any) -> Any:
+    def sum_spread(y: torch.Tensor, height: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
         lengths = int(height), int(width)
         numbers = _numbers(window, lengths, y.device)
         # Entry 0 gathers what goes to padding.

@@ -14,7 +14,7 @@ convolutional neural networks for document processing").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.lib.stride_tricks import as_strided
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
+from ...expressions import Expression
 from ..base import float_tensor, length
 from .window import Window, WindowOp, block, static_lengths
 
@@ -43,7 +44,7 @@ class Convolution(WindowOp):
 
         return convolution_by_numba.convolution(self.window)
 
-    def make_node(self, x: Any, filters: Any) -> Apply:
+    def make_node(self, x: Expression, filters: Expression) -> Apply:
         x, filters = float_tensor(x, 4, "x"), float_tensor(filters, 4, "filters")
         x, filters = _same_dtype(x, filters)
         _check_static(self.window, filters.type.shape[:2], x.type.shape[3], filters.type.shape[2])
@@ -51,15 +52,20 @@ class Convolution(WindowOp):
         y = pt.tensor(dtype=x.dtype, shape=(x.type.shape[0], *shape, filters.type.shape[3]))
         return Apply(self, [x, filters], [y])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, filters = inputs
         storage[0][0] = convolve(x, filters, self.window)
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         (batch, *lengths, _), filters = shapes
         return [(batch, *self.window.positions(lengths), filters[3])]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         (x, filters), (g,) = inputs, cotangents
         return [
             ImageGradient(self.window)(filters, g, *static_lengths(x)),
@@ -80,20 +86,25 @@ class FilterGradient(WindowOp):
 
         return convolution_by_numba.filter_gradient(self.window)
 
-    def make_node(self, x: Any, y: Any) -> Apply:
+    def make_node(self, x: Expression, y: Expression) -> Apply:
         x, y = _same_dtype(float_tensor(x, 4, "x"), float_tensor(y, 4, "y"))
         shape = (*self.window.size, x.type.shape[3], y.type.shape[3])
         return Apply(self, [x, y], [pt.tensor(dtype=x.dtype, shape=shape)])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, y = inputs
         storage[0][0] = filter_gradient(x, y, self.window)
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         size = [pt.as_tensor(k, dtype="int64") for k in self.window.size]
         return [(*size, shapes[0][3], shapes[1][3])]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         (x, y), (g,) = inputs, cotangents
         return [
             ImageGradient(self.window)(g, y, *static_lengths(x)),
@@ -114,7 +125,9 @@ class ImageGradient(WindowOp):
 
         return convolution_by_numba.image_gradient(self.window)
 
-    def make_node(self, filters: Any, y: Any, height: Any, width: Any) -> Apply:
+    def make_node(
+        self, filters: Expression, y: Expression, height: Expression, width: Expression
+    ) -> Apply:
         filters, y = float_tensor(filters, 4, "filters"), float_tensor(y, 4, "y")
         filters, y = _same_dtype(filters, y)
         _check_static(self.window, filters.type.shape[:2], y.type.shape[3], filters.type.shape[3])
@@ -122,17 +135,24 @@ class ImageGradient(WindowOp):
         x = pt.tensor(dtype=y.dtype, shape=(y.type.shape[0], h, w, filters.type.shape[2]))
         return Apply(self, [filters, y, height, width], [x])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         filters, y, height, width = inputs
         storage[0][0] = image_gradient(filters, y, (int(height), int(width)), self.window)
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         return [(shapes[1][0], *inputs[2:], shapes[0][2])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True], [True], [False], [False]]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         (filters, y, *_), (g,) = inputs, cotangents
         return [
             FilterGradient(self.window)(g, y),
@@ -142,7 +162,7 @@ class ImageGradient(WindowOp):
         ]
 
 
-def _same_dtype(a: Any, b: Any) -> tuple[Any, Any]:
+def _same_dtype(a: Expression, b: Expression) -> tuple[Expression, Expression]:
     return (a, b) if a.dtype == b.dtype else (a.astype("float64"), b.astype("float64"))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
+from ..base import Array
 from . import window as _window
 from .window import Window, source_key
 
 
-def _njit(function: Any) -> Any:
+def _njit(function: Callable[..., Any]) -> Any:
     return numba_njit(function, fastmath=False)
 
 
@@ -21,7 +23,7 @@ _block = _njit(_window.block)
 
 
 @_njit
-def _padded(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
+def _padded(x: Array, top: int, bottom: int, left: int, right: int) -> Array:
     batch, height, width, channels = x.shape
     padded = np.zeros((batch, height + top + bottom, width + left + right, channels), x.dtype)
     padded[:, top : top + height, left : left + width] = x
@@ -34,7 +36,7 @@ def _padded(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
 
 
 @_njit
-def _gather(x: Any, first: int, lines: int, grid: Any, window: Any, matrix: Any) -> None:
+def _gather(x: Array, first: int, lines: int, grid: Any, window: Any, matrix: Array) -> None:
     """Write the windows of some lines into a matrix (positions, entries)."""
     (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
     _, height, width, channels = x.shape
@@ -60,7 +62,7 @@ def _gather(x: Any, first: int, lines: int, grid: Any, window: Any, matrix: Any)
 
 
 @_njit
-def _scatter(matrix: Any, x: Any, first: int, lines: int, grid: Any, window: Any) -> None:
+def _scatter(matrix: Array, x: Array, first: int, lines: int, grid: Any, window: Any) -> None:
     """Add a matrix (positions, entries) to the windows of some lines."""
     (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
     _, height, width, channels = x.shape
@@ -86,7 +88,9 @@ def _scatter(matrix: Any, x: Any, first: int, lines: int, grid: Any, window: Any
 
 
 @_njit
-def _gather_columns(x: Any, first: int, lines: int, grid: Any, window: Any, matrix: Any) -> None:
+def _gather_columns(
+    x: Array, first: int, lines: int, grid: Any, window: Any, matrix: Array
+) -> None:
     """Write the windows of some lines of one channel into a matrix (entries, positions)."""
     (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
     _, height, width, _ = x.shape
@@ -108,7 +112,9 @@ def _gather_columns(x: Any, first: int, lines: int, grid: Any, window: Any, matr
 
 
 @_njit
-def _scatter_columns(matrix: Any, x: Any, first: int, lines: int, grid: Any, window: Any) -> None:
+def _scatter_columns(
+    matrix: Array, x: Array, first: int, lines: int, grid: Any, window: Any
+) -> None:
     """Add a matrix (entries, positions) to the windows of some lines of one channel."""
     (oh, ow), (k1, k2, s1, s2, d1, d2) = grid, window
     _, height, width, _ = x.shape
@@ -130,7 +136,7 @@ def _scatter_columns(matrix: Any, x: Any, first: int, lines: int, grid: Any, win
 
 
 @_njit
-def _convolve(x: Any, filters: Any, grid: Any, window: Any) -> Any:
+def _convolve(x: Array, filters: Array, grid: Any, window: Any) -> Array:
     batch, _, _, channels = x.shape
     oh, ow = grid
     wide = filters.shape[3]
@@ -155,7 +161,7 @@ def _convolve(x: Any, filters: Any, grid: Any, window: Any) -> Any:
 
 
 @_njit
-def _filters(x: Any, y: Any, grid: Any, window: Any) -> Any:
+def _filters(x: Array, y: Array, grid: Any, window: Any) -> Array:
     batch, _, _, channels = x.shape
     oh, ow = grid
     wide = y.shape[3]
@@ -182,7 +188,7 @@ def _filters(x: Any, y: Any, grid: Any, window: Any) -> Any:
 
 
 @_njit
-def _images(filters: Any, y: Any, x: Any, grid: Any, window: Any) -> None:
+def _images(filters: Array, y: Array, x: Array, grid: Any, window: Any) -> None:
     batch, _, _, channels = x.shape
     oh, ow = grid
     wide = y.shape[3]
@@ -228,7 +234,7 @@ def convolution(w: Window) -> tuple[Any, str | None]:
     axes, window, pads = _arguments(w)
 
     @_njit
-    def convolution_kernel(x: Any, filters: Any) -> Any:
+    def convolution_kernel(x: Array, filters: Array) -> Any:
         if x.shape[3] != filters.shape[2]:
             raise ValueError("the images do not have the channels that the filters need")
         grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
@@ -245,7 +251,7 @@ def filter_gradient(w: Window) -> tuple[Any, str | None]:
     axes, window, pads = _arguments(w)
 
     @_njit
-    def filter_kernel(x: Any, y: Any) -> Any:
+    def filter_kernel(x: Array, y: Array) -> Any:
         grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
         if y.shape[:3] != (x.shape[0], grid[0], grid[1]):
             raise ValueError("the results do not have the shape that the images have")
@@ -262,7 +268,7 @@ def image_gradient(w: Window) -> tuple[Any, str | None]:
     axes, window, pads = _arguments(w)
 
     @_njit
-    def image_kernel(filters: Any, y: Any, height: Any, width: Any) -> Any:
+    def image_kernel(filters: Array, y: Array, height: Array, width: Array) -> Any:
         h, wide = np.int64(height.item()), np.int64(width.item())
         grid, (top, bottom, left, right) = _grid(h, wide, axes)
         if filters.shape[3] != y.shape[3]:

@@ -8,7 +8,7 @@ and `MaxScatter`, so that all are differentiated by each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
+from ...expressions import Expression
 from ..base import float_tensor, length
 from .window import Window, WindowOp, static_lengths
 
@@ -26,7 +27,7 @@ Array = npt.NDArray[Any]
 class Pooling(WindowOp):
     """Base class of Ops from images ``x`` to (batch, positions..., channels)."""
 
-    def make_node(self, x: Any) -> Apply:
+    def make_node(self, x: Expression) -> Apply:
         x = float_tensor(x, 4, "x")
         return Apply(self, [x], [self._result(x)])
 
@@ -34,7 +35,7 @@ class Pooling(WindowOp):
         batch, *lengths, channels = x.type.shape
         return pt.tensor(dtype=x.dtype, shape=(batch, *self.window.positions(lengths), channels))
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         batch, *lengths, channels = shapes[0]
         return [(batch, *self.window.positions(lengths), channels)]
 
@@ -48,10 +49,15 @@ class MaxPool(Pooling):
 
         return pooling_by_numba.max_pool(self.window)
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         storage[0][0] = max_pool(inputs[0], self.window)
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         return [MaxScatter(self.window)(inputs[0], cotangents[0])]
 
 
@@ -64,18 +70,23 @@ class MaxGather(Pooling):
 
         return pooling_by_numba.max_gather(self.window)
 
-    def make_node(self, x: Any, v: Any) -> Apply:  # type: ignore[override]
+    def make_node(self, x: Expression, v: Expression) -> Apply:  # type: ignore[override]
         x, v = float_tensor(x, 4, "x"), float_tensor(v, 4, "v")
         return Apply(self, [x, v], [self._result(x).type.clone(dtype=v.dtype)()])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, v = inputs
         storage[0][0] = max_gather(x, v, self.window)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[False], [True]]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         return [DisconnectedType()(), MaxScatter(self.window)(inputs[0], cotangents[0])]
 
 
@@ -91,21 +102,26 @@ class MaxScatter(WindowOp):
 
         return pooling_by_numba.max_scatter(self.window)
 
-    def make_node(self, x: Any, y: Any) -> Apply:
+    def make_node(self, x: Expression, y: Expression) -> Apply:
         x, y = float_tensor(x, 4, "x"), float_tensor(y, 4, "y")
         return Apply(self, [x, y], [x.type.clone(dtype=y.dtype)()])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, y = inputs
         storage[0][0] = max_scatter(x, y, self.window)
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0]]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[False], [True]]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         return [DisconnectedType()(), MaxGather(self.window)(inputs[0], cotangents[0])]
 
 
@@ -118,10 +134,15 @@ class SumPool(Pooling):
 
         return pooling_by_numba.sum_pool(self.window)
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         storage[0][0] = sum_pool(inputs[0], self.window)
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         return [SumSpread(self.window)(cotangents[0], *static_lengths(inputs[0]))]
 
 
@@ -137,23 +158,30 @@ class SumSpread(WindowOp):
 
         return pooling_by_numba.sum_spread(self.window)
 
-    def make_node(self, y: Any, height: Any, width: Any) -> Apply:
+    def make_node(self, y: Expression, height: Expression, width: Expression) -> Apply:
         y = float_tensor(y, 4, "y")
         (height, h), (width, w) = length(height), length(width)
         x = pt.tensor(dtype=y.dtype, shape=(y.type.shape[0], h, w, y.type.shape[3]))
         return Apply(self, [y, height, width], [x])
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         y, height, width = inputs
         storage[0][0] = sum_spread(y, (int(height), int(width)), self.window)
 
-    def shapes_of(self, inputs: Any, shapes: Any) -> list[tuple[Any, ...]]:
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
         return [(shapes[0][0], *inputs[1:], shapes[0][3])]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True], [False], [False]]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         return [SumPool(self.window)(cotangents[0]), DisconnectedType()(), DisconnectedType()()]
 
 

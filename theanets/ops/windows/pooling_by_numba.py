@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
+from ..base import Array
 from . import window as _window
 from .window import Window, source_key
 
 
-def _njit(function: Any) -> Any:
+def _njit(function: Callable[..., Any]) -> Any:
     return numba_njit(function, fastmath=False)
 
 
@@ -20,7 +22,7 @@ _padding = _njit(_window.padding)
 
 
 @_njit
-def _axis(n: int, axis: Any) -> Any:
+def _axis(n: int, axis: Array) -> Any:
     """Get positions, entries, stride, dilation and padding of an axis of n entries."""
     k, s, d, low, high = axis
     count = _positions(n, k, s, d, low, high)
@@ -47,14 +49,14 @@ def _stop(start: int, k: int, d: int, n: int) -> int:
 
 
 @_njit
-def _max(x: Any, best: Any) -> None:
+def _max(x: Array, best: Array) -> None:
     for q in range(best.size):
         new, old = x[q], best[q]
         best[q] = new if (new > old) | (new != new) else old
 
 
 @_njit
-def _where_max(x: Any, place: Any, best: Any, which: Any) -> None:
+def _where_max(x: Array, place: Array, best: Array, which: Array) -> None:
     for q in range(best.size):
         new, old = x[q], best[q]
         better = (new > old) | ((new != new) & (old == old))
@@ -63,7 +65,7 @@ def _where_max(x: Any, place: Any, best: Any, which: Any) -> None:
 
 
 @_njit
-def _max_pool(x: Any, first: Any, second: Any) -> Any:
+def _max_pool(x: Array, first: Array, second: Array) -> Any:
     batch, height, width, channels = x.shape
     oh, k1, s1, d1, top = _axis(height, first)
     ow, k2, s2, d2, left = _axis(width, second)
@@ -86,7 +88,7 @@ def _max_pool(x: Any, first: Any, second: Any) -> Any:
 
 @_njit
 def _find_max(
-    image: Any, shape: Any, start: Any, first: Any, second: Any, best: Any, which: Any
+    image: Array, shape: Any, start: Array, first: Array, second: Array, best: Array, which: Array
 ) -> None:
     """Find the largest entries of a window, as places in the image without channels."""
     (height, width, channels), (line, column) = shape, start
@@ -103,7 +105,7 @@ def _find_max(
 
 
 @_njit
-def _max_gather(x: Any, v: Any, first: Any, second: Any) -> Any:
+def _max_gather(x: Array, v: Array, first: Array, second: Array) -> Any:
     batch, height, width, channels = x.shape
     if v.shape != x.shape:
         raise ValueError("the arrays do not have the same shape")
@@ -127,7 +129,7 @@ def _max_gather(x: Any, v: Any, first: Any, second: Any) -> Any:
 
 
 @_njit
-def _max_scatter(x: Any, y: Any, first: Any, second: Any) -> Any:
+def _max_scatter(x: Array, y: Array, first: Array, second: Array) -> Any:
     batch, height, width, channels = x.shape
     oh, k1, s1, d1, top = _axis(height, first)
     ow, k2, s2, d2, left = _axis(width, second)
@@ -151,7 +153,7 @@ def _max_scatter(x: Any, y: Any, first: Any, second: Any) -> Any:
 
 
 @_njit
-def _sum_pool(x: Any, first: Any, second: Any) -> Any:
+def _sum_pool(x: Array, first: Array, second: Array) -> Any:
     batch, height, width, channels = x.shape
     oh, k1, s1, d1, top = _axis(height, first)
     ow, k2, s2, d2, left = _axis(width, second)
@@ -174,7 +176,7 @@ def _sum_pool(x: Any, first: Any, second: Any) -> Any:
 
 
 @_njit
-def _sum_spread(y: Any, height: int, width: int, first: Any, second: Any) -> Any:
+def _sum_spread(y: Array, height: int, width: int, first: Array, second: Array) -> Any:
     batch, rows, columns, channels = y.shape
     oh, k1, s1, d1, top = _axis(height, first)
     ow, k2, s2, d2, left = _axis(width, second)
@@ -203,7 +205,7 @@ def max_pool(window: Window) -> tuple[Any, str | None]:
     first, second = window.axis(0), window.axis(1)
 
     @_njit
-    def max_pool_kernel(x: Any) -> Any:
+    def max_pool_kernel(x: Array) -> Any:
         return _max_pool(np.ascontiguousarray(x), first, second)
 
     return max_pool_kernel, source_key("max_pool", window, __name__)
@@ -214,7 +216,7 @@ def max_gather(window: Window) -> tuple[Any, str | None]:
     first, second = window.axis(0), window.axis(1)
 
     @_njit
-    def max_gather_kernel(x: Any, v: Any) -> Any:
+    def max_gather_kernel(x: Array, v: Array) -> Any:
         return _max_gather(np.ascontiguousarray(x), np.ascontiguousarray(v), first, second)
 
     return max_gather_kernel, source_key("max_gather", window, __name__)
@@ -225,7 +227,7 @@ def max_scatter(window: Window) -> tuple[Any, str | None]:
     first, second = window.axis(0), window.axis(1)
 
     @_njit
-    def max_scatter_kernel(x: Any, y: Any) -> Any:
+    def max_scatter_kernel(x: Array, y: Array) -> Any:
         return _max_scatter(np.ascontiguousarray(x), np.ascontiguousarray(y), first, second)
 
     return max_scatter_kernel, source_key("max_scatter", window, __name__)
@@ -236,7 +238,7 @@ def sum_pool(window: Window) -> tuple[Any, str | None]:
     first, second = window.axis(0), window.axis(1)
 
     @_njit
-    def sum_pool_kernel(x: Any) -> Any:
+    def sum_pool_kernel(x: Array) -> Any:
         return _sum_pool(np.ascontiguousarray(x), first, second)
 
     return sum_pool_kernel, source_key("sum_pool", window, __name__)
@@ -247,7 +249,7 @@ def sum_spread(window: Window) -> tuple[Any, str | None]:
     first, second = window.axis(0), window.axis(1)
 
     @_njit
-    def sum_spread_kernel(y: Any, height: Any, width: Any) -> Any:
+    def sum_spread_kernel(y: Array, height: Array, width: Array) -> Any:
         h, w = np.int64(height.item()), np.int64(width.item())
         return _sum_spread(np.ascontiguousarray(y), h, w, first, second)
 
