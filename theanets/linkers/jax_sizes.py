@@ -7,7 +7,7 @@ shapes goes into them.
 
 Some functions of PyTensor's return float64 where their Op has float32: sums
 that are added up in float64, and arrays made of a number. Their results are
-converted.
+converted; in the steps of a scan too, since JAX refuses a state that changes its type.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.link.jax.dispatch.shape import JAXShapeTuple
 from pytensor.scalar import ScalarType
+from pytensor.scan.op import Scan
 from pytensor.tensor.basic import Alloc, Split
 from pytensor.tensor.elemwise import CAReduce
 from pytensor.tensor.random.op import RandomVariable
@@ -133,10 +134,29 @@ _OTHERS = (Shape, Shape_i, JAXShapeTuple, RandomVariable, HasInnerGraph, Early)
 def use_early(fgraph: Any) -> None:
     """Replace all that may be known early in a graph."""
     for node in fgraph.toposort():
-        if _wants(node):
-            new = Early(node.op)(*node.inputs, return_list=True)
-            pairs = list(zip(node.outputs, new, strict=True))
-            fgraph.replace_all(pairs, reason=SIZES, import_missing=True)
+        if isinstance(node.op, Scan):
+            op: Op = _with_early_steps(node.op)
+        elif _wants(node):
+            op = Early(node.op)
+        else:
+            continue
+        pairs = list(zip(node.outputs, op.make_node(*node.inputs).outputs, strict=True))
+        fgraph.replace_all(pairs, reason=SIZES, import_missing=True)
+
+
+def _with_early_steps(op: Scan) -> Scan:
+    """Get a scan in whose steps all that may be known early is replaced.
+
+    Where the steps can be changed, PyTensor rewrites them once more for JAX. What comes
+    of that is replaced after it, see `jax`, which finds the graph by what is in it.
+    """
+    if hasattr(op, "clone_with_inner_graph"):
+        steps = op.fgraph.unfreeze()
+        use_early(steps)
+        return op.clone_with_inner_graph(steps)
+    clone = op.clone()
+    use_early(clone.fgraph)
+    return clone
 
 
 class _UseEarly(GraphRewriter):

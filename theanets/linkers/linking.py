@@ -35,8 +35,8 @@ def _follow(forms: Iterable[str]) -> None:
 
 
 def is_ours(op: Any) -> bool:
-    """Tell whether an Op is of `theanets.ops`."""
-    return type(getattr(op, "core_op", op)).__module__.startswith(f"{_PACKAGE}.ops.")
+    """Tell whether an Op is of this package."""
+    return type(getattr(op, "core_op", op)).__module__.startswith(f"{_PACKAGE}.")
 
 
 class _Follower(MetaPathFinder):
