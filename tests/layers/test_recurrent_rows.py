@@ -3,76 +3,9 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from recurrent_cases import CELLS, Case, close, rnn
+from recurrent_cases import CELLS, ROWS, Case, close, norm_z, rnn, softmax, total
 
-from theanets import activations
 from theanets.ops.recurrent.trace import Layout, NotElementwiseError, trace
-
-norm_z, softmax = activations.build("norm:z"), activations.build("softmax")
-
-
-def normalized_lstm():
-    def step(x, s, v, dot, count):
-        through, series = dot("hh", s.h), [x.i, x.f, x.c, x.o]
-        through = [norm_z(part) * gain for part, gain in zip(through, v.gh)]
-        series = [norm_z(part) * gain for part, gain in zip(series, v.gx)]
-        i, f, c, o = (a + b + bias for a, b, bias in zip(series, through, v.b))
-        cell = pt.sigmoid(f + s.c * v.cf) * s.c + pt.sigmoid(i + s.c * v.ci) * pt.tanh(c)
-        out = pt.sigmoid(o + cell * v.co) * pt.tanh(norm_z(cell) * v.gc + v.bc)
-        return {"h": out, "c": cell}, {"out": out, "cell": cell}
-
-    vectors = {name: ("n",) * 4 for name in ("b", "gx", "gh")}
-    vectors |= dict.fromkeys(("gc", "bc", "ci", "cf", "co"), "n")
-    gates = dict.fromkeys("ifco", "n")
-    return Layout(("n",), gates, {"h": "n", "c": "n"}, vectors, {"hh": ("n", ("n",) * 4)}), step
-
-
-def rows(function):
-    """A cell with a function of the pre-activation and the old state, between dots."""
-
-    def step(x, s, v, dot, count):
-        (a,) = dot("first", s.h)
-        hid = function(x.h + a + v.b, s.h, v)
-        (b,) = dot("second", hid)
-        out = pt.tanh(b + x.g) * hid
-        return {"h": out}, {"out": out, "hid": hid}
-
-    dots = {"first": ("n", ("n",)), "second": ("n", ("n",))}
-    return Layout(("n",), {"h": "n", "g": "n"}, {"h": "n"}, {"b": "n", "w": "n"}, dots), step
-
-
-def total(x):
-    return x.sum(axis=-1, keepdims=True)
-
-
-def attention(x, h, v):
-    """Sums of sums, and one number for each row that is made of several."""
-    weights = softmax(x * v.w)
-    context = total(weights * h)
-    return pt.tanh(context * x + total(context * h - x) / (1 + total(pt.sqr(v.w))))
-
-
-def statistics(x, h, v):
-    """Means, variances and largest entries, also of what they are part of themselves."""
-    spread = x.std(axis=1, keepdims=True) + pt.var(h, axis=-1).dimshuffle(0, "x")
-    top = pt.max(x, axis=1, keepdims=True) - pt.min(h, axis=1, keepdims=True)
-    positive = (x > 0).sum(axis=1, keepdims=True) / x.shape[1]
-    return pt.tanh(x * top - spread * h + positive.astype(x.dtype) * v.w)
-
-
-ROWS = {
-    "normalized lstm": normalized_lstm,
-    "norm:z": lambda: rnn("norm:z+tanh"),
-    "norm:mean": lambda: rnn("norm:mean"),
-    "norm:max": lambda: rnn("norm:max"),
-    "softmax": lambda: rnn("softmax"),
-    "log softmax": lambda: rows(lambda x, h, v: pt.special.log_softmax(x, axis=-1) * v.w),
-    "log sum": lambda: rows(lambda x, h, v: x - pt.logsumexp(h * v.w, axis=1, keepdims=True)),
-    "attention": lambda: rows(attention),
-    # The gradient of the largest entry is a sum of what all entries have in common.
-    "shared": lambda: rows(lambda x, h, v: x * pt.tanh(total(h + x.max(axis=1)[:, None] / 9))),
-    "statistics": lambda: rows(statistics),
-}
 
 
 @pytest.fixture(autouse=True)

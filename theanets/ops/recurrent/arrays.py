@@ -19,24 +19,6 @@ from .values import LEAVES, ROW
 
 Function = Callable[..., Any]
 
-#: What the operations of cells are called in all libraries, where they have another name.
-NAMES = {
-    "sub": "subtract",
-    "mul": "multiply",
-    "div": "divide",
-    "neg": "negative",
-    "mod": "remainder",
-    "switch": "where",
-    "gt": "greater",
-    "ge": "greater_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "neq": "not_equal",
-    "and": "logical_and",
-    "or": "logical_or",
-    "not": "logical_not",
-}
-
 
 @dataclass(frozen=True)
 class Library:
@@ -46,8 +28,8 @@ class Library:
     ----------
     xp : module
         Has functions of the same names and arguments as NumPy.
-    own : dict of str to callable
-        Operations of cells that it has under a name of its own, or that it does not have.
+    operations : dict of str to callable
+        What does the operations of cells, see `scalars.functions`.
     array : callable
         Of ``(x, like)``: gets a number or an array with the type, and in the place,
         of an array.
@@ -57,13 +39,9 @@ class Library:
     """
 
     xp: Any
-    own: Mapping[str, Function]
+    operations: Mapping[str, Function]
     array: Function
     scan: Function
-
-    def operation(self, op: str) -> Function:
-        """Get the function that does what an operation of cells does."""
-        return self.own.get(op) or getattr(self.xp, NAMES.get(op, op))
 
     def over_time(self, x: Any) -> Any:
         """Exchange the axes of examples and of time."""
@@ -126,7 +104,7 @@ class _Step:
             return self.states[value.args[0]]
         if value.op in LEAVES:
             return self.leaf(value.op, value.args)
-        return self.library.operation(value.op)(*(self[a] for a in value.args))
+        return self.library.operations[value.op](*(self[a] for a in value.args))
 
     def leaf(self, op: str, args: tuple[int, ...]) -> Any:
         """Get what only a step forward, or only one backward, knows."""

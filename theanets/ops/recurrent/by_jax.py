@@ -11,6 +11,7 @@ from pytensor.link.jax.dispatch import jax_funcify
 
 from . import arrays
 from .operation import RecurrentBackward, RecurrentForward
+from .scalars import functions
 
 
 def _scan(step: Any, carry: Any, series: Any, reverse: bool) -> tuple[Any, Any]:
@@ -19,13 +20,8 @@ def _scan(step: Any, carry: Any, series: Any, reverse: bool) -> tuple[Any, Any]:
 
 LIBRARY = arrays.Library(
     xp=jnp,
-    own={
-        "eq": jnp.equal,
-        "sigmoid": jax.nn.sigmoid,
-        "softplus": jax.nn.softplus,
-        "rowsum": lambda x: jnp.sum(x, axis=-1, keepdims=True),
-        "rowmax": lambda x: jnp.max(x, axis=-1, keepdims=True),
-    },
+    # Numbers of Python's take the type of arrays.
+    operations=functions("jax", np=jnp, expit=jax.nn.sigmoid, F=lambda number: number),
     array=lambda x, like: jnp.asarray(x, like.dtype),
     scan=_scan,
 )

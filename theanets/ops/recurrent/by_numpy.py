@@ -12,44 +12,7 @@ import numpy as np
 from ...process import lazily
 from .cell import Cell, with_cotangents
 from .plan import Plan, Store, backward_plan, forward_plan, is_zero
-
-FORMS = {
-    "add": "{} + {}",
-    "sub": "{} - {}",
-    "mul": "{} * {}",
-    "div": "{} / {}",
-    "neg": "-{}",
-    "reciprocal": "F(1) / {}",
-    "tanh": "np.tanh({})",
-    "sigmoid": "expit({})",
-    "softplus": "np.logaddexp(F(0), {})",
-    "exp": "np.exp({})",
-    "expm1": "np.expm1({})",
-    "log": "np.log({})",
-    "log1p": "np.log1p({})",
-    "sqrt": "np.sqrt({})",
-    "pow": "{} ** {}",
-    "abs": "np.abs({})",
-    "sign": "np.sign({})",
-    "sin": "np.sin({})",
-    "cos": "np.cos({})",
-    "floor": "np.floor({})",
-    "mod": "np.mod({}, {})",
-    "maximum": "np.maximum({}, {})",
-    "minimum": "np.minimum({}, {})",
-    "switch": "np.where({}, {}, {})",
-    "gt": "{} > {}",
-    "ge": "{} >= {}",
-    "lt": "{} < {}",
-    "le": "{} <= {}",
-    "eq": "{} == {}",
-    "neq": "{} != {}",
-    "and": "{} & {}",
-    "or": "{} | {}",
-    "not": "~{}",
-    "rowsum": "np.sum({}, axis=-1, keepdims=True)",
-    "rowmax": "np.max({}, axis=-1, keepdims=True)",
-}
+from .scalars import OPERATIONS
 
 
 def offsets(dims: Sequence[int]) -> list[str]:
@@ -115,7 +78,7 @@ class _Step:
         for index in order:
             if index not in self.done:
                 value = self.cell.values[index]
-                text = FORMS[value.op].format(*map(self.ref, value.args))
+                text = OPERATIONS[value.op].numpy.format(*map(self.ref, value.args))
                 self.lines.append(f"q{index} = {text}")
                 self.done[index] = f"q{index}"
 

@@ -14,6 +14,7 @@ from pytensor.link.pytorch.dispatch import pytorch_funcify
 
 from . import arrays
 from .operation import RecurrentBackward, RecurrentForward
+from .scalars import functions
 
 
 def _each(function: Callable[..., Any], *trees: Any) -> Any:
@@ -43,14 +44,7 @@ def scan(step: Any, carry: Any, series: Any, reverse: bool) -> tuple[Any, Any]:
 
 LIBRARY = arrays.Library(
     xp=torch,
-    own={
-        # PyTorch does not subtract truths.
-        "sub": lambda x, y: x + y * -1.0,
-        "neg": lambda x: x * -1.0,
-        "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),
-        "rowsum": lambda x: torch.sum(x, dim=-1, keepdim=True),
-        "rowmax": lambda x: torch.amax(x, dim=-1, keepdim=True),
-    },
+    operations=functions("torch", np=torch, expit=torch.sigmoid, F=lambda number: number),
     array=lambda x, like: torch.as_tensor(x, dtype=like.dtype, device=like.device),
     scan=scan,
 )

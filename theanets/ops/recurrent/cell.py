@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .values import LEAVES, ROW, ROWS, Value, Values
+from .scalars import ROWS
+from .values import LEAVES, ROW, Value, Values
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from pytensor.tensor.math import Max, Sum
 from pytensor.tensor.shape import Shape, Shape_i
 from pytensor.tensor.subtensor import Subtensor
 
-from .values import OPS, NotElementwiseError, Values
+from .scalars import BY_SCALAR_OP
+from .values import NotElementwiseError, Values
 
 #: What an axis of a variable stands for: this, the number of a size, or None for an
 #: axis along which all entries are the same.
@@ -323,6 +324,6 @@ def _read(variable: Any, visit: Any, values: Values) -> int:
             return inner
         if values.number(inner) is not None:
             return inner
-    if name not in OPS:
+    if name not in BY_SCALAR_OP:
         raise NotElementwiseError(f"{op}")
-    return values.apply(OPS[name], [visit(i) for i in inputs])
+    return values.apply(BY_SCALAR_OP[name], [visit(i) for i in inputs])

@@ -8,50 +8,8 @@ from collections.abc import Iterator, Sequence
 from .by_numpy import constant, offsets
 from .cell import Cell
 from .plan import Loop, Plan, Store, is_zero
+from .scalars import OPERATIONS
 from .values import ROW
-
-FORMS = {
-    "add": "({} + {})",
-    "sub": "({} - {})",
-    "mul": "({} * {})",
-    "div": "({} / {})",
-    "neg": "(-{})",
-    "reciprocal": "(F(1) / {})",
-    "tanh": "tanh({})",
-    "sigmoid": "sigmoid({})",
-    "softplus": "softplus({})",
-    "exp": "exp({})",
-    "expm1": "np.expm1({})",
-    "log": "np.log({})",
-    "log1p": "np.log1p({})",
-    "sqrt": "np.sqrt({})",
-    "pow": "({} ** {})",
-    "abs": "abs({})",
-    "sign": "np.sign({})",
-    "sin": "np.sin({})",
-    "cos": "np.cos({})",
-    "floor": "np.floor({})",
-    "mod": "({0} - np.floor({0} / {1}) * {1})",
-    "maximum": "({1} if {0} < {1} or {1} != {1} else {0})",
-    "minimum": "({1} if {0} > {1} or {1} != {1} else {0})",
-    "switch": "({1} if {0} else {2})",
-    "gt": "({} > {})",
-    "ge": "({} >= {})",
-    "lt": "({} < {})",
-    "le": "({} <= {})",
-    "eq": "({} == {})",
-    "neq": "({} != {})",
-    "and": "({} and {})",
-    "or": "({} or {})",
-    "not": "(not {})",
-}
-
-
-#: What is gone on with for each entry of a row, and where that starts.
-REDUCTIONS = {
-    "rowsum": ("plus({0}, {1})", "F(0)"),
-    "rowmax": ("{1} if {1} > {0} or {1} != {1} else {0}", "F(-np.inf)"),
-}
 
 
 def _at(name: str, index: str, dims: Sequence[int], part: int) -> str:
@@ -126,7 +84,8 @@ class Printer:
         for index in loop.order:
             value = values[index]
             if (value.dim is None) == row:
-                yield f"q{index} = {FORMS[value.op].format(*map(self.ref, value.args))}"
+                form = OPERATIONS[value.op].numba
+                yield f"q{index} = {form.format(*map(self.ref, value.args))}"
 
     def place(self, store: Store) -> str:
         """Get the source of where a value goes."""
@@ -139,7 +98,7 @@ class Printer:
         value = self.ref(store.value)
         if store.kind == "r":
             (index,) = store.index
-            form, _ = REDUCTIONS[self.cell.values[index].op]
+            form = OPERATIONS[self.cell.values[index].op].numba
             return f"a{index} = {form.format(f'a{index}', value)}"
         return f"{self.place(store)} {'+=' if store.kind == 'dv' else '='} {value}"
 
@@ -156,7 +115,7 @@ class Printer:
         def zeros(stores: Sequence[Store]) -> list[str]:
             return [f"{self.place(s)} = F(0)" for s in stores if self.zeroed(s.kind)]
 
-        starts = [(i, REDUCTIONS[self.cell.values[i].op][1]) for i in reduced]
+        starts = [(i, OPERATIONS[self.cell.values[i].op].start) for i in reduced]
         there = around(
             [
                 *self.compute(loop, row=True),

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .cell import Cell
-from .values import COSTLY, LEAVES, ROW, ROWS, TRUTHS, Value
+from .scalars import COSTLY, ROWS, TRUTHS
+from .values import LEAVES, ROW, Value
 
 #: When a value can be computed: after how many dots, and then after how many sums of rows.
 Level = tuple[int, int]

@@ -14,59 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .scalars import COSTLY, ROWS, TRUTHS
+
 
 class NotElementwiseError(Exception):
     """A formula has something in it that is not done entry by entry."""
 
-
-#: Names of PyTensor's scalar operations, and of ours.
-OPS = {
-    "Add": "add",
-    "Mul": "mul",
-    "Sub": "sub",
-    "TrueDiv": "div",
-    "Neg": "neg",
-    "Reciprocal": "reciprocal",
-    "Tanh": "tanh",
-    "Sigmoid": "sigmoid",
-    "Softplus": "softplus",
-    "Exp": "exp",
-    "Expm1": "expm1",
-    "Log": "log",
-    "Log1p": "log1p",
-    "Sqrt": "sqrt",
-    "Sqr": "sqr",
-    "Pow": "pow",
-    "Abs": "abs",
-    "Sign": "sign",
-    "Sin": "sin",
-    "Cos": "cos",
-    "Floor": "floor",
-    "Mod": "mod",
-    "Maximum": "maximum",
-    "Minimum": "minimum",
-    "Switch": "switch",
-    "GT": "gt",
-    "GE": "ge",
-    "LT": "lt",
-    "LE": "le",
-    "EQ": "eq",
-    "NEQ": "neq",
-    "AND": "and",
-    "OR": "or",
-    "Invert": "not",
-}
-
-#: What is computed of all entries of a row.
-ROWS = frozenset(("rowsum", "rowmax"))
-
-#: What costs more to compute again than to store and load.
-COSTLY = ROWS | frozenset(
-    ("tanh sigmoid softplus exp expm1 log log1p sqrt pow div reciprocal sin cos mod").split()  # noqa: SIM905, it reads better
-)
-
-#: What is true or false, so not kept in arrays of numbers.
-TRUTHS = frozenset(("gt", "ge", "lt", "le", "eq", "neq", "and", "or", "not"))
 
 #: Kinds of leaves: constants and sizes, entries of arrays, results of dots, and cotangents.
 LEAVES = frozenset(("const", "n", "x", "s", "v", "t", "d", "gs", "go", "gd"))
