@@ -42,6 +42,7 @@ class Autoencoder(Network):
     """
 
     TARGET = "values"
+    _decides = False
 
     def _make_target(self, loss: Loss, key: str) -> Any:
         if loss.target_name is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack
 
+import numpy as np
 import numpy.typing as npt
 
 from . import prediction, runs
@@ -69,6 +70,8 @@ class Network(Saved):
         If a specification has no meaning, or layers do not fit each other.
     """
 
+    #: Whether `score` takes what losses call decisions for such.
+    _decides: ClassVar[bool] = True
     _current: weakref.ref[Run] | None = None
 
     if not TYPE_CHECKING:  # for a type checker, every name would exist
@@ -388,7 +391,11 @@ class Network(Saved):
         return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
-        r"""Get the coefficient of determination, R squared; of quantiles, that of the median.
+        r"""Get the coefficient of determination, R squared; of decisions, the share that is right.
+
+        Decisions, yes or no, are what losses such as ``bce`` and binary
+        ``hinge`` are about; those of an autoencoder are values all the same.
+        R squared of quantiles is that of the median.
 
         Parameters
         ----------
@@ -406,23 +413,31 @@ class Network(Saved):
         float
             :math:`1 - \sum w (y - \hat y)^2 / \sum w (y - \bar y)^2` for each
             output variable, averaged over those that are not constant. At
-            most 1; 0 is what predicting the mean gives.
+            most 1; 0 is what predicting the mean gives. Of decisions it is
+            what `evaluate` calls ``acc``.
 
         Raises
         ------
         DataError
             If ``x``, ``y`` or ``w`` do not have the form that the network
-            needs, a weight is negative or all are 0, or ``y`` is constant.
+            needs, a weight is negative or all are 0, or ``y`` is values that
+            are constant.
         ConfigurationError
             If it predicts several quantiles, and none of them is the median.
         """
-        predicted = self.predict(x, **kwargs).astype(float)
-        for loss in self.losses:
-            if loss.output_name == self.output_name:
-                predicted = loss.point(predicted)
-                break
+        predicted, bounds = self.predict(x, **kwargs).astype(float), None
+        loss = next((loss for loss in self.losses if loss.output_name == self.output_name), None)
+        if loss is not None:
+            predicted = loss.point(predicted)
+            bounds = loss.bounds(self.output_layer.log_odds_output is not None)
+        if bounds is not None and not self._decides:
+            # Log-odds say values as well, the probabilities.
+            predicted = (1 + np.tanh(predicted / 2)) / 2 if bounds == (0, 0.5) else predicted
+            bounds = None
         y, w = check_targets(y, w, predicted.shape)
-        return r2(y, predicted, w)
+        if bounds is None:
+            return r2(y, predicted, w)
+        return float(np.average((predicted > bounds[0]) == (y > bounds[1]), weights=w))
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)

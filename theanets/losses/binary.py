@@ -66,6 +66,10 @@ class BinaryCrossEntropy(Loss, names=("bce",)):
         raw, link = self.scores(outputs)
         return (raw if link is _log_sigmoids else raw - const(0.5, raw)), 0.5
 
+    def bounds(self, probabilities: bool) -> tuple[float, float] | None:
+        """Get 0 for logits, a half for probabilities, and a half for targets."""
+        return (0.0 if self.logits and not probabilities else 0.5), 0.5
+
     def errors(self, target: Expression, output: tuple[Expression, Expression]) -> Expression:
         """Get the error of each entry of the target."""
         yes, no = output

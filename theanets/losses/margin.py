@@ -78,6 +78,10 @@ class Hinge(Classification, names=("hinge",)):
         """Get the output and the limit of binary targets."""
         return (self.scores(outputs)[0], 0) if self.kind == "binary" else None
 
+    def bounds(self, probabilities: bool) -> tuple[float, float] | None:
+        """Get 0 for scores, a half for probabilities, and 0 for binary targets."""
+        return ((0.5 if probabilities else 0.0), 0.0) if self.kind == "binary" else None
+
     def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the hinge of each label."""
         margin = const(self.margin, output)

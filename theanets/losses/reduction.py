@@ -288,6 +288,16 @@ class Reduced:
         """
         return None
 
+    def bounds(self, probabilities: bool) -> tuple[float, float] | None:
+        """Get what outputs, and targets, that mean yes are above; None for values, as by default.
+
+        Parameters
+        ----------
+        probabilities : bool
+            Whether the output's layer is a sigmoid.
+        """
+        return None
+
     def accuracy_terms(self, outputs: Outputs) -> tuple[Expression, Expression] | None:
         """Get the (weighted) number of labels or decisions met, and of all; None without these."""
         found = self.compared(outputs)
