@@ -263,16 +263,17 @@ class Network(Saved):
             raise ConfigurationError("algo=[] names no algorithm")
         algorithms = ["adam" if one is None else one for one in algorithms]
         net, train, valid = self._ready(train, valid)
+        last: Run | None = None
         for one, own in zip(algorithms, runs.split(algorithms, kwargs), strict=True):
             for make in runs.makers(net, one, train, valid, own, self):
-                # A run that was left without being closed may not come back and restore
-                # its parameters later.
                 before = None if self._current is None else self._current()
                 if before is not None:
-                    before.finish()
+                    # A run that was left without being closed may not come back and restore
+                    # its parameters later.
+                    before.leave()
                 run = make(self._runs)
                 if isinstance(run, Run):
-                    run.alone = self._alone
+                    run.alone, run.before, last = self._alone, last, run
                     self._runs += 1
                     self._current = weakref.ref(run)
                     self.history = run.history

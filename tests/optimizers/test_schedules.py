@@ -226,6 +226,21 @@ def test_the_length_of_the_run_by_default():
             build(spec).factor(0, 0)
 
 
+def test_the_length_of_a_run_on_data_that_come_in_is_asked_for():
+    def batches():
+        while True:
+            yield [np.zeros((4, 2)), np.zeros((4, 1))]
+
+    net = theanets.Regressor([2, 1])
+    cosine = {"form": "cosine", "unit": "update"}
+    hint = "give max_updates=<number>, or epochs= and train_batches=, to train"
+    with pytest.raises(ConfigurationError, match=hint):
+        net.train(batches(), epochs=2, learning_rate_schedule=cosine)
+    for limits in ({"max_updates": 4}, {"epochs": 2, "train_batches": 2}):
+        net.train(batches(), algo="sgd", learning_rate_schedule=cosine, **limits)
+        assert net.history["updates"][-1] == 4
+
+
 @pytest.mark.parametrize("name", ["cosine", "one-cycle", "constant", "plateau"])
 def test_plain_names_in_training(name):
     net = theanets.Regressor([2, 1], rng=0)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import theanets
-from theanets.errors import DataError
+from theanets.errors import ConfigurationError, DataError
+from theanets.training.limits import Limits
 
 ONE = [np.zeros((1, 1), "float32"), np.zeros((1, 1), "float32")]
 
@@ -427,3 +428,86 @@ def test_real_interruption():
             process.send_signal(signal.SIGINT)
             assert process.stdout.readline() == "interrupted\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "done", "reason"),
+    [
+        ({}, (100, 100, 10, 1e9), None),
+        ({}, (0, 0, 11, 0.0), "patience"),
+        ({"epochs": 3}, (2, 9, 0, 0.0), None),
+        ({"epochs": 3}, (3, 9, 99, 0.0), "epochs"),
+        ({"epochs": 3, "max_updates": 9}, (3, 9, 99, 9.0), "updates"),
+        ({"epochs": 3, "max_updates": 10}, (3, 9, 99, 9.0), "epochs"),
+        ({"epochs": 0}, (0, 0, 0, 0.0), "epochs"),
+        ({"patience": None}, (9, 9, 99, 0.0), None),
+        ({"max_seconds": 2.0}, (9, 9, 10, 2.0), "time"),
+        ({"max_seconds": 2.0}, (9, 9, 11, 2.0), "patience"),
+    ],
+)
+def test_the_limit_that_is_reached(limits, done, reason):
+    assert Limits(**limits).reached(*done) == reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        # Three updates in an epoch: cut in the last epoch, at its end, not at all.
+        ({"epochs": 2, "max_updates": 5}, "updates"),
+        ({"epochs": 2, "max_updates": 6}, "updates"),
+        ({"epochs": 2, "max_updates": 7}, "epochs"),
+    ],
+)
+def test_the_reason_is_the_limit_that_cut_the_last_epoch(line, limits, reason):
+    x = np.zeros((3, 1))
+    line.train([x, x], algo="sgd", batch_size=1, learning_rate=1e-30, **limits)
+    assert (line.history.stop_reason, len(line.history)) == (reason, 2)
+    assert line.history["updates"][-1] == min(limits["max_updates"], 6)
+
+
+class During(theanets.Callback):
+    """Trains the network in one of the methods of a callback."""
+
+    def __init__(self, net, method):
+        self.net, self.done = net, False
+        setattr(self, method, self.train)
+
+    def train(self, run):
+        if not self.done:
+            self.done = True
+            self.net.train(ONE, algo="sgd", epochs=1)
+
+
+@pytest.mark.parametrize("method", ["prepare", "start", "batch", "epoch", "end"])
+def test_a_callback_cannot_train_its_network(method):
+    net = theanets.Regressor([1, 1], rng=1)
+    before = net.find("out.w").get_value()
+    with pytest.raises(ConfigurationError, match=r"cannot train it too.*run.stop\(\)"):
+        net.train([ONE[0] + 1, ONE[1]], algo="sgd", epochs=2, callbacks=During(net, method))
+    # What the run found best is there, and the next one may begin.
+    assert net.history.stop_reason == ("epochs" if method == "end" else "error")
+    assert np.array_equal(net.find("out.w").get_value(), before) == (method in ("prepare", "start"))
+    net.train(ONE, algo="sgd", epochs=1)
+    assert net.history.stop_reason == "epochs"
+
+
+def test_a_callback_may_train_another_network_and_a_loop_the_same():
+    net, other = theanets.Regressor([1, 1]), theanets.Regressor([1, 1])
+    net.train(ONE, algo="sgd", epochs=1, callbacks=During(other, "epoch"))
+    assert len(other.history) == 1
+    for _ in net.itertrain(ONE, algo="sgd", epochs=3):
+        net.train(ONE, algo="sgd", epochs=2)
+        assert len(net.history) == 2
+
+
+@pytest.mark.parametrize(("raised", "warns"), [({"epochs": 3}, True), ({}, False)])
+def test_several_algorithms_of_which_an_earlier_one_goes_on(tmp_path, caplog, raised, warns):
+    def train(**limits):
+        net = theanets.Regressor([1, 1], rng=1)
+        path = tmp_path / "run.ckpt"
+        net.train(ONE, algo=["sgd", "adam"], checkpoint=path, **{"epochs": 2, **limits})
+
+    train()
+    caplog.clear()
+    train(**raised)
+    assert any("algorithm before has gone on" in message for message in caplog.messages) == warns

@@ -7,7 +7,7 @@ is measured, `SaveBest` the best network, `EarlyStop` ends training, and
 
 from __future__ import annotations
 
-from .base import Callback, CallbackLike, build, overrides
+from .base import Callback, CallbackLike, Callbacks, build, overrides
 from .control import EarlyStop, SaveBest
 from .logs import CSVLogger
 from .pruning import Prune
@@ -17,6 +17,7 @@ __all__ = [
     "CSVLogger",
     "Callback",
     "CallbackLike",
+    "Callbacks",
     "EarlyStop",
     "Prune",
     "SaveBest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -83,6 +84,51 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
                 f"callbacks: {item!r} is neither a Callback instance nor a function"
             )
     return found
+
+
+class Callbacks:
+    """The callbacks of a run, each called in its turn.
+
+    Attributes
+    ----------
+    batchwise : list of Callback
+        Those that have something to do after updates.
+    """
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self._every = list(callbacks)
+        self.batchwise = [c for c in self._every if overrides(c, "batch")]
+        self._begun: list[Callback] = []
+
+    def prepare(self, run: Run) -> None:
+        """Call those that have something to do before the first validation."""
+        for callback in self._every:
+            if overrides(callback, "prepare"):
+                self._begun.append(callback)
+                callback.prepare(run)
+
+    def start(self, run: Run) -> None:
+        """Call all before the first update."""
+        for callback in self._every:
+            if all(callback is not begun for begun in self._begun):
+                self._begun.append(callback)
+            callback.start(run)
+
+    def batch(self, run: Run) -> None:
+        """Call those that have something to do after updates."""
+        for callback in self.batchwise:
+            callback.batch(run)
+
+    def epoch(self, run: Run) -> None:
+        """Call all after an epoch."""
+        for callback in self._every:
+            callback.epoch(run)
+
+    def end(self, run: Run) -> None:
+        """Call those that were begun, each of them even if one before fails."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self._begun):
+                stack.callback(callback.end, run)
 
 
 def overrides(callback: Callback, method: str) -> bool:

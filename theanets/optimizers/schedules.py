@@ -125,9 +125,12 @@ class Timed(Schedule, abstract=True):
         """
         if self.total is None:
             form = type(self).__name__.lower()
+            limits = "epochs=<number>"
+            if self.unit == "update":  # of data whose epochs may have any length
+                limits = "max_updates=<number>, or epochs= and train_batches=,"
             raise ConfigurationError(
                 f"{self.where} got total=None, and the run has no limit to take it from; give "
-                f"epochs=<number> to train, or "
+                f"{limits} to train, or "
                 f"learning_rate_schedule={{'form': {form!r}, 'total': <number>}}"
             )
         return self.total

@@ -15,7 +15,9 @@ from ..errors import ConfigurationError, whole_number
 class Limits:
     """When to validate, and when to stop.
 
-    None, or infinity, is no limit.
+    None, or infinity, is no limit. Where several are reached at once, the one that is
+    named, as ``stop_reason``, is the first of these: ``max_updates``, ``epochs``,
+    ``patience``, ``max_seconds``.
 
     Attributes
     ----------
@@ -64,6 +66,27 @@ class Limits:
         every: Any = self.validate_every
         whole = isinstance(every, (float, np.floating)) and every.is_integer()
         self.validate_every = whole_number("validate_every", int(every) if whole else every)
+
+    def reached(self, epoch: int, updates: int, failures: int, seconds: float) -> str | None:
+        """Tell which limit is reached: the reason for a run to stop, see `History`, or None.
+
+        Parameters
+        ----------
+        epoch, updates : int
+            How many there were.
+        failures : int
+            Validations in a row that failed to improve.
+        seconds : float
+            The time since the start.
+        """
+        # First, as the last update may be in the middle of what counts as the last epoch.
+        if self.max_updates is not None and updates >= self.max_updates:
+            return "updates"
+        if self.epochs is not None and epoch >= self.epochs:
+            return "epochs"
+        if self.patience is not None and failures > self.patience:
+            return "patience"
+        return "time" if self.max_seconds is not None and seconds >= self.max_seconds else None
 
     def length(self, batches: int | None) -> tuple[int | None, int | None]:
         """Get how many epochs and updates there are at most, where that is known.

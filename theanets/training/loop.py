@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from .. import callbacks as _callbacks
 from .. import process
+from ..callbacks import Callback, Callbacks
 from ..data import Dataset
 from ..errors import ConfigurationError, ExhaustedError, interrupted
-from ..history import History
-from .best import Best
 from .compiled import Evaluation
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
 from .limits import Limits
 from .pacing import Pacing
 from .resume import Checkpoint
+from .standing import Monitors, Standing
 from .task import Datasets
 
 log = logging.getLogger("theanets")
 
-Monitors = dict[str, float]
+T = TypeVar("T")
 
 
-class Run:
-    """One run of training; what callbacks get.
+class Run(Standing):
+    """One run of training; what callbacks get, see `Standing`.
+
+    Parameters
+    ----------
+    engine : Engine
+        What changes the parameters.
+    params : list of shared variables
+        Parameters and state.
+    limits : Limits
+        When to validate, and when to stop.
+    evaluation : Evaluation
+        What validates.
+    data : Datasets
+        What is trained and validated on.
+    callbacks : list of Callback
+        What is called meanwhile.
+    network : Network
+        The network that callbacks get.
+    checkpoint : Checkpoint, optional
+        The file that the run is kept in.
+    criterion : Criterion
+        What says which parameters are the best.
+    initial : bool
+        Whether the parameters at the start may be the best.
 
     Attributes
     ----------
-    epoch, updates : int
-        Epochs and updates that are done.
-    seconds : float
-        Time since the start, that of an interrupted run before included.
-    train, valid : dict
-        The last monitors; `train` is empty before the first epoch, `valid`
-        before the first validation.
-    criterion : Criterion
-        Which monitor decides what is best.
-    best : Best
-        The best validation so far; of it come ``best_value`` (that monitor),
-        ``best_loss``, ``best_epoch``, and ``best_values`` (of the parameters).
-    learning_rate : float
-        The current one.
-    stop_reason : str or None
-        Why the run ended or is about to end; see `History`.
-    history : History
-        One row for each epoch.
-    network : Any
-        The network that trains.
-    limits : Limits
-        When the run will stop.
     alone : callable
         Calls a function while nobody else trains the network.
-    batches : int or None
-        Updates in an epoch, if known.
-    cut : bool
-        Whether the last epoch ended before all its batches.
+    before : Run or None
+        That of the algorithm before in the same call of ``train``.
+    continued : bool
+        Whether it has gone on from a checkpoint, by an epoch at least.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Run:
         *,
         evaluation: Evaluation,
         data: Datasets,
-        callbacks: Sequence[_callbacks.Callback] = (),
+        callbacks: Sequence[Callback] = (),
         network: Any = None,
         checkpoint: Checkpoint | None = None,
         criterion: Criterion = LOSS,
@@ -80,86 +80,19 @@ class Run:
         self._checkpoint = Checkpoint() if checkpoint is None else checkpoint
         if self._checkpoint.path is not None and not engine.resumable:
             raise ConfigurationError("l-bfgs cannot continue from a checkpoint; leave it out")
-        self.engine = engine
-        self.params = list(params)
-        self.limits = limits
-        self.network = network
-        self.criterion = criterion
-        self.alone: Callable[[Callable[[], Any]], Any] = lambda do: do()
-        self.history = History()
-        self.epoch = 0
-        self.updates = 0
-        self.train: Monitors = {}
-        self.valid: Monitors = {}
-        names = [str(param.name) for param in self.params]
-        self.best = Best(dict(zip(names, self._values(), strict=True)), criterion)
+        super().__init__(engine, params, limits, evaluation, network, criterion)
         self.batches = data.train.batches
-        self.stop_reason: str | None = None
-        self.resumed_seconds = 0.0
-        self._evaluation = evaluation
+        self.alone: Callable[[Callable[[], Any]], Any] = lambda do: do()
+        self.before: Run | None = None
+        self.continued = False
         self._data = data
         self._initial = initial
-        self._callbacks = list(callbacks)
-        self._by_batch = [c for c in self._callbacks if _callbacks.overrides(c, "batch")]
-        self._pacing = Pacing(self._look, any(c.each_batch for c in self._by_batch))
-        self._started_callbacks: list[_callbacks.Callback] = []
-        self.cut = self._skips = False
-        self._started = time.perf_counter()
+        self._callbacks = Callbacks(callbacks)
+        always = any(callback.each_batch for callback in self._callbacks.batchwise)
+        self._pacing = Pacing(self._look, always)
+        self._skips = self._resumed = False
         self._in_epoch = False
-        self._finished = False
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start of the run."""
-        return self.resumed_seconds + time.perf_counter() - self._started
-
-    @property
-    def best_value(self) -> float:
-        """The criterion in the best validation so far."""
-        return self.best.value
-
-    @property
-    def best_loss(self) -> float:
-        """The loss in the best validation so far."""
-        return self.best.loss
-
-    @property
-    def best_epoch(self) -> int:
-        """When that was."""
-        return self.best.epoch
-
-    @property
-    def best_values(self) -> list[Any]:
-        """Values of the parameters then."""
-        return self.best.values
-
-    @property
-    def evaluations(self) -> list[Evaluation]:
-        """What the run has compiled: its validation, and its step if there is one."""
-        return [self._evaluation, *filter(None, [getattr(self.engine, "step", None)])]
-
-    @property
-    def metrics(self) -> list[str]:
-        """Names of the metrics that were asked for."""
-        return list(self._evaluation.measures.directions)
-
-    @property
-    def directions(self) -> dict[str, str | None]:
-        """Which is better of each monitor, ``'min'`` or ``'max'``; None where that is not known."""
-        return {**self._evaluation.directions, "objective": "min"}
-
-    @property
-    def learning_rate(self) -> float:
-        """The current learning rate."""
-        return self.engine.rate
-
-    def stop(self, reason: str = "callback") -> None:
-        """End the run after the current batch or epoch.
-
-        A run that a callback stopped goes on if it is called again with its
-        checkpoint.
-        """
-        self.stop_reason = self.stop_reason or str(reason)
+        self._finished = self._busy = False
 
     # ---- the loop ----------------------------------------------------------------
 
@@ -170,9 +103,9 @@ class Run:
         """
         self._started = time.perf_counter()
         try:
-            self.alone(self._begin)
+            self.alone(partial(self._busily, self._begin))
             while not self._over():
-                if self.alone(self._one_epoch):
+                if self.alone(partial(self._busily, self._one_epoch)):
                     yield self.train, self.valid
         except (KeyboardInterrupt, SystemError) as error:
             self.stop_reason = "interrupted" if interrupted(error) else "error"
@@ -187,6 +120,29 @@ class Run:
         finally:
             self.finish()
 
+    def _busily(self, do: Callable[[], T]) -> T:
+        """Do a part of the run, in which no other run of the network may begin."""
+        self._busy = True
+        try:
+            return do()
+        finally:
+            self._busy = False
+
+    def leave(self) -> None:
+        """Finish, since another run of the network begins.
+
+        Raises
+        ------
+        ConfigurationError
+            If that is in a callback of this one, whose parameters it would change.
+        """
+        if self._busy:
+            raise ConfigurationError(
+                "a callback of a network that trains cannot train it too: end this run first, by "
+                "run.stop(), or train a copy, copy.deepcopy(net)"
+            )
+        self.finish()
+
     def _begin(self) -> None:
         if not all(evaluation.used for evaluation in self.evaluations):
             log.info(
@@ -194,22 +150,22 @@ class Run:
                 "this may take half a minute; progress=True shows it, and theanets.warmup() "
                 "compiles ahead what common networks need"
             )
-        for callback in self._callbacks:
-            if _callbacks.overrides(callback, "prepare"):
-                self._started_callbacks.append(callback)
-                callback.prepare(self)
+        self._callbacks.prepare(self)
         if self._checkpoint.begin(self):
-            self._skips = self.cut
+            self._resumed, self._skips = True, self.cut
+            if self.before is not None and self.before.continued:
+                log.warning(
+                    "the algorithm before has gone on from its checkpoint, and this one goes on "
+                    "from where that had ended earlier: it is not bit for bit a run with these "
+                    "limits from the start"
+                )
         else:
             if self._initial:
                 self._validate()
             self.history.initial = dict(self.valid)
             # Now, so that a place that cannot be written to is known at once.
             self._checkpoint.save(self)
-        for callback in self._callbacks:
-            if all(callback is not started for started in self._started_callbacks):
-                self._started_callbacks.append(callback)
-            callback.start(self)
+        self._callbacks.start(self)
 
     def _one_epoch(self) -> bool:
         """Train for an epoch; tell whether it had any updates."""
@@ -221,7 +177,9 @@ class Run:
                 "is skipped: it is not bit for bit a run with these limits from the start",
                 self.updates,
             )
-        pacing = self._pacing if self._by_batch or limits.max_seconds is not None else None
+        pacing = (
+            self._pacing if self._callbacks.batchwise or limits.max_seconds is not None else None
+        )
         limit = math.inf if limits.max_updates is None else limits.max_updates
         self._in_epoch, self._before = True, self.updates
         self._pacing.start(self.updates)
@@ -244,8 +202,7 @@ class Run:
         # The validation that follows may be a success.
         if self._over(patient=True):
             self._validate_last()
-        for callback in self._callbacks:
-            callback.epoch(self)
+        self._callbacks.epoch(self)
         # A callback may have ended the run.
         if self._over():
             self._validate_last()
@@ -266,9 +223,11 @@ class Run:
 
     def _look(self, updates: int) -> bool:
         self.updates = updates
-        for callback in self._by_batch:
-            callback.batch(self)
-        return self._out_of_time() or self.stop_reason is not None
+        self._callbacks.batch(self)
+        limit = self.limits.max_seconds
+        if limit is not None and self.seconds >= limit:
+            self.stop("time")
+        return self.stop_reason is not None
 
     def _count(self, done: Epoch) -> None:
         """Count what was done in an epoch, or in the part of it that there was."""
@@ -278,31 +237,19 @@ class Run:
             for evaluation in self.evaluations:
                 evaluation.used = True
             self.epoch += 1
+            self.continued = self._resumed
             self.train = done.monitors
         if done.first:
             self.best.begin(done.first)
         if not done.finite:
             self.stop("diverged")
 
-    def _out_of_time(self) -> bool:
-        limit = self.limits.max_seconds
-        if limit is not None and self.seconds >= limit:
-            self.stop("time")
-            return True
-        return False
-
     def _over(self, patient: bool = False) -> bool:
         """Tell whether this was the last epoch; if patient, but for validations that failed."""
-        limits, failures = self.limits, self.best.failures
-        if self.stop_reason is None:
-            if limits.epochs is not None and self.epoch >= limits.epochs:
-                self.stop("epochs")
-            elif limits.max_updates is not None and self.updates >= limits.max_updates:
-                self.stop("updates")
-            elif limits.patience is not None and failures > limits.patience and not patient:
-                self.stop("patience")
-            else:
-                self._out_of_time()
+        failures = 0 if patient else self.best.failures
+        reason = self.limits.reached(self.epoch, self.updates, failures, self.seconds)
+        if reason is not None:
+            self.stop(reason)
         return self.stop_reason is not None
 
     # ---- validation ----------------------------------------------------------------
@@ -334,10 +281,6 @@ class Run:
 
     def _evaluate(self, data: Dataset | None) -> Monitors | None:
         return None if data is None else self.criterion.clean(self._evaluation.run(data.epoch()))
-
-    def _values(self) -> list[Any]:
-        with process.hold(self.params):
-            return [p.get_value(borrow=False) for p in self.params]
 
     def _record(self) -> None:
         facts = {
@@ -383,11 +326,13 @@ class Run:
                     "the loss or a parameter became NaN or infinite; the best parameters are "
                     "restored"
                 )
-            # In their order, and each of them even if one before fails.
-            with contextlib.ExitStack() as stack:
-                stack.callback(self._checkpoint.end)
-                for callback in reversed(self._started_callbacks):
-                    stack.callback(callback.end, self)
+            self._busily(self._end)
+
+    def _end(self) -> None:
+        try:
+            self._callbacks.end(self)
+        finally:
+            self._checkpoint.end()
 
     def _settle(self) -> None:
         """Validate after the last update, also if that was in the middle of an epoch."""
