@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from .. import activations, names
 from ..errors import ConfigurationError, check_keywords, deprecated, formerly, unknown
+from ..expressions import Expression
 from ..options import Configured, as_list
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
@@ -154,7 +155,7 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
     def setup(self) -> None:
         """Make the parameters; called once, when inputs and shapes are known."""
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression | dict[str, Expression]:
         """Map inputs to outputs.
 
         Parameters
@@ -407,7 +408,7 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
             spec["rng"] = self.seed
         return {**spec, **self.draws}
 
-    def cache_key(self) -> Any:
+    def cache_key(self) -> Hashable:
         """Get what shapes the layer's expressions: its attributes, as far as they do."""
         without = self._shapeless
         # A class of the user's may look at its keywords at any time.

@@ -21,15 +21,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy.typing as npt
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, deprecated
+from ..expressions import Expression
 from ..ops.windows import SAME, ImageGradient, Window, one_line, spread
 from ..ops.windows import Convolution as ConvolutionOp
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
 from .time import after_window, before_window, moves, placed
+
+Array = npt.NDArray[Any]
 
 #: Names of ways to treat the border.
 BORDERS = ("valid", "full", "half", "same")
@@ -149,14 +153,14 @@ class Convolution(Layer, abstract=True):
         kinds = ("mean", "std", "sparsity")
         draws = self._draws("w", kinds, {"std": std}, kinds)
 
-        def draw() -> Any:
+        def draw() -> Array:
             matrix = self._random_matrix("w", nin * k1 * k2, nout, draws)
             return matrix.reshape(nin, k1, k2, nout).transpose(3, 0, 1, 2)
 
         self.add_param("w", draw, (nout, nin, k1, k2))
         self.add_bias("b", nout)
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Get ``out`` and ``pre``."""
         x = inputs.only
         if len(self.axes) == 1:
@@ -167,14 +171,14 @@ class Convolution(Layer, abstract=True):
         pre = pre + self.find("b")
         return {"out": self.activation(pre), "pre": pre}
 
-    def _line(self, x: Any, lengths: Any) -> tuple[Any, Window]:
+    def _line(self, x: Expression, lengths: Expression | None) -> tuple[Expression, Window]:
         """Get series, and the window for them."""
         if lengths is None or not moves(self.window.axis(1)):
             return x, self.window
         x, _ = placed(x, lengths, self.window.axis(1))
         return x, self.window._replace(low=(0, 0), high=(0, 0))
 
-    def _apply(self, x: Any, w: Any, window: Window) -> Any:
+    def _apply(self, x: Expression, w: Expression, window: Window) -> Expression:
         return ConvolutionOp(window)(x, w[:, :, ::-1, ::-1].transpose(2, 3, 1, 0))
 
 
@@ -190,12 +194,12 @@ class Conv1(Convolution, names=("conv1",)):
 
     axes = ("time",)
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
         """Get the number of positions of the filters along each series."""
         known = lengths.get(self.input_name)
         return None if known is None else after_window(known, self.window.axis(1))
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the steps of the series along which there are so many positions."""
         found = before_window(lengths, self.window.axis(1))
         return {} if found is None else {self.input_name: found}
@@ -241,11 +245,11 @@ class Transposed(Convolution, abstract=True):
             )
         return found
 
-    def _line(self, x: Any, lengths: Any) -> tuple[Any, Window]:
+    def _line(self, x: Expression, lengths: Expression | None) -> tuple[Expression, Window]:
         # Of these, the padding in front never depends on the length.
         return x, self.window
 
-    def _apply(self, x: Any, w: Any, window: Window) -> Any:
+    def _apply(self, x: Expression, w: Expression, window: Window) -> Expression:
         known = (*(1,) * (2 - len(self.axes)), *self.input_shape)
         lengths = [
             spread(x.shape[i + 1] if known[i] is None else known[i], *window.axis(i))
@@ -262,7 +266,7 @@ class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
 
     axes = ("time",)
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
         """Get the steps over which each series is spread."""
         known = lengths.get(self.input_name)
         if known is None:
@@ -270,7 +274,7 @@ class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
         found = pt.maximum(spread(known, *self.window.axis(1)), 0)
         return pt.switch(known > 0, found, 0)
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get nothing: the steps of the series are not determined."""
         return {}
 

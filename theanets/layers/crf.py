@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 
 from ..activations import Activation
 from ..errors import ConfigurationError, DataError
+from ..expressions import Expression
 from ..ops.sequences import chain_by_numpy as numpy_chain
 from ..ops.sequences import chain_sums, with_boundary
 from .feedforward import Feedforward
@@ -89,14 +90,14 @@ class CRF(Feedforward, names=("crf",)):
         self.add_bias("start")
         self.add_bias("end")
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Get ``out`` and ``pre``."""
         pre = super().transform(inputs)["pre"]
         mask = pt.ones(pre.shape[:2], dtype="bool")
         matrix = with_boundary(*(self.find(key) for key in ("transition", "start", "end")))
         return {"out": chain_sums(pre, matrix, mask)[1], "pre": pre}
 
-    def decode(self, pre: Any, mask: Any = None) -> Array:
+    def decode(self, pre: Array, mask: Array | None = None) -> Array:
         """Find the most probable label sequences, by the algorithm of Viterbi.
 
         Parameters
@@ -113,7 +114,7 @@ class CRF(Feedforward, names=("crf",)):
         """
         return numpy_chain.viterbi(*self._arrays(pre, mask)).astype(int)
 
-    def marginals(self, pre: Any, mask: Any = None) -> Array:
+    def marginals(self, pre: Array, mask: Array | None = None) -> Array:
         """Compute the probabilities of the labels of each step.
 
         Parameters
@@ -128,7 +129,7 @@ class CRF(Feedforward, names=("crf",)):
         """
         return numpy_chain.forward_backward(*self._arrays(pre, mask))[1]
 
-    def _arrays(self, pre: Any, mask: Any) -> tuple[Array, Array, Array]:
+    def _arrays(self, pre: Array, mask: Array | None) -> tuple[Array, Array, Array]:
         pre = np.asarray(pre, dtype=self.dtype)
         if pre.ndim != 3 or pre.shape[2] != self.output_size:
             raise DataError(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from .. import names
 from ..errors import ConfigurationError, is_integer
-from ..expressions import placeholder
+from ..expressions import Expression, placeholder
 from ..options import Whole
 from .base import Layer
 from .feedforward import Input
@@ -98,7 +98,7 @@ class Embedding(Layer, names=("embedding",)):
         """Tell whether the symbols are a series."""
         return len(given) == 1
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the vectors."""
         x = inputs.only
         rows = self.find("w")[x.ravel()]

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from ..activations import Activation, is_softmax
 from ..errors import ConfigurationError, unknown
-from ..expressions import placeholder
+from ..expressions import Expression, Shared, placeholder
 from ..ops import sparse
 from ..options import Choice, Whole, as_list
 from .base import Layer
@@ -99,7 +99,7 @@ class Input(Layer, names=("input",)):
         shape = (None, *self.output_shape)
         self.variable = placeholder(self.name, self.dtype, shape)
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the variable itself."""
         return self.activation(self.variable)
 
@@ -178,7 +178,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
             keys.append(key)
         return keys
 
-    def find(self, key: str | int) -> Any:
+    def find(self, key: str | int) -> Shared:
         """Find a parameter; of several inputs' weights ``w_1`` is the first, ``w_x`` x's."""
         if isinstance(key, str) and key not in self._params and key.startswith("w_"):
             weights = self._weight_names()
@@ -189,7 +189,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
                 key = f"{key}:out"
         return super().find(key)
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Get ``out`` and ``pre``."""
         terms = [
             sparse.dot(x, self._params[key])
@@ -294,7 +294,7 @@ class Tied(Layer, names=("tied",)):
         """Make ``b``."""
         self.add_bias("b")
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Get ``out`` and ``pre``."""
         pre = pt.dot(inputs.only, self.partner.find("w").T) + self.find("b")
         return {"out": self.activation(pre), "pre": pre}

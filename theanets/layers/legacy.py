@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigurationError, check_keywords, deprecated
-from ..expressions import placeholder
+from ..expressions import Expression, Shared, placeholder
 from ..names import split_output
 from ..registry import is_ours
 from ..rng import shared_rng
@@ -60,7 +60,7 @@ class Params(dict[str, Any]):
         super().__init__()
         self._layer = layer
 
-    def append(self, variable: Any) -> None:
+    def append(self, variable: Shared) -> None:
         """Add a shared variable; deprecated.
 
         Raises
@@ -114,7 +114,7 @@ class Legacy:
     input_shapes: list[Shape]
     output_shapes: dict[str, Shape]
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression | dict[str, Expression]:
         """Map inputs to outputs; see `Layer.transform`."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class Legacy:
         deprecated("self._output_shapes is now what resolve_outputs() returns")
         return self.output_shapes
 
-    def _only_input(self, inputs: Inputs) -> Any:
+    def _only_input(self, inputs: Inputs) -> Expression:
         deprecated("self._only_input(inputs) is now inputs.only")
         return inputs.only
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from .base import Layer
 from .checks import check_declared, described_inputs
 from .signals import Inputs, Shape
@@ -63,7 +64,7 @@ class Concatenate(Merge, names=("concatenate", "concat")):
             )
         return known[0] if known else None
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the inputs side by side."""
         return self.activation(pt.concatenate(inputs.ordered, axis=-1))
 
@@ -99,7 +100,7 @@ class Product(_Elementwise, names=("product", "prod")):
     others: weights of shape (time, 1) multiply series of shape (time, n).
     """
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the product."""
         first, *others = self._terms(inputs)
         return self.activation(math.prod(others, start=first))
@@ -112,7 +113,7 @@ class Add(_Elementwise, names=("add", "sum")):
     others.
     """
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the sum."""
         first, *others = self._terms(inputs)
         return self.activation(sum(others, start=first))

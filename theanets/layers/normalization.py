@@ -15,6 +15,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from .. import rng as _rng
+from ..expressions import Expression
 from ..options import Flag, Number
 from .base import Layer
 from .checks import check_declared
@@ -32,7 +33,7 @@ class _Unchanged(Layer, abstract=True):
         """Get the shape of ``out``."""
         return {"out": check_declared(self, self.input_shape)}
 
-    def constant(self, value: float) -> Any:
+    def constant(self, value: float) -> Expression:
         """Get a number as a constant of the network's dtype."""
         return pt.as_tensor(np.asarray(value, self.dtype))
 
@@ -84,7 +85,7 @@ class BatchNorm(_Unchanged, names=("batch_norm",)):
         """Two, where each example has one value of a unit."""
         return 2 if len(self.input_shape) == 1 else 1
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the normalized input."""
         x = inputs.only
         mean, variance = self.find("mean"), self.find("variance")
@@ -141,7 +142,7 @@ class LayerNorm(_Unchanged, names=("layer_norm",)):
         self.add_param("scale", 1.0, (self.input_size,))
         self.add_param("shift", 0.0, (self.input_size,))
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the normalized input."""
         x = inputs.only
         centred = x - x.mean(axis=-1, keepdims=True)
@@ -177,7 +178,7 @@ class Dropout(_Unchanged, names=("dropout",)):
     rate: float
     per_series: bool
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the input, in training with entries dropped."""
         x = inputs.only
         if inputs.training and self.rate:
@@ -201,7 +202,7 @@ class Noise(_Unchanged, names=("noise",)):
     options: ClassVar[dict[str, Any]] = {"std": Number(0.1, "nonnegative")}
     std: float
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the input, in training with noise."""
         x = inputs.only
         if inputs.training and self.std:

@@ -11,6 +11,7 @@ import pytensor
 
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
+from ..expressions import Shared
 from ..options import number
 from . import held
 from .sizes import Sizes
@@ -54,7 +55,7 @@ class Parameters(Sizes):
         """Tell whether there is a parameter of that name."""
         return name in self._params
 
-    def find(self, key: str | int) -> Any:
+    def find(self, key: str | int) -> Shared:
         """Find a parameter by name (``'w'``) or position.
 
         Raises
@@ -71,7 +72,7 @@ class Parameters(Sizes):
             return self._state[key]
         raise unknown(f"parameter of layer {self.full_name!r}", key, [*found, *self._state])
 
-    def add_param(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Any:
+    def add_param(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Shared:
         """Make a parameter from its initial value.
 
         Parameters
@@ -91,7 +92,7 @@ class Parameters(Sizes):
         self._params[name] = self._shared(name, value, shape)
         return self._params[name]
 
-    def add_state(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Any:
+    def add_state(self, name: str, value: Any, shape: Sequence[int] | None = None) -> Shared:
         """Make what is kept from batch to batch, a running mean for instance.
 
         It is saved with a network, and with its best parameters; only what
@@ -111,7 +112,7 @@ class Parameters(Sizes):
         self._state[name] = self._shared(name, value, shape)
         return self._state[name]
 
-    def _shared(self, name: str, value: Any, shape: Sequence[int] | None) -> Any:
+    def _shared(self, name: str, value: Any, shape: Sequence[int] | None) -> Shared:
         if name in self._params or name in self._state:
             raise ConfigurationError(f"layer {self.full_name!r} has two parameters {name!r}")
         full, known = f"{self.name}.{name}", held.current()
@@ -135,7 +136,7 @@ class Parameters(Sizes):
         blocks: Sequence[int] | None = None,
         orthogonal: bool = False,
         **draws: float,
-    ) -> Any:
+    ) -> Shared:
         """Make a matrix of weights.
 
         Parameters
@@ -192,7 +193,7 @@ class Parameters(Sizes):
         size: int | None = None,
         mean: float | None = None,
         std: float | None = None,
-    ) -> Any:
+    ) -> Shared:
         """Make a vector of biases, of zeros unless ``mean`` or ``std`` is given.
 
         Keywords of the layer with the parameter's suffix, ``mean_b`` and

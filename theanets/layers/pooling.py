@@ -9,6 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..ops.windows import SAME, MaxPool, SumPool, SumSpread, Window, one_line
 from . import checks
 from .base import Layer
@@ -102,7 +103,7 @@ class Pooling(Layer, abstract=True):
             high=((0,) * lines + tuple(high for _, high in pads)),  # type: ignore[arg-type]
         )
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the pooled input."""
         x = inputs.only
         series = len(self.axes) == 1
@@ -117,7 +118,7 @@ class Pooling(Layer, abstract=True):
             pooled = one_line(pooled)
         return self.activation(pooled)
 
-    def _pool(self, x: Any) -> Any:
+    def _pool(self, x: Expression) -> Expression:
         if self.kind == "max":
             return MaxPool(self.window)(x)
         total = SumPool(self.window)(x)
@@ -128,7 +129,7 @@ class Pooling(Layer, abstract=True):
         ones = pt.ones((1, x.shape[1], x.shape[2], 1), dtype=x.dtype)
         return total / SumPool(self.window)(ones)
 
-    def _pool_steps(self, x: Any, lengths: Any) -> Any:
+    def _pool_steps(self, x: Expression, lengths: Expression) -> Expression:
         """Pool the steps that exist, as a line."""
         window = self.window
         if not self.whole and moves(window.axis(1)):
@@ -157,14 +158,14 @@ class Pool1(Pooling, names=("pool1",)):
 
     axes = ("time",)
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
         """Get the number of windows along each series."""
         known = lengths.get(self.input_name)
         if known is None or self.whole:
             return None
         return after_window(known, self.window.axis(1))
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the steps of the series along which there are so many windows."""
         found = None if self.whole else before_window(lengths, self.window.axis(1))
         return {} if found is None else {self.input_name: found}
@@ -200,7 +201,7 @@ class Upsampling(Layer, abstract=True):
         shape = [None if n is None else n * f for n, f in zip(lengths, self.factors, strict=True)]
         return {"out": checks.check_declared(self, (*shape, channels))}
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the larger input."""
         x = inputs.only
         series = len(self.axes) == 1
@@ -222,12 +223,12 @@ class Upsample1(Upsampling, names=("upsample1",)):
 
     axes = ("time",)
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
         """Get the number of steps after the repetition."""
         known = lengths.get(self.input_name)
         return None if known is None else known * self.factors[0]
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the number of steps before it."""
         return {self.input_name: (lengths + self.factors[0] - 1) // self.factors[0]}
 

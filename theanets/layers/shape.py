@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from ..errors import ConfigurationError
-from ..expressions import expression
+from ..expressions import Expression, expression
 from .base import Layer
 from .checks import check_declared, described_inputs
 from .signals import Inputs, Shape
@@ -29,7 +29,7 @@ class Flatten(Layer, names=("flatten", "flat")):
             )
         return {"out": check_declared(self, (math.prod(n for n in shape if n is not None),))}
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the flat input."""
         x = inputs.only
         return self.activation(x.reshape((x.shape[0], self.output_size)))
@@ -70,7 +70,7 @@ class Reshape(Layer, names=("reshape",)):
             )
         return {"out": tuple(total // known if n is None else n for n in given)}
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get the input in the new shape."""
         x = inputs.only
         shape = [-1 if n is None else n for n in self.output_shape]
@@ -102,7 +102,7 @@ class Lambda(Layer, names=("lambda",)):
             )
         return {"out": self.input_shapes[0]} if self.shape is None else super().resolve_outputs()
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get what the function returns."""
         result = expression(self.function(*inputs.ordered), f"layer {self.full_name!r}: function")
         return self.activation(result)

@@ -10,6 +10,7 @@ from pytensor.graph.basic import Variable
 from pytensor.tensor import _as_tensor_variable
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 
 #: Shape of one example: None is any length.
 Shape = tuple[int | None, ...]
@@ -65,7 +66,7 @@ class Inputs(dict[str, Any]):
         self.final: dict[str, Any] = {}
 
     @property
-    def only(self) -> Any:
+    def only(self) -> Expression:
         """The expression of a layer's single input."""
         if len(self.ordered) != 1:
             raise ConfigurationError(

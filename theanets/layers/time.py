@@ -9,6 +9,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..ops.windows import SAME, positions
 from .signals import Shape
 
@@ -20,7 +21,7 @@ class Time:
     input_shapes: list[Shape]
     output_shapes: dict[str, Shape]
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Expression | None:
         """Get the number of steps of each series of an output.
 
         By default an output of shape (time, variables) has the steps of the
@@ -53,7 +54,7 @@ class Time:
             least = pt.minimum(least, other)
         return least
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the numbers of steps of the inputs of which an output has the given ones.
 
         Parameters
@@ -81,18 +82,20 @@ class Time:
         return len(given) == 2 == len(made) and given[0] == made[0]
 
 
-def exists(lengths: Any, x: Any) -> Any:
+def exists(lengths: Expression, x: Expression) -> Expression:
     """Get which steps of ``x``, (batch, time, ...), exist: (batch, time, 1, ...)."""
     found = pt.arange(x.shape[1]) < lengths[:, None]
     return pt.shape_padright(found, x.ndim - 2)
 
 
-def without(x: Any, lengths: Any) -> Any:
+def without(x: Expression, lengths: Expression) -> Expression:
     """Replace the steps that do not exist by 0, also if they are NaN."""
     return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
 
 
-def existing_terms(value: Any, x: Any, lengths: Any, what: str) -> tuple[Any, Any]:
+def existing_terms(
+    value: Expression, x: Expression, lengths: Expression, what: str
+) -> tuple[Expression, Expression]:
     """Get the sum and the number of the entries that exist of a function of an output.
 
     Parameters
@@ -123,24 +126,24 @@ def existing_terms(value: Any, x: Any, lengths: Any, what: str) -> tuple[Any, An
     return kept.sum(), count.astype(x.dtype)
 
 
-def turned(series: Any, lengths: Any) -> Any:
+def turned(series: Expression, lengths: Expression) -> Expression:
     """Get series, (batch, time, ...), with their steps that exist in the opposite order."""
     step, last = pt.arange(series.shape[1]), lengths[:, None] - 1
     taken = pt.switch(step <= last, last - step, step)
     return series[pt.arange(series.shape[0])[:, None], taken]
 
 
-def one_for_all_steps(x: Any) -> Any:
+def one_for_all_steps(x: Expression) -> Expression:
     """Get the shape of what is the same at all steps: (batch, 1, ..., units)."""
     return x.shape if x.ndim < 3 else (x.shape[0], *(1,) * (x.ndim - 2), x.shape[x.ndim - 1])
 
 
-def after_window(lengths: Any, axis: tuple[int, int, int, int, int]) -> Any:
+def after_window(lengths: Expression, axis: tuple[int, int, int, int, int]) -> Expression:
     """Get how many positions a window has along series; none along an empty one."""
     return pt.switch(lengths > 0, pt.maximum(positions(lengths, *axis), 0), 0)
 
 
-def before_window(lengths: Any, axis: tuple[int, int, int, int, int]) -> Any:
+def before_window(lengths: Expression, axis: tuple[int, int, int, int, int]) -> Expression | None:
     """Get the steps of series along which a window has so many positions.
 
     None if several numbers are possible: with a stride of 1 there is one.
@@ -160,7 +163,9 @@ def moves(axis: tuple[int, int, int, int, int]) -> bool:
     return low == SAME and s != 1
 
 
-def placed(x: Any, lengths: Any, axis: tuple[int, int, int, int, int]) -> tuple[Any, Any]:
+def placed(
+    x: Expression, lengths: Expression, axis: tuple[int, int, int, int, int]
+) -> tuple[Expression, Expression]:
     """Put each series behind the padding that it would have by itself.
 
     For windows of which `moves` is true. A window without padding then has the

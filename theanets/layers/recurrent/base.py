@@ -11,11 +11,15 @@ import pytensor
 import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, unknown
+from ...expressions import Expression
 from ...names import split_output
 from ...ops.recurrent import (
     Layout,
+    Named,
     NotElementwiseError,
+    Products,
     Recurrence,
+    Results,
     StepFunction,
     recur,
     scan,
@@ -122,7 +126,7 @@ class Recurrent(StateWeights, abstract=True):
         """Get what a step works on."""
         raise NotImplementedError
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         """Do one step.
 
         Parameters
@@ -142,15 +146,15 @@ class Recurrent(StateWeights, abstract=True):
         """
         raise NotImplementedError
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         """Get the matrix (inputs, width) whose products are the blocks of the input."""
         raise NotImplementedError
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         """Get the vectors, in the order of the layout."""
         return [self.find("b")]
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         """Get the matrices of the products in a step, in the order of the layout."""
         return [self.find("hh")]
 
@@ -162,7 +166,7 @@ class Recurrent(StateWeights, abstract=True):
         """Get the sizes that the layout has names for."""
         return {"n": self.output_size}
 
-    def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Any]:
+    def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Expression]:
         """Complete the outputs by what can be computed after all steps.
 
         Parameters
@@ -174,7 +178,7 @@ class Recurrent(StateWeights, abstract=True):
         """
         return outputs
 
-    def last_output(self, final: Mapping[str, Any]) -> Any:
+    def last_output(self, final: Mapping[str, Any]) -> Expression:
         """Get the output that belongs to the states after the last step."""
         return final["h"]
 
@@ -273,14 +277,14 @@ class Recurrent(StateWeights, abstract=True):
         """Whether the recurrence runs from the last step to the first."""
         return str(self.direction).lower() in ("backward", "reversed")
 
-    def project(self, series: Any) -> Any:
+    def project(self, series: Expression) -> Expression:
         """Get what the input contributes to all steps, (batch, time, width)."""
         batch, time, _ = series.shape
         matrix = self.input_weights()
         flat = series.reshape((batch * time, self.input_size))
         return pt.dot(flat, matrix).reshape((batch, time, matrix.shape[1]))
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Run the recurrence over the input."""
         name = self.input_names[0]
         series, mask = inputs[name], None
@@ -316,23 +320,23 @@ class Recurrent(StateWeights, abstract=True):
         width = next(iter(layout.states.values()))
         return replace(layout, states={**layout.states, COUNT: width})
 
-    def _counted(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def _counted(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         before = getattr(s, COUNT)
         states, outputs = self.formulas(x, s, v, dot, before)
         return {**states, COUNT: before + 1}, outputs
 
-    def _lengths(self, known: Mapping[str, Any]) -> Any:
+    def _lengths(self, known: Mapping[str, Any]) -> Expression | None:
         name = self.input_names[0]
         if self.lengths is None and name in known:
             return known[name]
         holder = self._lengths_layer(self.layers)
         return None if holder is None else holder.variable
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Expression | None:
         """Get the number of steps of each series, where the output is one."""
         return self._lengths(lengths) if len(self.output_shapes[output]) == 2 else None
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the number of steps of the input, not of what initial states are made of."""
         given = self.lengths is not None or len(self.output_shapes[output]) < 2
         return {} if given else {self.input_names[0]: lengths}
@@ -340,7 +344,7 @@ class Recurrent(StateWeights, abstract=True):
     def _source(self, output: str) -> Layer:
         return self.layers[split_output(output)[0]]
 
-    def _initial(self, inputs: Inputs, series: Any, layout: Layout) -> list[Any]:
+    def _initial(self, inputs: Inputs, series: Expression, layout: Layout) -> list[Expression]:
         sizes = self.sizes()
         names = dict(zip((s for s, _ in self._given_states()), self.input_names[1:], strict=False))
         found = []
@@ -358,7 +362,7 @@ class Recurrent(StateWeights, abstract=True):
                 found.append(pt.zeros((series.shape[0], sizes[size]), dtype=self.dtype))
         return found
 
-    def _carried_state(self, state: str, batch: Any, width: int) -> Any:
+    def _carried_state(self, state: str, batch: Expression, width: int) -> Expression:
         """Get the state that the last batch ended with, for as many rows as it had."""
         if state not in self.carried:
             name = f"{self.name}:{state}"
@@ -374,7 +378,7 @@ class Recurrent(StateWeights, abstract=True):
             variable.set_value(variable.get_value(borrow=True)[:0])
 
     def run(
-        self, inputs: Inputs, layout: Layout, z: Any, lengths: Any, states: Sequence[Any]
+        self, inputs: Inputs, layout: Layout, z: Expression, lengths: Any, states: Sequence[Any]
     ) -> Recurrence:
         """Run all steps, by the fast core if the step is done entry by entry or reduces rows."""
         vectors, weights = self.vectors(), self.weights()

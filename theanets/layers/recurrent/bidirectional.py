@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 
 from ... import activations
 from ...errors import ConfigurationError
+from ...expressions import Expression, Shared
 from ...options import Flag, Whole
 from ...rng import Seed
 from ..base import Layer
@@ -203,11 +204,11 @@ class Bidirectional(Layer, names=("bidirectional",)):
             found.update({f"{prefix}_{key}": shape for key, shape in shapes.items()})
         return found
 
-    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Any:
+    def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Expression | None:
         """Get the number of steps of each series, where the output is one."""
         return self._halves[0].steps_after(output.removeprefix("fw_").removeprefix("bw_"), lengths)
 
-    def steps_before(self, output: str, lengths: Any) -> dict[str, Any]:
+    def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the number of steps of the input."""
         return self._halves[0].steps_before(output.removeprefix("fw_").removeprefix("bw_"), lengths)
 
@@ -218,7 +219,7 @@ class Bidirectional(Layer, names=("bidirectional",)):
                 self._params[f"{prefix}_{name}"] = half._params[name]
             self._asked |= half._asked
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Run both halves."""
         results = []
         for half in self._halves:
@@ -237,7 +238,7 @@ class Bidirectional(Layer, names=("bidirectional",)):
         return joined
 
     @staticmethod
-    def _generator(inputs: Inputs, half: Layer, what: str) -> Any:
+    def _generator(inputs: Inputs, half: Layer, what: str) -> Shared:
         return inputs.generator(f"{half.name}:{what}")
 
     def to_spec(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from ...errors import ConfigurationError
-from ...ops.recurrent import Layout
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Whole
 from .base import Recurrent
 
@@ -29,18 +30,18 @@ class Cell:
     def __init__(
         self,
         activation: Callable[[Any], Any],
-        count: Any,
+        count: Expression,
         dot: Callable[[str, Any], Any],
         vector: Callable[[str, float], Any],
     ) -> None:
         self.activation, self.count = activation, count
         self._dot, self._vector = dot, vector
 
-    def dot(self, x: Any, name: str = "hh") -> Any:
+    def dot(self, x: Expression, name: str = "hh") -> Expression:
         """Get the product of ``x`` with a matrix of parameters (units, units) of that name."""
         return self._dot(name, x)
 
-    def vector(self, name: str = "b", start: float = 0.0) -> Any:
+    def vector(self, name: str = "b", start: float = 0.0) -> Expression:
         """Get a vector of parameters (units) of that name, all of which start at a number."""
         return self._vector(name, start)
 
@@ -120,7 +121,7 @@ class CellLayer(Recurrent, names=("cell",)):
         self._dots: list[str] = []
         self._vectors: list[str] = []
 
-        def dot(name: str, x: Any) -> Any:
+        def dot(name: str, x: Expression) -> Expression:
             if name in self._params:
                 raise ConfigurationError(
                     f"layer {self.full_name!r}: its step has two products {name!r}; name each "
@@ -129,13 +130,13 @@ class CellLayer(Recurrent, names=("cell",)):
             self._dots.append(name)
             return pt.dot(x, self.add_weights(name, n, n))
 
-        def vector(name: str, start: float) -> Any:
+        def vector(name: str, start: float) -> Expression:
             if name not in self._params:
                 self._vectors.append(name)
                 self.add_bias(name, n, mean=start)
             return self._params[name]
 
-        def matrix() -> Any:
+        def matrix() -> Expression:
             return pt.matrix(dtype=self.dtype)
 
         blocks = [matrix() for _ in range(self.blocks)]
@@ -151,7 +152,12 @@ class CellLayer(Recurrent, names=("cell",)):
         self.counts = count in set(ancestors([*new.values(), *further.values()]))
 
     def _call(
-        self, blocks: Sequence[Any], states: Sequence[Any], dot: Any, vector: Any, count: Any
+        self,
+        blocks: Sequence[Any],
+        states: Sequence[Any],
+        dot: Callable[..., Expression],
+        vector: Callable[..., Expression],
+        count: Expression,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         cell = Cell(self.activation, count, dot, vector)
         result = self.step(cell, blocks[0] if self.blocks == 1 else list(blocks), *states)
@@ -169,7 +175,7 @@ class CellLayer(Recurrent, names=("cell",)):
         new = dict(zip(names, found, strict=True))
         return new, {"out": new["h"], **further}
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return self.find("xh")
 
     def vectors(self) -> list[Any]:
@@ -187,7 +193,7 @@ class CellLayer(Recurrent, names=("cell",)):
             {name: ("n", ("n",)) for name in self._dots},
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         return self._call(
             [getattr(x, f"x{i}") for i in range(self.blocks)],
             [getattr(s, name) for name in self._state_names()],

@@ -8,7 +8,8 @@ import pytensor.tensor as pt
 
 from ...activations import Activation, norm_z
 from ...errors import ConfigurationError
-from ...ops.recurrent import Layout
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Flag
 from .base import Recurrent, joined
 
@@ -90,10 +91,10 @@ class LSTM(Recurrent, names=("lstm",)):
             self.add_bias("gc", n, mean=1.0)
             self.add_bias("bc", n)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return self.find("xh")
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find(n) for n in self.layout().vectors]
 
     def layout(self) -> Layout:
@@ -110,7 +111,7 @@ class LSTM(Recurrent, names=("lstm",)):
             {"hh": ("n", ("n",) * 4)},
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         through, series = dot("hh", s.h), [x.i, x.f, x.c, x.o]
         if self.normalized:
             through = [norm_z(part) * gain for part, gain in zip(through, v.gh, strict=True)]
@@ -170,13 +171,13 @@ class GRU(Recurrent, names=("gru",)):
         if self.reset_after:
             self.add_bias("bh", n)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return self.find("w")
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find(name) for name in self.layout().vectors]
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         if self.reset_after:
             return [joined([self.find(name) for name in ("hh", "hr", "hz")])]
         return [joined([self.find("hr"), self.find("hz")]), self.find("hh")]
@@ -189,7 +190,7 @@ class GRU(Recurrent, names=("gru",)):
         blocks = dict.fromkeys(("hid", "reset", "rate"), "n")
         return Layout(("n",), blocks, {"h": "n"}, vectors, dots)
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         hid_bias, reset_bias, rate_bias = v.b
         if self.reset_after:
             through, hr, hz = dot("all", s.h)
@@ -258,13 +259,13 @@ class MUT1(Recurrent, names=("mut1",)):
         for name in ("bh", "br", "bz"):
             self.add_bias(name, n)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return joined([self.find(name) for name in ("xh", "xr", "xz")])
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find(name) for name in ("bh", "br", "bz")]
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         return [self.find("hr"), self.find("hh")]
 
     def layout(self) -> Layout:
@@ -276,7 +277,7 @@ class MUT1(Recurrent, names=("mut1",)):
             {"hr": ("n", ("n",)), "hh": ("n", ("n",))},
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (hr,) = dot("hr", s.h)
         reset = pt.sigmoid(x.r + hr + v.br)
         rate = pt.sigmoid(x.z + v.bz)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, is_integer, whole_number
-from ...ops.recurrent import Layout
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Flag, as_list
 from .plain import RNN
+
+Array = npt.NDArray[Any]
 
 
 class _Modules(RNN, abstract=True):
     """Base class of layers of modules, each of which receives from itself and later ones."""
 
-    def _numbers(self) -> Any:
+    def _numbers(self) -> Array:
         """Get a number for each module."""
         raise NotImplementedError
 
@@ -41,11 +45,11 @@ class _Modules(RNN, abstract=True):
         number = np.repeat(np.arange(modules), self.output_size // modules)
         return (number[:, None] >= number[None, :]).astype(self.dtype)
 
-    def _by_unit(self, numbers: Any) -> Any:
+    def _by_unit(self, numbers: Array) -> Array:
         repeated = np.repeat(numbers, self.output_size // len(numbers))
         return pt.as_tensor(repeated.astype(self.dtype))
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         return [self.find("hh") * pt.as_tensor(self._mask())]
 
     def _layout(self, vector: str) -> Layout:
@@ -87,7 +91,7 @@ class Clockwork(_Modules, names=("clockwork",)):
     descending: bool
     counts = True
 
-    def _numbers(self) -> Any:
+    def _numbers(self) -> Array:
         periods = as_list(self.periods) or []
         if not periods or not all(is_integer(p, 1) and p < 2**31 for p in periods):
             raise ConfigurationError(
@@ -99,13 +103,13 @@ class Clockwork(_Modules, names=("clockwork",)):
     def _mask(self) -> Any:
         return super()._mask().T if self.descending else super()._mask()
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find("b"), self._by_unit(self._numbers())]
 
     def layout(self) -> Layout:
         return self._layout("period")
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)
         turn = pt.eq(pt.mod(count, v.period), 0)
         pre = pt.switch(turn, x.h + through + v.b, s.pre)
@@ -146,7 +150,7 @@ class BCRNN(_Modules, names=("bcrnn",)):
         modules = whole_number("num_modules", self.num_modules, where=where)
         return modules if self.rates is None else len(self._numbers())
 
-    def _numbers(self) -> Any:
+    def _numbers(self) -> Array:
         where = f"layer {self.full_name!r}: "
         modules = whole_number("num_modules", self.num_modules, where=where)
         if self.rates is None:
@@ -163,13 +167,13 @@ class BCRNN(_Modules, names=("bcrnn",)):
             )
         return rates
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find("b"), self._by_unit(self._numbers())]
 
     def layout(self) -> Layout:
         return self._layout("rate")
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)
         pre = v.rate * s.pre + (1 - v.rate) * (x.h + through + v.b)
         out = self.activation(pre)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...ops.recurrent import Layout
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results
 from .base import Recurrent
 
 
@@ -23,13 +22,13 @@ class RNN(Recurrent, names=("rnn",)):
         self.add_weights("hh", self.output_size, self.output_size)
         self.add_bias("b")
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return self.find("xh")
 
     def layout(self) -> Layout:
         return Layout(("n",), {"h": "n"}, {"h": "n"}, {"b": "n"}, {"hh": ("n", ("n",))})
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)
         pre = x.h + through + v.b
         out = self.activation(pre)

@@ -11,13 +11,14 @@ import pytensor.tensor as pt
 
 from ... import activations
 from ...errors import ConfigurationError
-from ...ops.recurrent import Layout
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Choice, Numbers, Whole
 from ..signals import Shape
 from .base import Recurrent, joined
 
 
-def fixed_rates(layer: Recurrent, kind: str, size: int) -> Any:
+def fixed_rates(layer: Recurrent, kind: str, size: int) -> Expression:
     """Draw rates in (0, 1) that are not trained.
 
     Parameters
@@ -52,7 +53,7 @@ class _Rated(Recurrent, abstract=True):
                 f"layer {self.full_name!r}: {len(self.rates)} rates for {size} units"
             )
 
-    def _rate(self) -> Any:
+    def _rate(self) -> Expression:
         """Get the rates of the units, where they do not depend on the input."""
         if self.rates is not None:
             return pt.as_tensor(np.array(self.rates, dtype=self.dtype))
@@ -121,10 +122,10 @@ class RRNN(_Rated, names=("rrnn",)):
         if self._by_input:
             self.add_weights("xr", nout=n)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return joined([self.find(name) for name in (("xh", "xr") if self._by_input else ("xh",))])
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self.find("b"), self.find("r") if self._by_input else self._rate()]
 
     def layout(self) -> Layout:
@@ -134,7 +135,7 @@ class RRNN(_Rated, names=("rrnn",)):
             ("n",), blocks, {"h": "n"}, {"b": "n", "r": "n"}, {"hh": ("n", ("n",))}, fixed
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)
         pre = x.h + through + v.b
         hid = self.activation(pre)
@@ -188,10 +189,10 @@ class MRNN(Recurrent, names=("mrnn",)):
         self.add_weights("fh", factors, n)
         self.add_bias("b", n)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return joined([self.find("xh"), self.find("xf")])
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         return [self.find("hf"), self.find("fh")]
 
     def layout(self) -> Layout:
@@ -203,7 +204,7 @@ class MRNN(Recurrent, names=("mrnn",)):
             {"hf": ("n", ("f",)), "fh": ("f", ("n",))},
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (factors,) = dot("hf", s.h)
         (through,) = dot("fh", x.f * factors)
         pre = x.h + through + v.b
@@ -297,13 +298,13 @@ class SCRN(_Rated, names=("scrn",)):
         else:
             self.add_bias("r", m)
 
-    def input_weights(self) -> Any:
+    def input_weights(self) -> Expression:
         return self.find("w")
 
-    def vectors(self) -> list[Any]:
+    def vectors(self) -> list[Expression]:
         return [self._rate()]
 
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[Expression]:
         return [self.find("hh"), self.find("sh")]
 
     def layout(self) -> Layout:
@@ -316,7 +317,7 @@ class SCRN(_Rated, names=("scrn",)):
             () if self.rates is None else ("r",),
         )
 
-    def formulas(self, x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         state = s.s + v.r * (x.s - s.s)
         (own,) = dot("hh", s.h)
         (context,) = dot("sh", state)
@@ -324,13 +325,13 @@ class SCRN(_Rated, names=("scrn",)):
         shown = v.r + pt.zeros_like(state)
         return {"h": hid, "s": state}, {"hid": hid, "state": state, "rate": shown}
 
-    def last_output(self, final: Mapping[str, Any]) -> Any:
+    def last_output(self, final: Mapping[str, Any]) -> Expression:
         return self.activation(self._read_out(final["h"], final["s"]))
 
-    def _read_out(self, hid: Any, state: Any) -> Any:
+    def _read_out(self, hid: Expression, state: Expression) -> Expression:
         return pt.dot(hid, self.find("ho")) + pt.dot(state, self.find("so")) + self.find("b")
 
-    def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Any]:
+    def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Expression]:
         """Add the output, which the recurrence does not need."""
         batch, time, n = outputs["hid"].shape
         hid = outputs["hid"].reshape((batch * time, self.output_size))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from ...expressions import Shared
 from ..base import Layer
 
 
@@ -22,7 +22,7 @@ class StateWeights(Layer, abstract=True):
         blocks: Sequence[int] | None = None,
         orthogonal: bool | None = None,
         **draws: float,
-    ) -> Any:
+    ) -> Shared:
         """Make a matrix of weights; see `Layer.add_weights`.
 
         One without ``nin`` is for the input. One with it is for a state, and

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytensor.tensor as pt
 
 from ... import rng as _rng
 from ...errors import ConfigurationError, unknown
-from ...ops.recurrent import Layout, StepFunction
+from ...expressions import Expression
+from ...ops.recurrent import Layout, Named, Products, Results, StepFunction
 from ...options import as_number
 from ..signals import Inputs
 
@@ -44,10 +45,10 @@ def zoned(
     layer: Recurrent,
     inputs: Inputs,
     layout: Layout,
-    z: Any,
-    vectors: Sequence[Any],
+    z: Expression,
+    vectors: Sequence[Expression],
     formulas: StepFunction,
-) -> tuple[Layout, Any, list[Any], StepFunction]:
+) -> tuple[Layout, Expression, list[Expression], StepFunction]:
     """Get a recurrence with zoneout: its layout, input, vectors and step.
 
     In training each unit has a block with 1 at steps at which it keeps its
@@ -76,7 +77,7 @@ def zoned(
             constant=(*layout.constant, *sized),
         )
 
-    def step(x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
+    def step(x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         new, outputs = formulas(x, s, v, dot, count)
         mixed, source = dict(new), x if inputs.training else v
         for state, name in names.items():

@@ -109,14 +109,17 @@ it by PyTensor's scan instead (`scan`).
 
 from .operation import Recurrence, RecurrentBackward, RecurrentForward, recur
 from .scan import scan
-from .trace import Layout, NotElementwiseError, StepFunction, trace
+from .trace import Layout, Named, NotElementwiseError, Products, Results, StepFunction, trace
 
 __all__ = [
     "Layout",
+    "Named",
     "NotElementwiseError",
+    "Products",
     "Recurrence",
     "RecurrentBackward",
     "RecurrentForward",
+    "Results",
     "StepFunction",
     "recur",
     "scan",

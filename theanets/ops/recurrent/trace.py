@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 
+from ...expressions import Expression
 from .cell import Cell, Dot, forward_values, gradient_roots
 from .entries import read, to_scalars
 from .values import NotElementwiseError, Values, needed
@@ -21,7 +22,13 @@ from .values import NotElementwiseError, Values, needed
 #: A function of blocks, states and vectors by name, of ``dot(name, expression)``,
 #: which returns a list of expressions, and of the step's number; it returns the
 #: new states and the outputs by name.
-StepFunction = Callable[[Any, Any, Any, Any, Any], tuple[dict[str, Any], dict[str, Any]]]
+StepFunction = Callable[["Named", "Named", "Named", "Products", Expression], "Results"]
+
+#: What it returns.
+Results = tuple[dict[str, Expression], dict[str, Expression]]
+
+#: Gets the parts of the product of an expression with the weights of a name.
+Products = Callable[[str, Expression], list[Expression]]
 
 
 @dataclass(frozen=True)
@@ -59,16 +66,20 @@ class Layout:
         return (found,) if isinstance(found, str) else tuple(found)
 
 
-class _Named:
-    """Things by name, as attributes."""
+class Named:
+    """Expressions by name, as attributes; a list where a vector holds several."""
 
     def __init__(self, things: Mapping[str, Any]) -> None:
         self.__dict__.update(things)
 
+    if TYPE_CHECKING:
 
-def named(things: Mapping[str, Any]) -> Any:
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def named(things: Mapping[str, Any]) -> Named:
     """Make an object that has things as attributes, as step functions take them."""
-    return _Named(things)
+    return Named(things)
 
 
 def trace(layout: Layout, step: StepFunction, dtype: str) -> tuple[Cell, list[Any]]:
@@ -269,4 +280,13 @@ def _with_outputs(cell: Cell, named_values: Mapping[str, int]) -> Cell:
     return Cell(**{**fields, "names": names, "outputs": tuple(outputs)})
 
 
-__all__ = ["Layout", "NotElementwiseError", "StepFunction", "named", "trace"]
+__all__ = [
+    "Layout",
+    "Named",
+    "NotElementwiseError",
+    "Products",
+    "Results",
+    "StepFunction",
+    "named",
+    "trace",
+]
