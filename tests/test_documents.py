@@ -5,8 +5,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-
-from theanets.training.limits import Limits
+from short_training import end_early
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -19,25 +18,14 @@ def blocks(page):
     return ["\n" * text[: m.start(1)].count("\n") + m[1] for m in BLOCK.finditer(text)]
 
 
-@pytest.fixture
-def short(monkeypatch):
-    """End every training after 3 epochs: what is compiled is the same, and nothing has to learn."""
-    check = Limits.__post_init__
-
-    def end_early(limits):
-        check(limits)
-        object.__setattr__(limits, "epochs", 3 if limits.epochs is None else min(limits.epochs, 3))
-
-    monkeypatch.setattr(Limits, "__post_init__", end_early)
-
-
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
 )
-def test_code_of_page_runs(page, tmp_path, monkeypatch, short):
+def test_code_of_page_runs(page, tmp_path, monkeypatch):
     for library in ("matplotlib", "sklearn"):
         if any(library in code for code in blocks(page)):
             pytest.importorskip(library)
+    end_early(monkeypatch, epochs=3)
     # One namespace for a page: its blocks build on each other.
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "page"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from short_training import end_early
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NEEDS = {"bayesian.py": "pymc", "patches_autoencoder.py": "PIL"}
@@ -64,6 +65,7 @@ def test_example_runs(name, tmp_path, monkeypatch, capsys, rng):
     for part in ("TRAIN", "TEST"):
         write_series(tmp_path / f"JapaneseVowels_{part}.ts", rng)
     (tmp_path / "a.txt").write_text("It is a truth\nuniversally acknowledged.\n\n" * 60)
+    end_early(monkeypatch, max_updates=12)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [name, *SETTINGS[name]])
     # In this process: importing what examples need takes longer than most of them.

@@ -339,8 +339,9 @@ def test_sizes_are_checked(rng: np.random.Generator) -> None:
 def test_trains_a_classifier_by_its_logits(case: str, rng: np.random.Generator) -> None:
     x = rng.normal(size=(60, 3))
     y = x.argmax(axis=1)
-    net = theanets.Classifier([3, 3], loss=case, rng=13)
-    net.train([x, y], algo="adam", learning_rate=0.1, epochs=30, batch_size=60)
+    net = theanets.Classifier([3, 3], loss=case)
+    # After 30 epochs some seeds give soft_ramp 0.7 yet; after 60, all of 20 give 0.95 or more.
+    net.train([x, y], algo="adam", learning_rate=0.1, epochs=60, batch_size=60)
     assert net.score(x, y) > 0.9
     # A softmax layer's loss is that of its logits.
     expected = net.evaluate([x, y])["loss"]
