@@ -328,6 +328,8 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
                 )
             every = [layer for layer in layers.values() if layer.feeds] or list(layers.values())
             inputs = every[-1].output_name
+        if isinstance(inputs, Mapping):
+            inputs = self._sized_inputs(inputs, layers)
         listed = as_list(inputs)
         resolved = [self._input_name(i, layers) for i in ([inputs] if listed is None else listed)]
         if not resolved:
@@ -338,6 +340,20 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
             )
         return resolved
 
+    def _sized_inputs(self, sizes: Mapping[Any, Any], layers: Mapping[str, Layer]) -> list[str]:
+        """Get the names from sizes by name, as earlier versions have them; the sizes must agree."""
+        found = []
+        for given, size in sizes.items():
+            name = self._input_name(given, layers)
+            actual = self._shape_of(layers, name)[-1:]
+            if actual not in ((size,), (None,)):
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: inputs={dict(sizes)!r}, but {name!r} has the size "
+                    f"{actual[0] if actual else 1}; names alone will do: inputs={list(sizes)!r}"
+                )
+            found.append(name)
+        return found
+
     def _input_name(self, given: Any, layers: Mapping[str, Layer]) -> str:
         if isinstance(given, Layer):
             if layers.get(str(given.name)) is not given:
@@ -347,7 +363,7 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
             return names.output_name(given)
         raise ConfigurationError(
             f"layer {self.full_name!r}: inputs={self.inputs!r}; expected the name of an output, "
-            "a Layer, or a list of these"
+            "a Layer, or a list of these; sizes are those of the layers, so that none is given"
         )
 
     def _shape_of(self, layers: Mapping[str, Layer], name: str) -> Shape:
