@@ -1,18 +1,28 @@
-"""Copies and pickles of networks: what they hold besides a specification and parameters."""
+"""Copies and pickles of networks: what they hold besides a specification and parameters.
+
+What the user hung on a network may refer to its layers, losses, parameters
+and the like. What a copy has refers to those of the copy. In a pickle, a `Part`
+stands for each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
+from pytensor.compile import Function
 
 from . import activations
 from .registry import Registered
 
 if TYPE_CHECKING:
-    from .saving import Saved
+    from .structure import Structure
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Part:
     key: str | int
 
 
-def exact(net: Saved) -> dict[str, Any]:
+def exact(net: Any) -> dict[str, Any]:
     """Get a network's specification with its very classes.
 
     A registered name means the last definition of a class, which may not be
@@ -96,35 +106,92 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))
 
 
-def detached(value: Any, net: Saved) -> Any:
-    """Replace parts of a network by what stands for them, in lists, tuples and dicts too."""
+def detached(value: Any, net: Structure) -> Any:
+    """Replace parts of a network by what stands for them, wherever a value refers to them."""
     parts = {id(part): Part(kind, key) for kind, key, part in _parts(net)}
     return _replaced(value, lambda one: parts.get(id(one)))
 
 
-def attached(value: Any, net: Saved) -> Any:
+def attached(value: Any, net: Structure) -> Any:
     """Replace what stands for parts of a network by those of this one."""
     parts = {Part(kind, key): part for kind, key, part in _parts(net)}
     return _replaced(value, lambda one: parts.get(one) if isinstance(one, Part) else None)
 
 
-def _parts(net: Saved) -> Iterable[tuple[str, str | int, Any]]:
+def moved(value: Any, net: Structure, other: Structure) -> Any:
+    """Replace parts of a network by those of another one."""
+    parts = counterparts(net, other)
+    return _replaced(value, lambda one: parts.get(id(one)))
+
+
+def counterparts(net: Structure, other: Structure) -> dict[int, Any]:
+    """Get the parts of a network by the ids of those of another one in whose place they are."""
+    found = {(kind, key): part for kind, key, part in _parts(other)}
+    return {id(part): found[kind, key] for kind, key, part in _parts(net) if (kind, key) in found}
+
+
+def _parts(net: Structure) -> Iterator[tuple[str, str | int, Any]]:
     yield "network", "", net
+    yield "graph", "", net.graph
     for layer in net.layers:
         for one in (layer, *layer.workers):
             yield "layer", str(one.name), one
     for i, loss in enumerate(net.losses):
         yield "loss", i, loss
+        for kind, variable in (("target", loss._target), ("weights", loss._weights)):
+            if variable is not None:
+                yield kind, i, variable
     for variable in [*net.params, *net.state, *net.inputs]:
         yield "variable", str(variable.name), variable
 
 
-def _replaced(value: Any, other: Any) -> Any:
-    found = other(value)
-    if found is not None:
-        return found
-    if type(value) is dict:
-        return {_replaced(k, other): _replaced(v, other) for k, v in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_replaced(v, other) for v in value)
-    return value
+#: What is not looked into: `copy` takes these as they are, and PyTensor copies its functions.
+_WHOLE = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, ref, Function)
+
+
+def _replaced(value: Any, other: Callable[[Any], Any]) -> Any:
+    """Replace objects that a value refers to, in containers and in objects of any class.
+
+    What refers to one of these is copied, as `copy.deepcopy` does it, and all
+    else is the same object.
+
+    Parameters
+    ----------
+    value
+        Any object.
+    other : callable
+        Gets what replaces an object; None if it stays.
+    """
+    reached: dict[int, Any] = {}
+    from_where: dict[int, list[int]] = {}
+    memo: dict[int, Any] = {}
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if id(one) in reached or isinstance(one, _WHOLE):
+            continue
+        reached[id(one)] = one
+        found = other(one)
+        if found is not None:
+            memo[id(one)] = found
+            continue
+        for inner in _within(one):
+            from_where.setdefault(id(inner), []).append(id(one))
+            stack.append(inner)
+    changed, leading = [*memo], set()
+    while changed:
+        key = changed.pop()
+        if key not in leading:
+            leading.add(key)
+            changed += from_where.get(key, ())
+    if id(value) not in leading:
+        return value
+    memo.update({key: one for key, one in reached.items() if key not in leading})
+    return copy.deepcopy(value, memo)
+
+
+def _within(value: Any) -> list[Any]:
+    """Get what an object refers to."""
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return list(value.flat)  # the garbage collector does not look into arrays
+    return gc.get_referents(value)

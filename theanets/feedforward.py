@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import prediction
 from . import rng as _rng
-from .errors import ConfigurationError, checked
+from .errors import ConfigurationError
 from .layers import CRF, Layer
 from .losses import Loss
 from .metrics.agreement import check_targets
@@ -146,22 +146,10 @@ class Classifier(Network):
     DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "softmax"
     TARGET = "labels"
 
-    @checked
-    def __init__(
-        self,
-        layers: Iterable[Any] = (),
-        loss: Any = "auto",
-        weighted: bool = False,
-        rng: _rng.Seed = None,
-        dtype: str = "float32",
-        mode: Any = None,
-    ) -> None:
-        automatic = isinstance(loss, str) and loss == "auto"
-        super().__init__(layers, None if automatic else loss, weighted, rng, dtype, mode)
-        if automatic:
-            last = self.layers[-1] if self.layers else None
-            named = self.graph.by_name.get("out", last)
-            self.set_loss("crf" if isinstance(named, CRF) else "xe")
+    def _usual_loss(self) -> str:
+        last = self.layers[-1] if self.layers else None
+        named = self.graph.by_name.get("out", last)
+        return "crf" if isinstance(named, CRF) else "xe"
 
     def predict(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
         """Get the most probable class of each example, as integers.

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from . import prediction, runs
+from . import prediction, runs, saving
 from .drawing import network_html
 from .errors import ConfigurationError, deprecated, hint
 from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
-from .saving import Saved
+from .structure import Structure
 from .training import Run
 from .training.keywords import TrainKeywords
 from .training.setup import evaluate
@@ -26,7 +26,8 @@ Monitors = dict[str, float]
 T = TypeVar("T")
 
 
-class Network(Saved):
+@saving.register
+class Network(Structure):
     """A network of layers with a list of weighted losses.
 
     Use `Regressor`, `Classifier` or `Autoencoder`, which know their usual
@@ -39,7 +40,9 @@ class Network(Saved):
         tuple such as ``(100, 'tanh')``, the name of a form such as
         ``'flat'``, a dict, a `Layer` instance or a `Layer` class.
     loss : str, dict, Loss, callable or None
-        The first loss; see `Loss.build`. None for no loss yet.
+        The first loss; see `Loss.build`. None for no loss yet; ``'auto'``, by
+        default, for what networks of the kind are trained with, ``'mse'``, and
+        those of `Classifier` ``'xe'`` or ``'crf'``.
     weighted : bool
         Whether the data hold an array of weights for the target, see `Loss`.
     rng : int, Generator, RandomState or None
@@ -73,6 +76,24 @@ class Network(Saved):
     #: Whether `score` takes what losses call decisions for such.
     _decides: ClassVar[bool] = True
     _current: weakref.ref[Run] | None = None
+
+    # ---- saving --------------------------------------------------------------------
+
+    to_spec = saving.to_spec
+    from_spec: ClassVar[Any] = classmethod(saving.from_spec)
+    save = saving.save
+    load: ClassVar[Any] = saving.Load()
+    load_params = saving.load_params
+    _load: ClassVar[Any] = classmethod(saving.load)
+    __getstate__ = saving.state
+    __setstate__ = saving.set_state
+    __reduce_ex__ = saving.reduced
+    __copy__ = saving.copied
+    __deepcopy__ = saving.deep_copied
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        saving.register(cls)
 
     if not TYPE_CHECKING:  # for a type checker, every name would exist
 

@@ -1,289 +1,304 @@
-"""Saving: networks in files, pickles and copies."""
+"""Saving: networks in files, pickles and copies.
+
+Most of these functions are methods of `theanets.Network`, for which they stand here.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from . import checkpoint, copies, process
-from . import rng as _rng
-from .errors import FileError, checked, renamed
-from .history import History
+from .errors import FileError, renamed
 from .layers import Input
 from .layers.held import Held
 from .structure import Structure
 
+N = TypeVar("N", bound=Structure)
 
-class _Load:
+#: The classes of networks by name; of those that were defined again, the last.
+MODELS: dict[str, type[Any]] = {}
+
+
+def model_name(cls: type) -> str:
+    """Get what a class of networks is called in files."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def register(cls: type[N]) -> type[N]:
+    """Let networks of a class be loaded."""
+    MODELS[model_name(cls)] = cls
+    return cls
+
+
+# ---- specifications --------------------------------------------------------------
+
+
+def to_spec(net: Structure) -> dict[str, Any]:
+    """Get what builds the network again, without the values of its parameters."""
+    if any(not isinstance(layer, Input) for layer in net.layers):
+        net._settle(net.losses)
+    return {
+        "model": model_name(type(net)),
+        "layers": [layer.to_spec() for layer in net.layers],
+        "losses": [loss.to_spec() for loss in net.losses],
+        "output": net._last,
+        "weighted": net.weighted,
+        "seed": net.seed,
+        "dtype": net.dtype,
+        "mode": net.mode if isinstance(net.mode, str) else None,
+    }
+
+
+def from_spec(cls: type[N], described: Mapping[str, Any], held: Held | None = None) -> N:
+    """Build a network from what `to_spec` gave.
+
+    Parameters
+    ----------
+    described : dict
+        What `to_spec` gave.
+    held : Held, optional
+        What there is of the parameters, whose values have to be set then.
+        By default they have new initial values.
+    """
+    keys = ("weighted", "dtype", "mode")
+    keywords = {key: described[key] for key in keys if key in described}
+    # A subclass may have another signature.
+    net = cls.__new__(cls)
+    Structure.__init__(net, [], loss=None, rng=described["seed"], **keywords)
+    net.graph.held = held
+    for layer in described["layers"]:
+        net.add_layer(layer)
+    net._last = described.get("output")
+    for loss in described["losses"]:
+        net.add_loss(loss)
+    net.graph.held = None
+    return net
+
+
+# ---- files -----------------------------------------------------------------------
+
+
+@renamed(filename_or_handle="target", filename="target")
+def save(net: Any, target: checkpoint.PathOrFile) -> None:
+    """Save the network: its specification and its parameters.
+
+    Parameters
+    ----------
+    target : path or binary file
+        A path is written atomically; one that ends in ``.gz`` is
+        compressed.
+
+    Raises
+    ------
+    ConfigurationError
+        If a layer or loss cannot be written.
+    FileError
+        If the file cannot be written; what was there then stays.
+    """
+    header = {
+        "kind": "network",
+        "spec": checkpoint.encode(net.to_spec(), "network"),
+        "metadata": checkpoint.encode(net.metadata, "metadata"),
+    }
+    checkpoint.write(target, arrays(net), header)
+
+
+def arrays(net: Structure) -> dict[str, Any]:
+    """Get the values of parameters and state by name, all of one moment."""
+    variables = [*net.params, *net.state]
+    with process.hold(variables):  # also while another thread trains
+        return {v.name: v.get_value() for v in variables}
+
+
+class Load:
     """``load`` of a class makes a network; ``load`` of a network sets its parameters."""
 
-    def __get__(self, instance: Saved | None, owner: type[Saved]) -> Any:
+    def __get__(self, instance: Any, owner: Any) -> Any:
         return owner._load if instance is None else instance.load_params
 
 
-class Saved(Structure):
-    """A structure with what is kept beside it, which can be saved, loaded and copied.
+@renamed(filename_or_handle="source", filename="source")
+def load(cls: type[N], source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> N:
+    """Load a network that was saved.
 
-    It takes what `theanets.Network` takes.
-
-    Attributes
+    Parameters
     ----------
-    history : History
-        The history of the last call of ``train``.
-    metadata : dict
-        Anything of the user's that JSON can hold; saved with the network.
+    source : path or binary file
+        The file. Nothing in it is executed.
+    custom : dict of str to callable, optional
+        Functions that the network uses as losses or activations, by their
+        names. Classes of one's own are found if they were defined.
+
+    Returns
+    -------
+    Network
+        Of the class that was saved, which must be this one or a subclass.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is damaged, of another kind or
+        class, or needs something that is not defined.
     """
-
-    load: ClassVar[Any] = _Load()
-    _models: ClassVar[dict[str, type[Saved]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        Saved._models[cls._model_name()] = cls
-
-    @checked
-    def __init__(
-        self,
-        layers: Iterable[Any] = (),
-        loss: Any = "mse",
-        weighted: bool = False,
-        rng: _rng.Seed = None,
-        dtype: str = "float32",
-        mode: Any = None,
-    ) -> None:
-        before = {*vars(self)}
-        self.history = History()
-        self.metadata: dict[str, Any] = {}
-        self._runs = 0
-        self._own: set[str] = set()
-        super().__init__(layers, loss, weighted, rng, dtype, mode)
-        # All else is the user's, or a subclass's.
-        self._own = {*vars(self)} - before | {"_current"}
-
-    @classmethod
-    def _model_name(cls) -> str:
-        return f"{cls.__module__}.{cls.__qualname__}"
-
-    def to_spec(self) -> dict[str, Any]:
-        """Get what builds the network again, without the values of its parameters."""
-        if any(not isinstance(layer, Input) for layer in self.layers):
-            self._settle(self.losses)
-        return {
-            "model": self._model_name(),
-            "layers": [layer.to_spec() for layer in self.layers],
-            "losses": [loss.to_spec() for loss in self.losses],
-            "output": self._last,
-            "weighted": self.weighted,
-            "seed": self.seed,
-            "dtype": self.dtype,
-            "mode": self.mode if isinstance(self.mode, str) else None,
-        }
-
-    @classmethod
-    def from_spec(cls, described: Mapping[str, Any], held: Held | None = None) -> Self:
-        """Build a network from what `to_spec` gave.
-
-        Parameters
-        ----------
-        described : dict
-            What `to_spec` gave.
-        held : Held, optional
-            What there is of the parameters, whose values have to be set then.
-            By default they have new initial values.
-        """
-        keys = ("weighted", "dtype", "mode")
-        keywords = {key: described[key] for key in keys if key in described}
-        # A subclass may have another signature.
-        net = cls.__new__(cls)
-        Saved.__init__(net, [], loss=None, rng=described["seed"], **keywords)
-        net.graph.held = held
-        for layer in described["layers"]:
-            net.add_layer(layer)
-        net._last = described.get("output")
-        for loss in described["losses"]:
-            net.add_loss(loss)
-        net.graph.held = None
+    with checkpoint.reading(source) as file:
+        # Nothing is drawn or allocated before it is known to be what the file holds.
+        net = _build(cls, file, custom or {})
+        set_arrays(net, file.arrays(), file.where)
         return net
 
-    @renamed(filename_or_handle="target", filename="target")
-    def save(self, target: checkpoint.PathOrFile) -> None:
-        """Save the network: its specification and its parameters.
 
-        Parameters
-        ----------
-        target : path or binary file
-            A path is written atomically; one that ends in ``.gz`` is
-            compressed.
-
-        Raises
-        ------
-        ConfigurationError
-            If a layer or loss cannot be written.
-        FileError
-            If the file cannot be written; what was there then stays.
-        """
-        header = {
-            "kind": "network",
-            "spec": checkpoint.encode(self.to_spec(), "network"),
-            "metadata": checkpoint.encode(self.metadata, "metadata"),
-        }
-        checkpoint.write(target, self._arrays(), header)
-
-    def _arrays(self) -> dict[str, Any]:
-        variables = [*self.params, *self.state]
-        with process.hold(variables):  # of one moment, also while another thread trains
-            return {v.name: v.get_value() for v in variables}
-
-    @classmethod
-    @renamed(filename_or_handle="source", filename="source")
-    def _load(cls, source: checkpoint.PathOrFile, custom: Mapping[str, Any] | None = None) -> Self:
-        """Load a network that was saved.
-
-        Parameters
-        ----------
-        source : path or binary file
-            The file. Nothing in it is executed.
-        custom : dict of str to callable, optional
-            Functions that the network uses as losses or activations, by their
-            names. Classes of one's own are found if they were defined.
-
-        Returns
-        -------
-        Network
-            Of the class that was saved, which must be this one or a subclass.
-
-        Raises
-        ------
-        FileError
-            If there is no such file, or it is damaged, of another kind or
-            class, or needs something that is not defined.
-        """
-        with checkpoint.reading(source) as file:
-            # Nothing is drawn or allocated before it is known to be what the file holds.
-            net = cls._build(file, custom or {})
-            net._set_arrays(file.arrays(), file.where)
-            return net
-
-    @classmethod
-    def _build(cls, file: checkpoint.File, custom: Mapping[str, Any]) -> Self:
-        """Build the network that a file describes, with stand-ins for its parameters."""
-        where, header = file.where, file.header
-        if header.get("kind") != "network":
-            raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
-        with _described(where):
-            described = checkpoint.decode(header.get("spec"), custom, where)
-            missing = {"model", "layers", "losses", "seed"} - set(described or ())
-            if missing:
-                raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
-            model = described["model"]
-            if model not in Saved._models:
-                raise FileError(
-                    f"{where}: holds a {model}, which is not defined here; import it before loading"
-                )
-            found = Saved._models[model]
-            # Of a class that was defined again, any definition will do.
-            bases = {base._model_name() for base in found.__mro__ if issubclass(base, Saved)}
-            if cls._model_name() not in bases:
-                raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
-            net: Any = found.from_spec(described, held=Held(file.shapes, where))
-            net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom, where))
-        net._check_shapes(file.shapes, where)
-        return net
-
-    @renamed(filename_or_handle="source", filename="source")
-    def load_params(self, source: checkpoint.PathOrFile) -> Self:
-        """Set the parameters to those of a saved network of the same layers.
-
-        Parameters
-        ----------
-        source : path or binary file
-            A network, or a checkpoint of ``train``: of that, the best
-            parameters so far.
-
-        Raises
-        ------
-        FileError
-            If there is no such file, or it is damaged, or its parameters
-            differ in name or shape.
-        """
-        with checkpoint.reading(source) as file:
-            kind, start = file.header.get("kind"), ""
-            if kind == "checkpoint":
-                start = "best/"
-            elif kind != "network":
-                raise FileError(f"{file.where}: this is a {kind} file, not a network")
-            self._check_shapes(_after(start, file.shapes), file.where)
-            self._set_arrays(_after(start, file.arrays()), file.where)
-        return self
-
-    def _check_shapes(self, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-        held, extra = Held(shapes, where), set(shapes)
-        for variable in [*self.params, *self.state]:
-            held.check(variable.name, variable.get_value(borrow=True).shape)
-            extra.discard(variable.name)
-        if extra:
-            raise FileError(f"{where}: the network has no parameter {', '.join(sorted(extra))}")
-
-    def _set_arrays(self, arrays: Mapping[str, Any], where: str) -> None:
-        variables = [*self.params, *self.state]
-        values = [_cast(variable, arrays[variable.name], where) for variable in variables]
-        with process.hold(variables):
-            for variable, value in zip(variables, values, strict=True):
-                variable.set_value(value, borrow=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self._everything(copies.named(self.to_spec()))
-
-    def _everything(self, described: Mapping[str, Any]) -> dict[str, Any]:
-        attributes = {k: v for k, v in vars(self).items() if k not in self._own}
-        return {
-            "spec": {**described, "mode": self.mode},
-            "arrays": self._arrays(),
-            "history": self.history,
-            "metadata": self.metadata,
-            "runs": self._runs,
-            "seed_chosen": self._seed_chosen,
-            "layers": copies.data_of(self.layers),
-            "losses": copies.data_of(self.losses),
-            "attributes": copies.detached(attributes, self),
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        shapes = {name: value.shape for name, value in state["arrays"].items()}
-        made = type(self).from_spec(state["spec"], held=Held(shapes, "pickle"))
-        made._check_shapes(shapes, "pickle")
-        made._set_arrays(state["arrays"], "pickle")
-        made.history, made._runs = state["history"], state["runs"]
-        made.metadata = state["metadata"]
-        made._seed_chosen = state.get("seed_chosen", True)
-        self.__dict__.update(made.__dict__)
-        # Those of earlier versions have no attributes.
-        if "attributes" in state:
-            copies.put_data(self.layers, state["layers"])
-            copies.put_data(self.losses, state["losses"])
-            self.__dict__.update(copies.attached(state["attributes"], self))
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        # Of a class that was defined again, pickle finds the last definition only.
-        cls = Saved._models.get(self._model_name(), type(self))
-        return _new, (cls,), self.__getstate__()
-
-    def __copy__(self) -> Self:
-        made = _new(type(self))
-        made.__setstate__(self._everything(copies.exact(self)))
-        return made
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        memo[id(self)] = made = _new(type(self))
-        made.__setstate__(copy.deepcopy(self._everything(copies.exact(self)), memo))
-        return made
+def _build(cls: type[N], file: checkpoint.File, custom: Mapping[str, Any]) -> N:
+    """Build the network that a file describes, with stand-ins for its parameters."""
+    where, header = file.where, file.header
+    if header.get("kind") != "network":
+        raise FileError(f"{where}: this is a {header.get('kind')} file, not a network")
+    with _described(where):
+        described = checkpoint.decode(header.get("spec"), custom, where)
+        missing = {"model", "layers", "losses", "seed"} - set(described or ())
+        if missing:
+            raise FileError(f"{where}: the description of the network lacks {min(missing)!r}")
+        model = described["model"]
+        if model not in MODELS:
+            raise FileError(
+                f"{where}: holds a {model}, which is not defined here; import it before loading"
+            )
+        found = MODELS[model]
+        # Of a class that was defined again, any definition will do.
+        bases = {model_name(base) for base in found.__mro__ if issubclass(base, Structure)}
+        if model_name(cls) not in bases:
+            raise FileError(f"{where}: holds a {found.__name__}, not a {cls.__name__}")
+        net: N = found.from_spec(described, held=Held(file.shapes, where))
+        net.metadata.update(checkpoint.decode(header.get("metadata", {}), custom, where))
+    check_shapes(net, file.shapes, where)
+    return net
 
 
-def _new(cls: type[Saved]) -> Any:
+@renamed(filename_or_handle="source", filename="source")
+def load_params(net: N, source: checkpoint.PathOrFile) -> N:
+    """Set the parameters to those of a saved network of the same layers.
+
+    Parameters
+    ----------
+    source : path or binary file
+        A network, or a checkpoint of ``train``: of that, the best
+        parameters so far.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it is damaged, or its parameters
+        differ in name or shape.
+    """
+    with checkpoint.reading(source) as file:
+        kind, start = file.header.get("kind"), ""
+        if kind == "checkpoint":
+            start = "best/"
+        elif kind != "network":
+            raise FileError(f"{file.where}: this is a {kind} file, not a network")
+        check_shapes(net, _after(start, file.shapes), file.where)
+        set_arrays(net, _after(start, file.arrays()), file.where)
+    return net
+
+
+def check_shapes(net: Structure, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Refuse parameters that are not those of the network, by their names and shapes."""
+    held, extra = Held(shapes, where), set(shapes)
+    for variable in [*net.params, *net.state]:
+        held.check(variable.name, variable.get_value(borrow=True).shape)
+        extra.discard(variable.name)
+    if extra:
+        raise FileError(f"{where}: the network has no parameter {', '.join(sorted(extra))}")
+
+
+def set_arrays(net: Structure, values: Mapping[str, Any], where: str) -> None:
+    """Set parameters and state, all at one moment."""
+    variables = [*net.params, *net.state]
+    found = [_cast(variable, values[variable.name], where) for variable in variables]
+    with process.hold(variables):
+        for variable, value in zip(variables, found, strict=True):
+            variable.set_value(value, borrow=True)
+
+
+# ---- pickles and copies ----------------------------------------------------------
+
+
+def state(net: Any) -> dict[str, Any]:
+    """Get what a pickle holds."""
+    described = copies.named(net.to_spec())
+    return _state(net, described, copies.detached(_attributes(net), net))
+
+
+def _state(net: Structure, described: Mapping[str, Any], attributes: Any) -> dict[str, Any]:
+    return {
+        "spec": {**described, "mode": net.mode},
+        "arrays": arrays(net),
+        "history": net.history,
+        "metadata": net.metadata,
+        "runs": net._runs,
+        "seed_chosen": net._seed_chosen,
+        "layers": copies.data_of(net.layers),
+        "losses": copies.data_of(net.losses),
+        "attributes": attributes,
+    }
+
+
+def _attributes(net: Structure) -> dict[str, Any]:
+    return {key: value for key, value in vars(net).items() if key not in net._own}
+
+
+def set_state(net: Any, found: Mapping[str, Any]) -> None:
+    """Make a network of what a pickle holds."""
+    shapes = {name: value.shape for name, value in found["arrays"].items()}
+    made = type(net).from_spec(found["spec"], held=Held(shapes, "pickle"))
+    check_shapes(made, shapes, "pickle")
+    set_arrays(made, found["arrays"], "pickle")
+    made.history, made._runs = found["history"], found["runs"]
+    made.metadata = found["metadata"]
+    made._seed_chosen = found.get("seed_chosen", True)
+    vars(net).update(vars(made))
+    # Those of earlier versions have no attributes.
+    if "attributes" in found:
+        copies.put_data(net.layers, found["layers"])
+        copies.put_data(net.losses, found["losses"])
+        attached = copies.attached(found["attributes"], net)
+        vars(net).update({k: v for k, v in attached.items() if k not in net._own})
+
+
+def reduced(net: Any, protocol: Any) -> Any:
+    """Get what makes a network of a pickle."""
+    # Of a class that was defined again, pickle finds the last definition only.
+    cls = MODELS.get(model_name(type(net)), type(net))
+    return _new, (cls,), net.__getstate__()
+
+
+def copied(net: Any) -> Any:
+    """Get a copy with parameters of its own; attributes of the user's are the same objects.
+
+    Only those that refer to the network or its parts are copied, see `theanets.copies`.
+    """
+    made = _new(type(net))
+    set_state(made, _state(net, copies.exact(net), {}))
+    vars(made).update(copies.moved(_attributes(net), net, made))
+    return made
+
+
+def deep_copied(net: Any, memo: dict[int, Any]) -> Any:
+    """Get a copy of all that the network has, of which nothing is shared."""
+    memo[id(net)] = made = _new(type(net))
+    set_state(made, copy.deepcopy(_state(net, copies.exact(net), {}), memo))
+    # What else refers to a layer or a parameter then refers to the copy's.
+    memo.update(copies.counterparts(net, made))
+    vars(made).update(copy.deepcopy(_attributes(net), memo))
+    return made
+
+
+def _new(cls: type[N]) -> N:
+    """Begin a network; pickles name this function."""
     return cls.__new__(cls)
 
 

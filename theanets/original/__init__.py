@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import convolution, feedforward, recurrent
+from .. import convolution, feedforward, recurrent, saving
 from ..checkpoint import PathOrFile, name_of
 from ..errors import ConfigurationError, FileError, naming
 from ..layers.held import Held
@@ -215,8 +215,8 @@ def _build(
     shapes = {name: np.shape(value) for name, value in arrays.items()}
     spec = {**described, "layers": specs, "seed": 0, "dtype": dtype}
     net = model.from_spec(spec, held=Held(shapes, where))
-    net._check_shapes(shapes, where)
-    net._set_arrays(arrays, where)
+    saving.check_shapes(net, shapes, where)
+    saving.set_arrays(net, arrays, where)
     return net
 
 

@@ -12,22 +12,17 @@ deep networks".
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import names as _names
 from ..errors import ConfigurationError
-from ..graph import Graph
 from ..layers import Flatten, Input, Layer, Tied
 from ..losses import Loss
 from ..structure import Structure
-from ..structure.targets import Targets
 from . import decoders
-
-AnyStructure = TypeVar("AnyStructure", bound=Structure)
 
 
 @dataclass
@@ -49,7 +44,7 @@ class Stage:
 # ---- layerwise -----------------------------------------------------------------------
 
 
-def layerwise(net: AnyStructure) -> list[Stage]:
+def layerwise(net: Structure) -> list[Stage]:
     """Get the stages that train a network layer by layer.
 
     Of a network with layers of sizes 3, 4, 5, 6 and 2, these are networks of
@@ -93,7 +88,7 @@ def layerwise(net: AnyStructure) -> list[Stage]:
         kept = hidden[:start]
         try:
             top = _above(kept, tail) if tail else _taps(kept, ends, net, losses)
-            stage = sharing(net, _graph(net, kept, top), losses) if top else None
+            stage = net.sharing(_layers(net, kept, top), losses) if top else None
             if stage is not None:
                 _check_shapes(net, stage, losses)
                 stage.bound_losses()
@@ -202,36 +197,10 @@ def _flat(top: Layer, end: Layer, made: list[Layer]) -> str:
     return made[-1].output_name
 
 
-def _graph(net: Structure, kept: Sequence[Layer], ends: Sequence[Layer]) -> Graph:
-    """Make the graph of a stage; it has all inputs, as the data have arrays for them."""
-    graph = Graph(net.dtype, net.graph.seed)
+def _layers(net: Structure, kept: Sequence[Layer], ends: Sequence[Layer]) -> list[Layer]:
+    """Get the layers of a stage; it has all inputs, as the data have arrays for them."""
     late = [x for x in net.layers if isinstance(x, Input) and not _among(x, kept)]
-    for layer in [*kept, *late, *ends]:
-        graph.add(layer)
-    return graph
-
-
-def sharing(net: AnyStructure, graph: Graph, losses: Sequence[Loss]) -> AnyStructure:
-    """Make a network of the same kind on another graph.
-
-    Parameters
-    ----------
-    net : Structure
-        The network to be like.
-    graph : Graph
-        Layers, which may be shared.
-    losses : list of Loss
-        Losses, which may be shared.
-    """
-    # Not by the class, which may take other arguments in a subclass of the user's.
-    made = object.__new__(type(net))
-    made.__dict__.update(net.__dict__)
-    made.graph, made.losses = graph, list(losses)
-    made._targets = Targets(
-        lambda loss, name: made._make_target(loss, name), graph.shape, graph.dtype
-    )
-    made._cache = OrderedDict()
-    return made
+    return [*kept, *late, *ends]
 
 
 # ---- unsupervised --------------------------------------------------------------------
@@ -288,17 +257,16 @@ def unsupervised(net: Structure) -> list[Stage]:
         decoders.check(layer, before, where)
     # The stages share the decoders too.
     back = decoders.mirror(hidden, output, activation)
-    whole = _graph(net, hidden, back)
-    parts = [hidden[:start] for start in starts[1:]]
-    graphs = [_graph(net, kept, _above(kept, back)) for kept in parts]
-    stages = [
-        Stage(sharing(net, graph, losses), [str(hidden[start].name)])
-        for start, graph in zip(starts, [*graphs, whole], strict=True)
+    # What a subclass overrides is about the network, and not about its autoencoder.
+    whole = net.sharing(_layers(net, hidden, back), losses, own_methods=False)
+    parts = [
+        net.sharing(_layers(net, hidden[:start], _above(hidden[:start], back)), losses, False)
+        for start in starts[1:]
     ]
-    for stage in stages:
-        # What a subclass overrides is about the network, and not about its autoencoder.
-        stage.net._asks_methods = False
-    return stages
+    return [
+        Stage(stage, [str(hidden[start].name)])
+        for start, stage in zip(starts, [*parts, whole], strict=True)
+    ]
 
 
 def _reproduction(net: Structure) -> tuple[list[Loss], Any]:

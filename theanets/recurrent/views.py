@@ -17,7 +17,7 @@ from ..data.mapped import mapped
 from ..data.series import Padded
 from ..errors import ConfigurationError, DataError
 from ..graph import Graph
-from ..layers import Input, Lengths
+from ..layers import Input, Layer, Lengths
 from ..structure import Structure
 from . import ragged
 
@@ -94,18 +94,14 @@ def view(net: AnyStructure, inputs: Iterable[str]) -> AnyStructure:
     keys = {name: key for name, key in names(net).items() if name in set(inputs)}
     if not keys:
         return net
-    # The same variables for each call, so that nothing is compiled anew.
-    holders: dict[str, Unasked] = net.__dict__.setdefault("_unasked", {})
-    graph = Graph(net.dtype, net.graph.seed)
+    layers: list[Layer] = []
     for name, layer in net.graph.by_name.items():
-        graph.add(layer)
+        layers.append(layer)
         if name in keys:
             key = keys[name]
-            graph.add(holders.setdefault(key, Unasked(key, of=name)))
-    made = object.__new__(type(net))
-    made.__dict__.update(net.__dict__)
-    made.graph = graph
-    _check(graph)
+            layers.append(net._unasked.setdefault(key, Unasked(key, of=name)))
+    made = net.sharing(layers)
+    _check(made.graph)
     return made
 
 

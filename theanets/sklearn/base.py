@@ -159,9 +159,7 @@ class NetEstimator(BaseEstimator):
                 f"hidden_layers={self.hidden_layers!r} has other parameters than the network "
                 "that is fitted, so training cannot go on; use fit() with warm_start=False"
             )
-        for source, target in zip(old, new, strict=True):
-            target.set_value(source.get_value())
-        net._runs = before._runs
+        net.go_on_from(before)
         return net
 
     # ---- training ------------------------------------------------------------------

@@ -30,7 +30,6 @@ POOL_SIZE = 16
 #: memory for a twin would cost more than the compilation.
 LARGEST = 1_000_000
 
-
 _idle: OrderedDict[Hashable, Network] = OrderedDict()
 # PyTensor's configuration, which graphs are built under, is that of the
 # process, and a compiled function has one set of buffers.
@@ -74,24 +73,15 @@ def working(net: Network, share: bool = True, keep: bool = True) -> Iterator[Net
             yield net
             return
         twin = _idle.pop(key, None) or type(net).from_spec({**net.to_spec(), "mode": net.mode})
-        _move(net, twin)
+        twin.go_on_from(net)
         # After an exception the twin is not used again.
         yield twin
         if keep:
-            _move(twin, net)
+            net.go_on_from(twin)
         twin.history = History()
         _idle[key] = twin
         while len(_idle) > POOL_SIZE:
             _idle.popitem(last=False)
-
-
-def _move(source: Network, target: Network) -> None:
-    """Give a network all that training changes, and the seed, of one of the same structure."""
-    pairs = zip([*source.params, *source.state], [*target.params, *target.state], strict=True)
-    for theirs, mine in pairs:
-        mine.set_value(theirs.get_value(borrow=True))
-    target.seed = target.graph.seed = source.seed
-    target.history, target._runs = source.history, source._runs
 
 
 def cache_key(net: Network) -> Hashable:

@@ -4,97 +4,278 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, ClassVar, Self
 
+from .. import names as _names
 from .. import process, spec
 from .. import rng as _rng
 from ..backends import resolve_mode
 from ..data import Field
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, checked, unknown
 from ..expressions import placeholder
-from ..graph import Outputs
-from ..layers import Input
+from ..graph import Graph
+from ..history import History
+from ..layers import Input, Layer
 from ..losses import Loss
-from ..objective import build as build_objective
-from ..options import flag
-from ..regularizers import from_kwargs
-from . import overrides, targets
+from ..options import as_list, flag
+from . import expressions, overrides, targets
 from . import sizes as _sizes
-from .layered import Layered
-from .replacement import replaced
+from .functions import Functions
+from .making import Maker, as_dtype, default_output
 from .summary import summarize
 from .targets import Targets
 
-#: Compiled functions that a network keeps; the least recently used goes first.
-CACHE_SIZE = 16
 
+class Structure:
+    """Layers with a list of weighted losses, and what is kept beside them.
 
-class Structure(Layered):
-    """Layers with a list of weighted losses; what `Network` is built on.
-
-    Parameters
-    ----------
-    layers : sequence
-        Specifications of the layers, from input to output: an int (a size), a
-        tuple such as ``(100, 'tanh')``, the name of a form such as
-        ``'flat'``, a dict, a `Layer` instance or a `Layer` class.
-    loss : str, dict, Loss, callable or None
-        The first loss; see `Loss.build`. None for no loss yet.
-    weighted : bool
-        Whether the data hold an array of weights for the target, see `Loss`.
-    rng : int, Generator, RandomState or None
-        The seed that governs everything random in this network. By default
-        a fresh one, see `theanets.set_seed`; it is kept in ``seed``, and in
-        files.
-    dtype : {'float32', 'float64', 'floatX'}
-        Type of parameters and computations; ``'floatX'`` is PyTensor's.
-    mode : str or Mode, optional
-        How functions are compiled: ``'NUMBA'``, ``'CVM'``, ``'JAX'``,
-        ``'PYTORCH'``, ``'FAST_COMPILE'``. By default PyTensor's
-        configuration, ``pytensor.config.mode``.
-
-    Attributes
-    ----------
-    losses : list of Loss
-        What training minimizes the weighted sum of. Weights may be changed at
-        any time: ``net.losses[1].weight = 2``.
-
-    Raises
-    ------
-    ConfigurationError
-        If a specification has no meaning, or layers do not fit each other.
+    It is all that a network is; `theanets.Network`, whose arguments these
+    are, is what one does with it.
     """
 
+    DEFAULT_OUTPUT_ACTIVATION: ClassVar[str] = "linear"
+    INPUT_NDIM: ClassVar[int] = 2
     #: Whether targets are 'labels' or 'values' by default; None for what the loss prefers.
     TARGET: ClassVar[str | None] = None
     #: Whether training asks methods that a subclass overrides; see `theanets.structure.overrides`.
     _asks_methods: bool = True
     #: What is no part of its expressions, where a network is an attribute of another.
     _shapeless: ClassVar[frozenset[str]] = frozenset({"_cache", "_runs", "history"})
+    #: The attributes that are not the user's, or a subclass's.
+    _own: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("graph", "losses", "seed", "mode", "weighted", "history", "metadata"),
+            *("_last", "_seed_chosen", "_targets", "_cache", "_trainer", "_unasked"),
+            *("_runs", "_current", "_asks_methods"),
+        }
+    )
 
+    @checked
     def __init__(
         self,
         layers: Iterable[Any] = (),
-        loss: Any = "mse",
+        loss: Any = "auto",
         weighted: bool = False,
         rng: _rng.Seed = None,
         dtype: str = "float32",
         mode: Any = None,
     ) -> None:
-        super().__init__(rng, dtype)
+        dtype = as_dtype(dtype)
+        self.seed = _rng.as_seed(rng)
+        # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
+        self._seed_chosen = rng is not None
+        self.graph = Graph(dtype, self.seed)
+        self.losses: list[Loss] = []
+        self.history = History()
+        self.metadata: dict[str, Any] = {}
+        self._runs = 0
+        self._last: str | None = None
         resolve_mode(mode)
         self.mode = mode
         self.weighted = flag("weighted", weighted, type(self).__name__)
+        self._begin()
+        # Only one thread trains a network, and those that share its parameters.
+        self._trainer = threading.RLock()
+        # The same variables for each view of it, so that nothing is compiled anew.
+        self._unasked: dict[str, Layer] = {}
+        specs = None if isinstance(layers, (Layer, type)) else as_list(layers)
+        if specs is None:
+            raise ConfigurationError(
+                f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
+            )
+        for i, layer in enumerate(specs):
+            self.add_layer(layer, is_output=0 < i == len(specs) - 1)
+        if loss is not None:
+            usual = isinstance(loss, str) and loss == "auto"
+            self.set_loss(self._usual_loss() if usual else loss)
+
+    def _usual_loss(self) -> str:
+        """Get what such a network is trained with unless the user says it."""
+        return "mse"
+
+    def _begin(self) -> None:
+        """Have neither targets nor compiled functions yet."""
         self._targets = Targets(
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
-        self._cache: OrderedDict[Hashable, Any] = OrderedDict()
-        self._trainer = threading.RLock()
-        self._add_layers(layers)
-        if loss is not None:
-            self.set_loss(loss)
+        self._cache = Functions()
+
+    # ---- the same on other layers ----------------------------------------------------
+
+    def sharing(
+        self,
+        layers: Iterable[Layer],
+        losses: Sequence[Loss] | None = None,
+        own_methods: bool = True,
+    ) -> Self:
+        """Get a network of the same kind on other layers, or with other losses.
+
+        It has the seed, the type, and the attributes of the user's. Training
+        one trains the other, as far as they have layers in common; so only one
+        of them is trained at a time.
+
+        Parameters
+        ----------
+        layers : list of Layer
+            In order; those of this network are shared, with their parameters.
+        losses : list of Loss, optional
+            Then targets and compiled functions are its own. By default losses,
+            targets and functions are those of this network: what data need
+            must be the same, and functions are told apart by the layers.
+        own_methods : bool
+            Whether what a subclass overrides is about it, too; see
+            `theanets.structure.overrides`.
+
+        Raises
+        ------
+        ConfigurationError
+            If the layers do not fit each other.
+        """
+        graph = Graph(self.dtype, self.graph.seed)
+        for layer in layers:
+            graph.add(layer)
+        # Not by the class, which may take other arguments in a subclass of the user's.
+        made = object.__new__(type(self))
+        vars(made).update(vars(self))
+        made.graph = graph
+        if losses is not None:
+            made.losses = list(losses)
+            made._begin()
+        if not own_methods:
+            made._asks_methods = False
+        return made
+
+    def go_on_from(self, other: Structure) -> None:
+        """Take over all that training changes, and the seed, of a network of the same structure.
+
+        Parameters
+        ----------
+        other : Structure
+            Its parameters have the same shapes.
+        """
+        mine, theirs = ([*net.params, *net.state] for net in (self, other))
+        for target, source in zip(mine, theirs, strict=True):
+            target.set_value(source.get_value(borrow=True))
+        self.reseed(other.seed)
+        self.history, self._runs = other.history, other._runs
+
+    def reseed(self, seed: int) -> None:
+        """Change the seed of all that is drawn from now on; parameters stay as they are."""
+        self.seed = self.graph.seed = seed
+
+    # ---- layers ----------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return self.graph.layers
+
+    @property
+    def dtype(self) -> str:
+        """Type of parameters and computations."""
+        return self.graph.dtype
+
+    @property
+    def params(self) -> list[Any]:
+        """The trained parameters, as shared variables named ``'layer.param'``."""
+        return self.graph.params
+
+    @property
+    def state(self) -> list[Any]:
+        """What training changes but not by gradients, as running means of `batch_norm`."""
+        return self.graph.state
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the parameters hold."""
+        return sum(layer.num_params for layer in self.layers)
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic inputs, in the order of the input layers."""
+        return self.graph.inputs
+
+    @property
+    def output_layer(self) -> Layer:
+        """The layer whose output `output_name` is."""
+        return self.graph.layer(_names.split_output(self.output_name)[0])
+
+    @property
+    def output_name(self) -> str:
+        """Full name of the network's output: what is predicted, and what losses are about.
+
+        That is the layer ``out``, unless another layer takes its output. If
+        there is none: what the first loss is about that says so, or else the
+        last layer of the list that the network was made from, or the last one
+        that was added. Losses say what they are about by ``output_name=``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no layer besides inputs.
+        """
+        return default_output(self.graph, self.losses, self._last)
+
+    def add_layer(self, layer: Any = None, is_output: bool = False, **keywords: Any) -> Layer:
+        """Append a layer.
+
+        Parameters
+        ----------
+        layer : int, str, tuple, dict, Layer or Layer class
+            Its specification; see `theanets.Network`.
+        is_output : bool
+            Whether it is called ``out`` unless it says how it is called.
+        **keywords
+            Keywords of the layer, which win over the specification: ``form``,
+            ``size``, ``name``, ``activation``, ``inputs``, ...
+
+        Returns
+        -------
+        Layer
+            Also in `layers`. Without a name it is called ``in`` if it is the
+            first, else ``hid1``, ``hid2``, ...; one called ``out``, and the
+            last of the list that a network is made from, gets the model's
+            default activation.
+
+        Raises
+        ------
+        ConfigurationError
+            If the specification has no meaning, the name is taken, or the
+            layer does not fit its inputs.
+        """
+        maker = Maker(self.DEFAULT_OUTPUT_ACTIVATION, self.INPUT_NDIM)
+        made = maker.make(layer, self.layers, is_output, keywords)
+        self.graph.add(made)
+        if is_output and not isinstance(made, Input):
+            self._last = made.output_name
+        return made
+
+    def find(self, which: str | int | Layer, param: str | int | None = None) -> Any:
+        """Find a layer's parameter.
+
+        Parameters
+        ----------
+        which : str, int or Layer
+            Name or position of the layer, or ``'layer.param'`` at once.
+        param : str or int
+            Name or position of the parameter.
+
+        Returns
+        -------
+        shared variable
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such layer or parameter; also a KeyError.
+        """
+        if param is None:
+            every = {p.name: p for p in self.params}
+            if not isinstance(which, str) or which not in every:
+                raise unknown("parameter", which, every)
+            return every[which]
+        return self.graph.layer(which).find(param)
 
     # ---- losses ------------------------------------------------------------------
 
@@ -182,138 +363,17 @@ class Structure(Layered):
         """Tell losses what they leave to their network."""
         known = [loss for loss in losses if isinstance(loss, Loss)]
         if known:
-            output = self._output_among(known)
+            output = default_output(self.graph, known, self._last)
             for loss in known:
                 loss.follow(output, self.weighted)
 
     # ---- expressions ---------------------------------------------------------------
 
-    def outputs(
-        self,
-        training: bool = False,
-        *,
-        replace: Mapping[Any, Any] | None = None,
-        **regularizers: Any,
-    ) -> Outputs:
-        """Get the symbolic expressions of all outputs by full name.
-
-        Parameters
-        ----------
-        training : bool
-            Whether layers that differ in training show their training form.
-        replace : dict, optional
-            Expressions or arrays to use in the place of parameters and
-            inputs, by name (``'hid1.w'``, ``'in'``) or by the variable itself.
-        **regularizers
-            Noise to put in the graph; see `theanets.regularizers.from_kwargs`.
-
-        Returns
-        -------
-        Outputs
-            A dict; its ``updates`` must be given to a function that is to
-            draw new noise at each call.
-
-        Raises
-        ------
-        UnknownNameError
-            If there is nothing of a name in ``replace``.
-        ConfigurationError
-            If what replaces a variable is not of its type.
-
-        Examples
-        --------
-        The network's mean as a function of weights that are random variables::
-
-            net.outputs(replace={'hid1.w': w, 'in': x})['out:out']
-        """
-        objective = None if replace else overrides.shown(self, training, regularizers)
-        if objective is not None:
-            return objective.outputs
-        found, _ = from_kwargs(self.layers, **regularizers)
-        outputs = self.graph.outputs(training=training, regularizers=found, seed=self.seed)
-        overrides.adopt(self, outputs.updates)
-        if replace:
-            variables = [*self.params, *self.state, *self.inputs]
-            outputs.replace(lambda expressions: replaced(expressions, variables, replace))
-        return outputs
-
-    def build_graph(self, regularizers: Sequence[Any] = ()) -> tuple[Outputs, list[Any]]:
-        """Get the outputs, and the updates that go with them, as pairs."""
-        objective = overrides.shown(self, None, {"regularizers": regularizers})
-        if objective is not None:
-            return objective.outputs, list(objective.outputs.updates.items())
-        found, _ = from_kwargs(self.layers, regularizers=regularizers)
-        outputs = self.graph.outputs(regularizers=found, seed=self.seed)
-        overrides.adopt(self, outputs.updates)
-        return outputs, list(outputs.updates.items())
-
-    def loss(
-        self,
-        training: bool = False,
-        *,
-        replace: Mapping[Any, Any] | None = None,
-        **regularizers: Any,
-    ) -> Any:
-        """Get the symbolic scalar that training minimizes.
-
-        Parameters
-        ----------
-        training : bool
-            Whether layers that differ in training show their training form.
-        replace : dict, optional
-            As for `outputs`; targets and their weights can be replaced too.
-        **regularizers
-            Penalties and noise; see `theanets.regularizers.from_kwargs`.
-
-        Returns
-        -------
-        scalar expression
-            Of `variables`; weights of losses and penalties are shared
-            variables with their present values.
-        """
-        objective = overrides.shown(self, training, regularizers)
-        if objective is None:
-            found, scale = from_kwargs(self.layers, **regularizers)
-            losses = self.bound_losses()
-            objective = build_objective(
-                self.graph, losses, found, training=training, seed=self.seed
-            )
-            objective.strengths.assign(losses, found, scale)
-            overrides.adopt(self, objective.outputs.updates)
-        if not replace:
-            return objective.total
-        variables = [*self.params, *self.state, *self.variables]
-        return replaced([objective.total], variables, replace)[0]
-
-    def monitors(self, monitors: Any = (), **regularizers: Any) -> list[tuple[str, Any]]:
-        """Get the symbolic scalars that an evaluation measures.
-
-        Parameters
-        ----------
-        monitors : dict or list
-            Further things to watch; see `theanets.monitors.custom`.
-        **regularizers
-            Penalties, which are measured too; see `theanets.regularizers.from_kwargs`.
-
-        Returns
-        -------
-        list of (str, scalar expression)
-            Names, such as ``'xe'`` and ``'acc'``, and means over the examples of
-            `variables`.
-        """
-        objective = overrides.shown(self, None, regularizers)
-        if objective is None:
-            found, scale = from_kwargs(self.layers, **regularizers)
-            losses = self.bound_losses()
-            objective = build_objective(
-                self.graph, losses, found, training=False, watched=monitors, seed=self.seed
-            )
-            objective.strengths.assign(losses, found, scale)
-        return list(objective.means())
-
-    def updates(self, training: bool = False, **regularizers: Any) -> list[tuple[Any, Any]]:
-        """Get the updates that a function of the outputs needs, as pairs; see `outputs`."""
-        return list(self.outputs(training, **regularizers).updates.items())
+    outputs = expressions.outputs
+    build_graph = expressions.build_graph
+    loss = expressions.loss
+    monitors = expressions.monitors
+    updates = expressions.updates
 
     def summary(self) -> str:
         """Describe layers, shapes, parameters and losses in a table."""
@@ -346,21 +406,4 @@ class Structure(Layered):
             Whether it is of what `loss` and the like say, and not of outputs alone.
         """
         key = (key, self._structure(objective))
-        found = self._known(key)
-        if found is not None:
-            return found
-        with process.building(self.dtype):
-            found = self._known(key)  # another thread may have made it meanwhile
-            if found is None:
-                found = make()
-                with process.table:
-                    self._cache[key] = found
-                    while len(self._cache) > CACHE_SIZE:
-                        self._cache.popitem(last=False)
-        return found
-
-    def _known(self, key: Hashable) -> Any:
-        with process.table:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-            return self._cache.get(key)
+        return self._cache.get_or_make(key, make, self.dtype)
