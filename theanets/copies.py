@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 import gc
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -20,9 +21,7 @@ from pytensor.compile import Function
 
 from . import activations
 from .registry import Registered
-
-if TYPE_CHECKING:
-    from .structure import Structure
+from .structure import Structure
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,14 @@ class Part:
 
     kind: str
     key: str | int
+
+
+@dataclass(frozen=True)
+class Method:
+    """Stands for a method of a part; a pickle has no methods of what only stands for one."""
+
+    part: Part
+    name: str
 
 
 def exact(net: Any) -> dict[str, Any]:
@@ -109,19 +116,31 @@ def _plain(value: Any) -> bool:
 def detached(value: Any, net: Structure) -> Any:
     """Replace parts of a network by what stands for them, wherever a value refers to them."""
     parts = {id(part): Part(kind, key) for kind, key, part in _parts(net)}
-    return _replaced(value, lambda one: parts.get(id(one)))
+
+    def other(one: Any) -> Any:
+        if isinstance(one, MethodType) and id(one.__self__) in parts:
+            return Method(parts[id(one.__self__)], one.__name__)
+        return parts.get(id(one))
+
+    return _replaced(value, other)
 
 
 def attached(value: Any, net: Structure) -> Any:
     """Replace what stands for parts of a network by those of this one."""
     parts = {Part(kind, key): part for kind, key, part in _parts(net)}
-    return _replaced(value, lambda one: parts.get(one) if isinstance(one, Part) else None)
+
+    def other(one: Any) -> Any:
+        if isinstance(one, Method):
+            return getattr(parts[one.part], one.name)
+        return parts.get(one) if isinstance(one, Part) else None
+
+    return _replaced(value, other)
 
 
 def moved(value: Any, net: Structure, other: Structure) -> Any:
-    """Replace parts of a network by those of another one."""
+    """Replace parts of a network by those of another one, which gets containers of its own."""
     parts = counterparts(net, other)
-    return _replaced(value, lambda one: parts.get(id(one)))
+    return _replaced(value, lambda one: parts.get(id(one)), own=_CONTAINERS)
 
 
 def counterparts(net: Structure, other: Structure) -> dict[int, Any]:
@@ -145,11 +164,13 @@ def _parts(net: Structure) -> Iterator[tuple[str, str | int, Any]]:
         yield "variable", str(variable.name), variable
 
 
-#: What is not looked into: `copy` takes these as they are, and PyTensor copies its functions.
-_WHOLE = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, ref, Function)
+#: What is not looked into: `copy` takes the first as they are, PyTensor copies its functions,
+#: and another network has parts, and a state, of its own.
+_WHOLE = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, ref, Function, Structure)
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque)
 
 
-def _replaced(value: Any, other: Callable[[Any], Any]) -> Any:
+def _replaced(value: Any, other: Callable[[Any], Any], own: tuple[type, ...] = ()) -> Any:
     """Replace objects that a value refers to, in containers and in objects of any class.
 
     What refers to one of these is copied, as `copy.deepcopy` does it, and all
@@ -161,6 +182,8 @@ def _replaced(value: Any, other: Callable[[Any], Any]) -> Any:
         Any object.
     other : callable
         Gets what replaces an object; None if it stays.
+    own : tuple of types
+        What is copied in any case, if the value is of these, and what is in it.
     """
     reached: dict[int, Any] = {}
     from_where: dict[int, list[int]] = {}
@@ -168,17 +191,17 @@ def _replaced(value: Any, other: Callable[[Any], Any]) -> Any:
     stack = [value]
     while stack:
         one = stack.pop()
-        if id(one) in reached or isinstance(one, _WHOLE):
+        if id(one) in reached:
             continue
         reached[id(one)] = one
         found = other(one)
         if found is not None:
             memo[id(one)] = found
-            continue
-        for inner in _within(one):
-            from_where.setdefault(id(inner), []).append(id(one))
-            stack.append(inner)
-    changed, leading = [*memo], set()
+        elif not isinstance(one, _WHOLE):
+            for inner in _within(one):
+                from_where.setdefault(id(inner), []).append(id(one))
+                stack.append(inner)
+    changed, leading = [*memo, *_nested(value, own)], set()
     while changed:
         key = changed.pop()
         if key not in leading:
@@ -188,6 +211,18 @@ def _replaced(value: Any, other: Callable[[Any], Any]) -> Any:
         return value
     memo.update({key: one for key, one in reached.items() if key not in leading})
     return copy.deepcopy(value, memo)
+
+
+def _nested(value: Any, kinds: tuple[type, ...]) -> set[int]:
+    """Get the ids of a value of some types, of what is of these types in it, and so on."""
+    found: set[int] = set()
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, kinds) and id(one) not in found:
+            found.add(id(one))
+            stack += [*one, *one.values()] if isinstance(one, dict) else one
+    return found
 
 
 def _within(value: Any) -> list[Any]:

@@ -2,10 +2,15 @@
 
 import copy
 import pickle
+from collections import OrderedDict, defaultdict, deque
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytensor.graph.traversal import ancestors
 
 import theanets
@@ -148,3 +153,151 @@ def test_a_file_has_metadata_and_no_attributes(tmp_path):
     assert loaded.metadata == {"note": "kept"}
     assert not hasattr(loaded, "note")
     assert not hasattr(loaded, "width")
+
+
+# ---- what refers to parts, of any kind -------------------------------------------------
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
+
+
+def array_of(values):
+    made = np.empty(len(values), dtype=object)
+    made[:] = values
+    return made
+
+
+#: Makes something that holds values, and what gets the values out of it.
+HOLDERS = {
+    "list": (list, list),
+    "tuple": (tuple, list),
+    "dict": (lambda values: dict(enumerate(values)), lambda held: list(held.values())),
+    "ordered": (lambda values: OrderedDict(enumerate(values)), lambda held: list(held.values())),
+    "default": (
+        lambda values: defaultdict(list, enumerate(values)),
+        lambda held: list(held.values()),
+    ),
+    "deque": (deque, list),
+    "named": (lambda values: Pair(values[0], values[1:]), lambda held: [held.left, *held.right]),
+    "object": (Opaque, lambda held: held.value),
+    "slots": (Slotted, lambda held: held.value),
+    "array": (array_of, list),
+    "partial": (lambda values: partial(print, *values), lambda held: list(held.args)),
+}
+
+
+def leaves(net):
+    return {
+        "network": net,
+        "graph": net.graph,
+        "layer": net.layers[1],
+        "loss": net.losses[0],
+        "parameter": net.find("out.w"),
+        "input": net.inputs[0],
+        "target": net.variables[1],
+        "method": net.layers[1].to_spec,
+        "text": "text",
+        "opaque": OPAQUE,
+    }
+
+
+OPAQUE = Opaque("no part of anything")
+nested = st.recursive(
+    st.sampled_from(sorted(leaves(theanets.Regressor([4, 3, 2])))),
+    lambda inner: st.tuples(st.sampled_from(sorted(HOLDERS)), st.lists(inner, min_size=1)),
+    max_leaves=8,
+)
+
+
+def held(kind, net):
+    if isinstance(kind, str):
+        return leaves(net)[kind]
+    holder, inner = kind
+    return HOLDERS[holder][0]([held(one, net) for one in inner])
+
+
+def check_held(value, kind, net, original):
+    if isinstance(kind, str):
+        expected = leaves(net)[kind]
+        if kind == "opaque":
+            assert value.value == expected.value
+        elif kind == "method":
+            assert value.__self__ is expected.__self__
+        else:
+            assert value is expected or kind == "text"
+        return
+    holder, inner = kind
+    assert type(value) is type(original)
+    unpacked = [HOLDERS[holder][1](one) for one in (value, original)]
+    for one, old, of in zip(*unpacked, inner, strict=True):
+        check_held(one, of, net, old)
+
+
+@given(kind=nested, how=st.sampled_from(sorted(COPIES)))
+@settings(max_examples=60, deadline=None)
+def test_whatever_refers_to_parts_refers_to_those_of_the_copy(kind, how):
+    net = theanets.Regressor([4, 3, 2], rng=1)
+    net.held = held(kind, net)
+    made = COPIES[how](net)
+    check_held(made.held, kind, made, net.held)
+    check_held(net.held, kind, net, net.held)
+
+
+def test_sets_and_keys_have_the_parts_of_the_copy(make):
+    net = theanets.Regressor([4, 3, 2])
+    net.chosen = {net.layers[1], net.find("out.w"), 3}
+    net.fixed = frozenset(net.params)
+    net.notes = OrderedDict({net.layers[1]: "first", net.losses[0]: "loss"})
+    made = make(net)
+    assert made.chosen == {made.layers[1], made.find("out.w"), 3}
+    assert made.fixed == frozenset(made.params)
+    assert list(made.notes) == [made.layers[1], made.losses[0]]
+
+
+def test_expressions_are_of_the_variables_of_the_copy(make):
+    net = theanets.Regressor([4, 3, 2])
+    net.mean = net.outputs()["hid1:out"].mean()
+    made = make(net)
+
+    def mean_of(one):
+        return one.mean.eval({one.inputs[0]: X}, mode="FAST_COMPILE")
+
+    before = mean_of(net)
+    assert mean_of(made) == before
+    made.find("hid1.b").set_value(np.ones(3, "float32"))
+    assert mean_of(made) > before == mean_of(net)
+
+
+def test_a_shallow_copy_shares_what_refers_to_no_part():
+    net = theanets.Regressor([4, 3, 2])
+    net.table, net.opaque = np.arange(3), Opaque([net.find("out.w"), OPAQUE])
+    net.names = ["a"]
+    made = copy.copy(net)
+    assert made.table is net.table and made.names is not net.names
+    assert made.opaque is not net.opaque and made.opaque.value[1] is OPAQUE
+
+
+def test_objects_are_the_same_inside_and_outside_of_a_network():
+    net = theanets.Regressor([4, 3, 2])
+    net.opaque = Opaque(1)
+    made, opaque = pickle.loads(pickle.dumps((net, net.opaque)))
+    assert made.opaque is opaque
+    made, opaque = copy.deepcopy((net, net.opaque))
+    assert made.opaque is opaque
+
+
+def test_another_network_that_refers_back(make):
+    net, other = theanets.Regressor([4, 3, 2]), theanets.Regressor([2, 2])
+    net.other, other.friend = other, net
+    made = make(net)
+    # A shallow copy has the very same network.
+    assert made.other.friend is (net if make is copy.copy else made)
