@@ -213,7 +213,7 @@ def _replaced(value: Any, other: Callable[[Any], Any], own: tuple[type, ...] = (
     return copy.deepcopy(value, memo)
 
 
-def _nested(value: Any, kinds: tuple[type, ...]) -> set[int]:
+def _nested(value: Any, kinds: tuple[Any, ...]) -> set[int]:
     """Get the ids of a value of some types, of what is of these types in it, and so on."""
     found: set[int] = set()
     stack = [value]

@@ -54,6 +54,10 @@ def building(dtype: str | None = None, **flags: Any) -> Iterator[None]:
     """
     if dtype is not None:
         flags["floatX"] = dtype
+    owned = _builders._is_owned()  # type: ignore[attr-defined]
+    if owned and all(getattr(config, key) == flags[key] for key in flags):
+        yield  # within another one, which does all that this would do
+        return
     with uninterrupted(), _builders, config.change_flags(**flags):
         yield
 

@@ -84,11 +84,12 @@ class Structure:
             raise ConfigurationError(
                 f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
             )
-        for i, layer in enumerate(specs):
-            self.add_layer(layer, is_output=0 < i == len(specs) - 1)
-        if loss is not None:
-            usual = isinstance(loss, str) and loss == "auto"
-            self.set_loss(self._usual_loss() if usual else loss)
+        with process.building(dtype):  # once, and not for each layer
+            for i, layer in enumerate(specs):
+                self.add_layer(layer, is_output=0 < i == len(specs) - 1)
+            if loss is not None:
+                usual = isinstance(loss, str) and loss == "auto"
+                self.set_loss(self._usual_loss() if usual else loss)
 
     def _usual_loss(self) -> str:
         """Get what such a network is trained with unless the user says it."""
