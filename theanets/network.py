@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from . import prediction, runs, saving
 from .drawing import network_html
-from .errors import ConfigurationError, deprecated, hint
+from .errors import hint
 from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
@@ -23,7 +22,6 @@ from .training.setup import evaluate
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
-T = TypeVar("T")
 
 
 @saving.register
@@ -118,8 +116,8 @@ class Network(Structure):
         (train, valid) : dicts
             Monitors of the epoch's batches, and of the last validation.
         """
-        runs = self._make_runs(train, valid, algo, dict(kwargs))
-        while (run := self._alone(next, runs, None)) is not None:
+        several = runs.begin(self, train, valid, algo, dict(kwargs))
+        while (run := runs.alone(self, next, several, None)) is not None:
             yield from run.iterate()
             if run.stop_reason == "interrupted":
                 break
@@ -241,64 +239,8 @@ class Network(Structure):
         DataError
             If the data do not have the form that the network needs.
         """
-        return self._alone(self._train, train, valid, algo, dict(kwargs))
-
-    def _train(
-        self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
-    ) -> tuple[Monitors, Monitors]:
-        for run in self._make_runs(train, valid, algo, kwargs):
-            epochs = run.iterate()
-            try:
-                for _ in epochs:
-                    pass
-            except KeyboardInterrupt:
-                # It came between two epochs, outside of what handles it.
-                with suppress(StopIteration):
-                    epochs.throw(KeyboardInterrupt)
-            last = run
-            if run.stop_reason == "interrupted":
-                break
-        return last.result()
-
-    def _alone(self, do: Callable[..., T], *arguments: Any) -> T:
-        """Do a part of training, unless another thread is at one."""
-        if not self._trainer.acquire(blocking=False):
-            raise ConfigurationError(
-                "another thread trains this network just now: train it after that, or a copy of "
-                "it, copy.deepcopy(net); predictions do not have to wait"
-            )
-        try:
-            return do(*arguments)
-        finally:
-            self._trainer.release()
-
-    def _make_runs(
-        self, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
-    ) -> Iterator[Run | runs.TrainerRun]:
-        for old in ("algorithm", "optimize"):
-            if old in kwargs:
-                deprecated(f"{old}= is now algo=")
-                algo = kwargs.pop(old)
-        algorithms = algo if isinstance(algo, (list, tuple)) else [algo]
-        if not algorithms:
-            raise ConfigurationError("algo=[] names no algorithm")
-        algorithms = ["adam" if one is None else one for one in algorithms]
-        net, train, valid = self._ready(train, valid)
-        last: Run | None = None
-        for one, own in zip(algorithms, runs.split(algorithms, kwargs), strict=True):
-            for make in runs.makers(net, one, train, valid, own, self):
-                before = None if self._current is None else self._current()
-                if before is not None:
-                    # A run that was left without being closed may not come back and restore
-                    # its parameters later.
-                    before.leave()
-                run = make(self._runs)
-                if isinstance(run, Run):
-                    run.alone, run.before, last = self._alone, last, run
-                    self._runs += 1
-                    self._current = weakref.ref(run)
-                    self.history = run.history
-                yield run
+        several = runs.begin(self, train, valid, algo, dict(kwargs))
+        return runs.alone(self, runs.finish, several)
 
     def _ready(self, *data: Any) -> tuple[Any, ...]:
         """Get the network that takes some data, which shares all with this one, and the data."""

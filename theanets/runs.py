@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from . import optimizers, pretraining
-from .errors import check_keywords, unknown
-from .training import options, setup
+from .errors import ConfigurationError, check_keywords, deprecated, unknown
+from .training import Run, options, setup
+
+T = TypeVar("T")
 
 
 def keywords(algo: Any, subalgo: Any = None) -> set[str]:
@@ -108,3 +113,71 @@ class TrainerRun:
     def result(self) -> Any:
         """Get the last monitors."""
         return self._last
+
+
+def begin(
+    network: Any, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
+) -> Iterator[Run | TrainerRun]:
+    """Begin the runs of a call of ``train``, each once the one before it is over.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its history is then that of the run.
+    train, valid, algo, kwargs
+        See `theanets.Network.train`.
+    """
+    for old in ("algorithm", "optimize"):
+        if old in kwargs:
+            deprecated(f"{old}= is now algo=")
+            algo = kwargs.pop(old)
+    algorithms = algo if isinstance(algo, (list, tuple)) else [algo]
+    if not algorithms:
+        raise ConfigurationError("algo=[] names no algorithm")
+    algorithms = ["adam" if one is None else one for one in algorithms]
+    net, train, valid = network._ready(train, valid)
+    last: Run | None = None
+    for one, own in zip(algorithms, split(algorithms, kwargs), strict=True):
+        for make in makers(net, one, train, valid, own, network):
+            before = None if network._current is None else network._current()
+            if before is not None:
+                # A run that was left without being closed may not come back and restore
+                # its parameters later.
+                before.leave()
+            run = make(network._runs)
+            if isinstance(run, Run):
+                run.alone, run.before, last = partial(alone, network), last, run
+                network._runs += 1
+                network._current = weakref.ref(run)
+                network.history = run.history
+            yield run
+
+
+def alone(network: Any, do: Callable[..., T], *arguments: Any) -> T:
+    """Do a part of a network's training, unless another thread is at one."""
+    if not network._trainer.acquire(blocking=False):
+        raise ConfigurationError(
+            "another thread trains this network just now: train it after that, or a copy of "
+            "it, copy.deepcopy(net); predictions do not have to wait"
+        )
+    try:
+        return do(*arguments)
+    finally:
+        network._trainer.release()
+
+
+def finish(runs: Iterator[Run | TrainerRun]) -> Any:
+    """Train until all runs are over, or one is interrupted; get the last one's monitors."""
+    for run in runs:
+        epochs = run.iterate()
+        try:
+            for _ in epochs:
+                pass
+        except KeyboardInterrupt:
+            # It came between two epochs, outside of what handles it.
+            with suppress(StopIteration):
+                epochs.throw(KeyboardInterrupt)
+        last = run
+        if run.stop_reason == "interrupted":
+            break
+    return last.result()

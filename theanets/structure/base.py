@@ -18,11 +18,11 @@ from ..graph import Graph
 from ..history import History
 from ..layers import Input, Layer
 from ..losses import Loss
-from ..options import as_list, flag
+from ..options import flag
 from . import expressions, overrides, targets
 from . import sizes as _sizes
 from .functions import Functions
-from .making import Maker, as_dtype, default_output
+from .making import Maker, as_dtype, default_output, listed
 from .summary import summarize
 from .targets import Targets
 
@@ -79,11 +79,7 @@ class Structure:
         self._trainer = threading.RLock()
         # The same variables for each view of it, so that nothing is compiled anew.
         self._unasked: dict[str, Layer] = {}
-        specs = None if isinstance(layers, (Layer, type)) else as_list(layers)
-        if specs is None:
-            raise ConfigurationError(
-                f"layers={layers!r} is not a list of layers such as [10, 20, 3]"
-            )
+        specs = listed(layers)
         with process.building(dtype):  # once, and not for each layer
             for i, layer in enumerate(specs):
                 self.add_layer(layer, is_output=0 < i == len(specs) - 1)

@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from ..graph import Graph
 from ..layers import Input, Layer, is_form
 from ..losses import Loss
+from ..options import as_list
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,14 @@ class Maker:
 
     def _output_activation(self, form: type[Layer]) -> str | None:
         return self.activation if form.default_activation == "relu" else None
+
+
+def listed(layers: Any) -> Any:
+    """Get the specifications of layers; refuse what is no list of them."""
+    found = None if isinstance(layers, (Layer, type)) else as_list(layers)
+    if found is None:
+        raise ConfigurationError(f"layers={layers!r} is not a list of layers such as [10, 20, 3]")
+    return found
 
 
 def free_name(before: Sequence[Layer], output: bool, is_input: bool) -> str:

@@ -73,7 +73,7 @@ class Checkpoint:
         if not restore(run, self.path, self.identity):
             return False
         if self.seed is not None:
-            run.network.seed = run.network.graph.seed = self.seed
+            run.network.reseed(self.seed)
         log.info("continuing from %s, epoch %d", self.path, run.epoch)
         return True
 
