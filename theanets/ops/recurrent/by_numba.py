@@ -17,7 +17,8 @@ from .loops import BackwardPrinter, ForwardPrinter
 from .memory import keep_freed_memory
 from .plan import backward_plan, forward_plan
 
-#: Rows that are multiplied at once for the gradient of a matrix.
+#: Rows that are multiplied at once for the gradient of a matrix. One product for each step
+#: would go through the matrix as often; all steps in one would have to be kept.
 CHUNK_ROWS = 512
 
 _CHECK = """\
@@ -61,6 +62,7 @@ def _prologue(cell: Cell) -> list[str]:
 
 def _sized(call: str, cell: Cell) -> str:
     """Give a call the sizes as unsigned numbers, whose sums index without a test of sign."""
+    # In the outer function they are shapes, which are signed.
     for i in range(cell.num_sizes):
         call = call.replace(f", n{i},", f", m{i},").replace(f", n{i})", f", m{i})")
     return call
@@ -185,6 +187,8 @@ def backward_source(
 
 
 def _compiled(source: str, dtype: str) -> tuple[Any, str | None]:
+    # The key is that of the text, so equal cells of any layer share what was compiled, in this
+    # process and on the disk.
     keep_freed_memory()
     scope = {
         "np": np,

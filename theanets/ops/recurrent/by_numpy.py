@@ -83,6 +83,8 @@ class _Step:
                 self.done[index] = f"q{index}"
 
     def waves(self, plan: Plan, store: Callable[[Store, str], str | None]) -> None:
+        # The plan is Numba's: what it would keep is here as a variable anyway, so only the
+        # order is of use, and a value is computed once.
         for wave in plan.waves:
             for loop in wave.loops:
                 self.compute(loop.order, loop.loads)

@@ -79,6 +79,8 @@ class Cell:
     d_vectors: tuple[tuple[int, ...], ...]
     d_dots: tuple[tuple[int, ...], ...]
 
+    # Two cells that do the same are equal whatever they were traced from, so that graphs of
+    # PyTensor can be merged, and what was compiled for one is found for the other.
     @cached_property
     def _digest(self) -> str:
         fields = [getattr(self, key) for key in self.__dataclass_fields__]
@@ -174,6 +176,7 @@ class Cell:
 
 
 def _solve(found: dict[int, Any], dims: Sequence[int], width: Any) -> None:
+    # Of things that are packed only the sum of their sizes is known.
     if width is not None and len(set(dims)) == 1 and dims[0] not in found:
         found[dims[0]] = width // len(dims)
 
@@ -212,6 +215,7 @@ def with_cotangents(cell: Cell, given: Sequence[bool]) -> Cell:
     given : list of bool
         For each array of outputs.
     """
+    # A cotangent that does not arrive is 0. All is built anew, since much is simplified then.
     absent = {v for i, v in enumerate(cell.outputs) if not given[cell.array(i)]}
     values = Values()
     moved: list[int] = []

@@ -194,6 +194,10 @@ class _Lowering:
             raise NotElementwiseError(f"{op} of arrays whose axes are not the same")
         return tuple(found)
 
+    # An axis is known by what it stands for and not by its length, which may be 1 by chance:
+    # (BATCH, 0) is an array of units, (BATCH, None) a number for each row, (0,) a vector of
+    # parameters, and (None, 0) such a vector beside a batch.
+
     def row(self, op: Any, x: Any) -> tuple[Any, int]:
         """Get the entry and the size of what an operation reduces over the units."""
         entry, axes = self(x), self.axes[x]
@@ -213,9 +217,12 @@ class _Lowering:
 
     def special(self, name: str, op: Any, x: Any) -> tuple[Any, tuple[Any, ...]]:
         """Softmax, its logarithm, and the logarithm of the sum in it."""
+        # The largest entry is subtracted, so that exponentials do not overflow. It cancels out,
+        # so its gradient, which is 0 as a whole, is not computed.
         entry, dim = self.row(op, x)
         largest = disconnected_grad(RowMax(dim)(entry))
         if name == "LogSumExp":
+            # Infinity minus infinity is no number.
             largest = pt.switch(pt.eq(pt.abs(largest), np.inf), 0, largest).astype(x.dtype)
         shifted = entry - largest
         powers = pt.exp(shifted)
@@ -236,6 +243,7 @@ class _Lowering:
 
     def size(self, op: Any, inputs: Any) -> int | None:
         """Get which size an expression is, as in a mean; None if it is none."""
+        # PyTensor says the same in two ways, before and after it is simplified.
         if isinstance(op, Shape_i):
             x, axis = inputs[0], op.i
         elif isinstance(op, Subtensor) and len(inputs) == 2 and inputs[0].ndim == 1:
@@ -312,11 +320,13 @@ def _read(variable: Any, visit: Any, values: Values) -> int:
     if not isinstance(op, Elemwise):
         raise NotElementwiseError(f"{op}")
     name = type(op.scalar_op).__name__
+    # A value has no shape and no type, so what only changes those is what it is made of.
     if name == "Second":
         return visit(inputs[1])
     if name in ("Identity", "Real"):
         return visit(inputs[0])
     if name == "Cast":
+        # A truth becomes a number; one of a row that is summed has to be one too, see above.
         inner = visit(inputs[0])
         if inputs[0].dtype == "bool" and values.number(inner) is None:
             return values.apply("switch", [inner, values.const(1), values.const(0)])

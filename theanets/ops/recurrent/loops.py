@@ -133,6 +133,7 @@ class Printer:
         source = [
             "@loop",
             f"def {name}({arguments}):",
+            # Unsigned, so that Numba does not ask each index whether it counts from the end.
             "    for b in range(U(L.shape[0])):",
             "        if t < L[b]:",
         ]
@@ -202,6 +203,7 @@ class BackwardPrinter(Printer):
 
     def carry(self, state: int) -> list[str]:
         """Get the names of the arrays whose sum is the cotangent of an old state."""
+        # Not added up at the end of a step but read as a sum in the next: a loop less.
         part = [] if is_zero(self.cell, self.cell.d_states[state]) else [f"part{state}"]
         return part + [f"ge{k}" for k, bare in enumerate(self.bare) if bare == state]
 
@@ -242,6 +244,9 @@ class BackwardPrinter(Printer):
 
     def start(self, states: Sequence[int]) -> str:
         """Add the function that comes before the loops of a step, and get its call."""
+        # Series end, and begin, at different steps. At its last step a series takes over the
+        # cotangents of the final states; at its first it reads the initial states in place of
+        # the step before, and what is carried then is the gradient of these.
         cell = self.cell
         old, clear, first, copy, zero, done = [], [], [], [], [], []
         for i, dim in enumerate(cell.states):

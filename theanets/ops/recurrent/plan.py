@@ -91,6 +91,7 @@ def forward_plan(cell: Cell, kept: Sequence[bool]) -> Plan:
         Which arrays of outputs are written.
     """
     planner = _Planner(cell.values, frozenset(), lambda value: _after(value, "d", {}))
+    # What a product needs comes as early as it can be, so that the product does.
     for k, dot in enumerate(cell.dots):
         if cell.bare(k) is None:
             planner.require(Store("e", (k,), dot.dim, dot.value))
@@ -105,6 +106,8 @@ def forward_plan(cell: Cell, kept: Sequence[bool]) -> Plan:
 
 def backward_plan(cell: Cell) -> Plan:
     """Plan the derivative of a step; `with_cotangents` says for which outputs."""
+    # A gradient goes through the products in the opposite order. What the step kept is read
+    # here, not computed: its values are like leaves.
     order = [*reversed(range(len(cell.dots)))]
     position = {k: i + 1 for i, k in enumerate(order)}
     planner = _Planner(
@@ -112,6 +115,7 @@ def backward_plan(cell: Cell) -> Plan:
     )
     for i, k in enumerate(order):
         for j, (value, dim) in enumerate(zip(cell.d_dots[k], cell.dots[k].dims, strict=True)):
+            # No cycle: the gradient of a result depends on later products only.
             assert planner.level(value)[0] <= i
             planner.require(Store("dd", (k, j), dim, value))
     for i, value in enumerate(cell.d_blocks):
@@ -221,6 +225,8 @@ class _Planner:
 
     def plan(self, dots: Sequence[int | None]) -> Plan:
         """Make the plan for a sequence of dots, None after the last wave."""
+        # First the waves: one up to each product, and before that one for each level of sums of
+        # rows, since a sum is not complete before its loop is over.
         all_stores = [*self.required, *self.late, *self.floating]
         sums = self.sums(store.value for store in all_stores)
         ends: list[int | None] = []  # what comes after each wave
@@ -235,11 +241,14 @@ class _Planner:
             phase, step = self.level(index)
             return start[phase] + step
 
+        # Then the stores, which say what each wave has to compute: first those whose place is
+        # fixed, then those that may go where their value is at hand.
         for store in self.required:
             self.stores[wave(store.value)].append(store)
         self.stores[-1] += self.late
         self._place_floating(wave)
         self._place_sums(sums)
+        # A wave may have become empty: a sum goes to the one before it is needed.
         used = [w for w, dot in enumerate(ends) if self.stores[w] or dot is not None]
         used = used if used and used[-1] == len(ends) - 1 else [*used, len(ends) - 1]
         self.stores = [self.stores[w] for w in used]
@@ -247,6 +256,8 @@ class _Planner:
 
     def _with_temporaries(self, ends: Sequence[int | None], sums: set[int]) -> Plan:
         """Keep what costs much and several waves use."""
+        # A wave computes again what it needs, unless that is worth an array: loops are bound by
+        # memory as much as by arithmetic.
         uses: dict[int, set[int]] = {}
         for wave, _ in enumerate(ends):
             computed, read = self.closure(self._roots(wave), frozenset())
@@ -268,6 +279,7 @@ class _Planner:
                 several[index] = min(uses[index])
             if costly or index in several or value.dim is None:
                 work[index] = 1
+        # Of these, only what is read once the others are kept too.
         loads: set[int] = set()
         for wave, _ in enumerate(ends):
             known = frozenset(i for i, first in several.items() if first < wave)
@@ -316,6 +328,7 @@ class _Planner:
             self.stores[needed - 1].append(Store("r", (index,), dim, arg))
 
     def _loops(self, wave: int, known: frozenset[int]) -> Iterable[Loop]:
+        # Sizes are different numbers, so each has a loop of its own.
         stores = self.stores[wave]
         dims = sorted({store.dim for store in stores} - {ROW}) or sorted({s.dim for s in stores})
         for dim in dims:

@@ -142,6 +142,9 @@ class _Traced:
         self.dots: list[tuple[str, Any, list[Any]]] = []
 
     def symbol(self, op: str, args: tuple[int, ...], dim: int | None) -> Any:
+        # Each thing is there three times: as the matrix that the step function gets, so that
+        # it is written as any other expression; as its entry, which is differentiated; and as
+        # a leaf of the formulas.
         matrix = pt.matrix(dtype=self.dtype)
         entry = pt.scalar(dtype=self.dtype)
         self.entries[matrix], self.dims[matrix] = entry, dim
@@ -149,6 +152,8 @@ class _Traced:
         return matrix
 
     def dot(self, name: str, expression: Any) -> list[Any]:
+        # The result is a symbol too, as if it came from outside: so whatever lies between two
+        # products is done entry by entry.
         _, sizes = self.layout.dots[name]
         results = [
             self.symbol("d", (len(self.dots), j), self.number[size]) for j, size in enumerate(sizes)
@@ -173,6 +178,7 @@ def _build(
         *(states[name] for name in layout.states),
         *outputs.values(),
     ]
+    # All at once, so that what several have in common is one expression, and one value.
     scalars, extra = to_scalars(matrices, traced.entries, traced.dims)
     for i, vector in enumerate(extra):
         leaf = values.add("v", (len(layout.vectors) + i, 0), 0)
@@ -205,6 +211,8 @@ def _gradients(
     traced: _Traced, scalars: list[Any], roots: list[int], extra: list[Any]
 ) -> dict[str, Any]:
     """Differentiate one entry: cotangents of all that leaves a step are leaves."""
+    # The cost is the sum over all that leaves the step, each times its cotangent. Its gradient
+    # with respect to the leaves is the derivative, in formulas of the same leaves.
     values, dots, states = traced.values, traced.dots, traced.states
     constant = traced.layout.constant
     number, layout = traced.number, traced.layout
@@ -214,7 +222,8 @@ def _gradients(
     dims += [0 if values[root].dim is None else values[root].dim for root in roots[len(dims) :]]
     for i, (scalar, root, dim) in enumerate(zip(scalars, roots, dims, strict=True)):
         if i < len(dots):
-            # What comes through the product of a bare state joins its cotangent as a whole.
+            # What comes through the product of a bare state joins its cotangent as a whole,
+            # after the step: then no loop has to come after the product.
             leaf = None if values[root].op == "s" else values.add("gd", (i,), dim)
         elif i < len(dots) + len(states):
             leaf = values.add("gs", (i - len(dots),), dim)
@@ -273,6 +282,7 @@ def _with_outputs(cell: Cell, named_values: Mapping[str, int]) -> Cell:
         if len(sizes) > 1:
             raise NotElementwiseError(f"state {i} is one of a different size")
     told = needed(cell.values, forward_values(cell), gradient_roots(cell))
+    # Numbers for each row last: those are packed in one array, see `Cell.outputs`.
     for value in sorted(told, key=lambda v: cell.values[v].dim is None):
         if value not in outputs:
             outputs.append(value)

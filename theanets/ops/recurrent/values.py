@@ -115,6 +115,8 @@ class Values:
 
     def _sum(self, index: int, dim: int) -> int | None:
         """Take what a row shares out of its sum, and parts whose sum is 0."""
+        # The derivative of a normalized row is full of such sums, and each that is left costs
+        # a loop over the units, and a wave of the plan.
         value = self.values[index]
         args = value.args
         if value.op == "neg":
@@ -165,6 +167,8 @@ class Values:
         return value.op in ROWS or any(map(self.is_of_row, value.args))
 
     def _simplified(self, op: str, args: list[int]) -> int | None:
+        # What PyTensor's derivatives are full of, since nothing rewrites them: sums with 0,
+        # products with 0, 1 and -1. All else is left to whoever compiles the loops.
         numbers = [self.number(a) for a in args]
         if op in ("add", "mul") and len(args) > 2:
             rest = args[0]
@@ -212,6 +216,7 @@ class Values:
     def _product(self, args: list[int], numbers: list[float | None]) -> int | None:
         for number, other in ((numbers[0], args[1]), (numbers[1], args[0])):
             if number == 0:
+                # Also where the other is not finite: a part that has no gradient has none.
                 return self.const(0)
             if number == 1:
                 return other
@@ -239,6 +244,7 @@ def needed(values: Sequence[Value], forward: frozenset[int], roots: Sequence[int
                 cheap[index] = value.op in COSTLY or all(map(is_cheap, value.args))
         return cheap[index]
 
+    # Downward from what the derivative consists of, until something is kept or can be read.
     found: list[int] = []
     seen: set[int] = set()
     stack = list(roots)
