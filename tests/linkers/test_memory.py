@@ -5,8 +5,10 @@ import weakref
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import theanets
+from theanets.linkers import numba_setup
 
 pytestmark = pytest.mark.linker
 
@@ -40,6 +42,22 @@ def test_variables_go_with_their_network(rng):
     gc.collect()
     left = [ref() for ref in [*kept.variables, *kept.arrays, *later] if ref() is not None]
     assert not left
+
+
+def dispatchers():
+    gc.collect()
+    return sum(issubclass(type(thing), Dispatcher) for thing in gc.get_objects())
+
+
+def test_equal_networks_leave_nothing_behind(rng):
+    """Neither code nor what PyTensor made it of, of which Numba holds all that it ever saw."""
+    labels, left = rng.integers(0, 3, 12), []
+    for _ in range(4):
+        net = theanets.Classifier([4, (5, "relu"), "batch_norm", 3], mode="NUMBA")
+        use(net, (12, 4), labels, rng)
+        del net
+        left.append((dispatchers(), len(numba_setup._known), len(numba_setup._pieces)))
+    assert left[1] == left[2] == left[3] != (0, 0, 0)
 
 
 def test_networks_of_a_kind_share_what_is_compiled(rng):

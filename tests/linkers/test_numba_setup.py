@@ -10,6 +10,8 @@ from numba import cfunc
 from numba.core import errors, event
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.lowering import Lower
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
 
 from theanets import Classifier, backends
 from theanets.linkers import numba_setup
@@ -80,3 +82,42 @@ def test_networks_share_the_pieces_they_are_made_of():
         Classifier([4, size, 3], mode="NUMBA").train(data, data, epochs=1, progress=False)
         found.append(dict(numba_setup._pieces))
     assert found[0] == found[1] != {}
+
+
+def test_what_tells_operations_apart():
+    """All that a function may depend on, and nothing of the network that a node is in."""
+    x, y = pt.matrix("x"), pt.matrix("y")
+    of_row, single = pt.matrix("x", shape=(1, None)), pt.matrix("x", dtype="float32")
+    i = pt.lscalar("i")
+    results = [x + y, x + x, x * y, x + of_row, single + single, of_row + of_row]
+    results += [x[2:], x[3:], x[i:], pt.sum(x, axis=0), pt.sum(x, axis=1), x.T]
+    results += [pt.concatenate([x, y], axis=0), pt.sum(x, axis=0, dtype="float32")]
+    described = [numba_setup._described(out.owner) for out in results]
+    assert None not in described and len(set(described)) == len(described)
+    again = pt.matrix("other name")
+    assert numba_setup._described((again + again).owner) == described[1]
+    assert numba_setup._described(again[2:].owner) == described[6]
+
+
+class Alone(Op):
+    """Says nothing of what makes two of it equal."""
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, storage):
+        storage[0][0] = inputs[0] + 1
+
+
+def test_an_operation_that_equals_no_other_is_not_held():
+    assert numba_setup._described(Alone()(pt.vector()).owner) is None
+
+
+def test_operations_are_looked_up_and_bounded(monkeypatch, rng):
+    monkeypatch.setattr(numba_setup, "_known", known := {})
+    monkeypatch.setattr(numba_setup, "KNOWN", 3)
+    x, a = pt.matrix("x"), rng.normal(size=(6, 4))
+    for start in range(5):
+        function = backends.function([x], x[start:] * 2, mode="NUMBA", dtype="float64")
+        np.testing.assert_allclose(function(a), a[start:] * 2)
+        assert 0 < len(known) <= 3

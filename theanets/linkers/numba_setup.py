@@ -13,7 +13,7 @@ That is a fifth of a first training's time; see `sparing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -35,14 +35,60 @@ _wrapped = basic.numba_funcify_ensure_cache
 _pieces: dict[tuple[Any, ...], Any] = {}
 #: By the pieces that are whole graphs, what Python calls.
 _whole: dict[Any, Any] = {}
+#: What PyTensor's linker got for operations, by `_described`.
+_known: dict[Hashable, tuple[Any, str | None]] = {}
+#: How many of these there are at most: networks of ever other sizes have ever other operations.
+KNOWN = 10_000
 
 
 def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
     """Get the function of an Op or a graph, and its key; what PyTensor's linker calls."""
-    if node is not None:
-        node = _apart(node)
     if not config.numba__cache:
-        return _wrapped(op, node=node, **kwargs)
+        return _wrapped(op, node=None if node is None else _apart(node), **kwargs)
+    if node is None:
+        return _made(op, None, **kwargs)
+    described = _described(node)
+    if described is None:
+        return _made(op, _apart(node), **kwargs)
+    if described not in _known:
+        made = _made(op, _apart(node), **kwargs)
+        if len(_known) >= KNOWN:
+            _known.clear()
+        _known[described] = made
+    return _known[described]
+
+
+def _described(node: Any) -> Hashable | None:
+    """Get what is equal for nodes of one function, or None for one that shares it with none.
+
+    A function can depend on all that a node is made of: the Op, the types of its inputs and
+    outputs with their lengths, the values of constants, and which inputs are the same. It is
+    looked up by these before it is made, as PyTensor's key comes with a new function only, of
+    which Numba holds what it refers to.
+    """
+    if not hasattr(node.op, "__props__"):
+        return None  # equal to itself alone
+    places: dict[Any, int] = {}
+    inputs = []
+    for variable in node.inputs:
+        place = places.setdefault(variable, len(places))
+        constant = isinstance(variable, Constant)
+        inputs.append((place, variable.signature() if constant else variable.type))
+    described = (
+        node.op,
+        config.numba__fastmath,
+        tuple(inputs),
+        tuple(variable.type for variable in node.outputs),
+    )
+    try:
+        hash(described)
+    except TypeError:
+        return None
+    return described
+
+
+def _made(op: Any, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
+    """Get a function that was not there, and its key; one that was, where the key is the same."""
     function, key = basic.numba_funcify_and_cache_key(op, node=node, **kwargs)
     if key is None:
         return function, None
