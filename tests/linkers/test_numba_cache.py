@@ -67,6 +67,23 @@ def test_damaged_files_are_compiled_anew_and_replaced(tmp_path):
     assert run(tmp_path) == {**first, "COMPILED": "0"}
 
 
+def test_code_of_another_level_of_optimization_is_other_code(monkeypatch):
+    from numba.core import config
+
+    from theanets.linkers.numba_cache import KeyedCache
+
+    class Codegen:
+        def magic_tuple(self):
+            return ("x86_64", "some processor", "")
+
+    cache = KeyedCache.__new__(KeyedCache)
+    cache._form, keys = "keyed", set()
+    for level in (1, 3, 3):
+        monkeypatch.setattr(config, "OPT", level)
+        keys.add(cache._index_key("signature", Codegen()))
+    assert len(keys) == 2
+
+
 def test_a_disk_that_takes_no_more_is_said_and_no_error(tmp_path):
     full = SCRIPT.replace(
         "watched =",

@@ -432,8 +432,13 @@ def run_and_kill(path, mode, kills):
     dice = random.Random(0)
     epochs = []
     for attempt in range(kills + 1):
+        # As users have it, and not as `conftest` sets it: bits may depend on it.
+        environment = {**os.environ, "NUMBA_OPT": "3"}
         process = subprocess.Popen(
-            [sys.executable, "-c", source, str(path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", source, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         with process:
             if attempt < kills:

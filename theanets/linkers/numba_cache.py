@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 log = logging.getLogger("theanets")
@@ -90,7 +91,8 @@ class KeyedCache(FunctionCache):
         )
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig, codegen.magic_tuple(), self._form
+        # Numba would take code that was compiled at another level of optimization.
+        return sig, codegen.magic_tuple(), self._form, int(config.OPT)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function; where that cannot be done, say so once."""
