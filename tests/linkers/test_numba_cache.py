@@ -14,9 +14,9 @@ import logging, sys
 logging.basicConfig(level="WARNING", format="LOG %(message)s", stream=sys.stdout)
 import numpy as np
 import theanets
-from theanets import backends
+from theanets.linkers.numba import NumbaCompilations
 net = theanets.Regressor([3, 4, 2], rng=1, mode="NUMBA", dtype="float64")
-watched = backends.Compilations()
+watched = NumbaCompilations()
 print("SUM", repr(float(net.predict(np.ones((2, 3))).sum())))
 watched.done()
 print("COMPILED", watched.count)
