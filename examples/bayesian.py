@@ -1,53 +1,48 @@
-"""A Bayesian neural network: PyMC samples the weights of a network of theanets.
+"""A Bayesian neural network: a posterior over the weights of a network of theanets.
 
-    python examples/bayesian.py [--draws 500] [--plot bayesian.png]
+    python examples/bayesian.py [--method nuts] [--draws 500] [--plot bayesian.png]
 
 The data are scikit-learn's diabetes: the progress of the disease against the
-body mass index. The network is an ordinary one, whose parameters are replaced
-by random variables. It needs PyMC.
+body mass index. The network is an ordinary one; `theanets.bayes` gives its
+parameters priors, and infers them. It needs PyMC.
 """
 
 import argparse
 
 import numpy as np
-import pymc as pm
 from sklearn.datasets import load_diabetes
 
 import theanets
+import theanets.bayes
 
-
-def model(x, y, hidden=5):
-    """Make the model, with a normal prior on each parameter."""
-    net = theanets.Regressor([1, (hidden, "tanh"), 1], dtype="float64")
-    with pm.Model() as bayesian:
-        inputs = pm.Data("x", x)
-        priors = {p.name: pm.Normal(p.name, 0, 1, shape=p.get_value().shape) for p in net.params}
-        mean = net.outputs(replace={"in": inputs, **priors})["out:out"]
-        pm.Deterministic("mean", mean)
-        noise = pm.HalfNormal("noise", 1)
-        pm.Normal("y", mean, noise, observed=y, shape=mean.shape)
-    return bayesian
+OPTIONS = {"nuts": dict(chains=2), "laplace": {}, "advi": {}}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--method", choices=OPTIONS, default="nuts")
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--hidden", type=int, default=5)
     parser.add_argument("--plot", help="file for a picture of the posterior")
     options = parser.parse_args()
     features, y = load_diabetes(return_X_y=True)
     x, y = features[:, [2]], y[:, None]
     x, y = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    own = dict(OPTIONS[options.method])
+    if options.method == "nuts":
+        own["tune"] = options.draws
+    net = theanets.Regressor([1, (options.hidden, "tanh"), 1], dtype="float64", rng=1)
+    net.train([x, y], algo="l-bfgs", epochs=50, progress=False)
+    posterior = theanets.bayes.fit(
+        net, [x, y], options.method, priors=1.0, draws=options.draws, rng=1, **own
+    )
     grid = np.linspace(x.min(), x.max(), 100)[:, None]
-    with model(x, y):
-        trace = pm.sample(options.draws, tune=options.draws, chains=2, random_seed=1)
-        pm.set_data({"x": grid})
-        drawn = pm.sample_posterior_predictive(
-            trace, var_names=["mean", "y"], predictions=True, random_seed=1
-        )["predictions"]
     bands = {
-        name: np.quantile(drawn[name].values, [0.05, 0.5, 0.95], axis=(0, 1))[..., 0]
-        for name in ("mean", "y")
+        what: posterior.predict(grid, what, bands=(0.05, 0.5, 0.95), rng=1).values[..., 0]
+        for what in ("mean", "observed")
     }
+    low, high = posterior.interval(x, 0.9, rng=2).values
+    print(f"90% intervals hold {np.mean((low <= y) & (y <= high)):.1%} of the patients")
     for i in (0, 50, 99):
         low, middle, high = bands["mean"][:, i]
         print(
@@ -62,8 +57,11 @@ def draw(path, x, y, grid, bands):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, alpha, label in (("y", 0.15, "90% of observations"), ("mean", 0.4, "90% of means")):
-        low, _, high = bands[name]
+    for what, alpha, label in (
+        ("observed", 0.15, "90% of observations"),
+        ("mean", 0.4, "90% of means"),
+    ):
+        low, _, high = bands[what]
         axes.fill_between(grid[:, 0], low, high, alpha=alpha, color="C0", lw=0, label=label)
     axes.plot(grid[:, 0], bands["mean"][1], color="C0", label="median")
     axes.plot(x[:, 0], y[:, 0], ".", color="0.35", ms=3, label="patients")

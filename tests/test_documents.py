@@ -9,6 +9,8 @@ from short_training import end_early
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+# What code that names something needs besides.
+NEEDS = {"matplotlib": "matplotlib", "sklearn": "sklearn", "theanets.bayes": "pymc"}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -22,9 +24,9 @@ def blocks(page):
     "page", [p for p in PAGES if blocks(p)], ids=lambda p: str(p.relative_to(ROOT))
 )
 def test_code_of_page_runs(page, tmp_path, monkeypatch):
-    for library in ("matplotlib", "sklearn"):
+    for library, needed in NEEDS.items():
         if any(library in code for code in blocks(page)):
-            pytest.importorskip(library)
+            pytest.importorskip(needed)
     end_early(monkeypatch, epochs=3)
     # One namespace for a page: its blocks build on each other.
     monkeypatch.chdir(tmp_path)

@@ -38,8 +38,8 @@ RANKS = [
     {"profiling", "training", "prediction", "pretraining", "runs"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "plot", "cli", "precompile", "experiment", "util", "compat", "main", "trainer"}
-    | {"original"}
+    {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}
+    | {"trainer", "original"}
     | {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

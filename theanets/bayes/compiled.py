@@ -1,0 +1,80 @@
+"""Functions of inputs and of drawn parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pymc as pm
+import pytensor
+from pytensor.graph.replace import clone_replace, graph_replace
+from pytensor.tensor.random.type import RandomType
+
+from ..errors import ConfigurationError
+from ..network import Network
+from .likelihoods import Term
+
+# PyTensor 3.3 has a new name for it.
+forward = getattr(pytensor.gradient, "pushforward", None) or pytensor.gradient.Rop
+
+#: From outputs and spreads to an expression.
+Make = Callable[[Any, Mapping[str, Any]], Any]
+
+
+class Function:
+    """A function of inputs, and of parameters and spreads whose types it knows by name."""
+
+    def __init__(
+        self, inputs: Sequence[Any], drawn: Mapping[str, Any], found: Any, mode: Any
+    ) -> None:
+        self.types = {name: variable.dtype for name, variable in drawn.items()}
+        self._function = pm.compile(
+            [*inputs, *drawn.values()], found, mode=mode, on_unused_input="ignore"
+        )
+        self.generators = [v for v in self._function.get_shared() if isinstance(v.type, RandomType)]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+
+def raw_outputs(net: Network, outputs: Any) -> list[Any]:
+    """Get what the formulas of losses work on, logits where there are some."""
+    found: list[Any] = []
+    for loss in net.bound_losses():
+        raw = loss.scores(outputs)[0]
+        found += [r for r in (raw if isinstance(raw, tuple) else (raw,)) if r not in found]
+    return found
+
+
+def linearized(found: Any, raw: Sequence[Any], drawn: Mapping[Any, Any]) -> Any:
+    """Get an expression with others in it made linear in parameters, about their values.
+
+    Parameters
+    ----------
+    found : expression
+        The expression.
+    raw : list of expressions
+        What is made linear: ``r(best) + J (drawn - best)``.
+    drawn : dict
+        Variables by shared variable, whose value is the best.
+    """
+    best, steps = list(drawn), [value - p for p, value in drawn.items()]
+    own = clone_replace(list(raw), rebuild_strict=False)
+    slopes = forward(own, best, steps, disconnected_outputs="ignore")
+    lines = [r + slope for r, slope in zip(own, slopes, strict=True)]
+    return graph_replace([found], dict(zip(raw, lines, strict=True)), strict=False)[0]
+
+
+def pointwise(term: Term) -> Make:
+    """Get what makes the log-likelihood of each example."""
+
+    def make(outputs: Any, spreads: Mapping[str, Any]) -> Any:
+        found = term.log_density(outputs, spreads.get(str(term.spread_name)))
+        if not found.ndim:
+            raise ConfigurationError(
+                f"loss {term.loss.name!r} has a __call__ of its own, which says nothing of single "
+                "examples"
+            )
+        return found.sum(axis=tuple(range(1, found.ndim))) if found.ndim > 1 else found
+
+    return make
