@@ -120,7 +120,11 @@ def function(
 
 
 def _compile(
-    inputs: Sequence[Any], outputs: Any, updates: dict[Any, Any], mode: Any, name: str | None
+    inputs: Sequence[Any],
+    outputs: Any,
+    updates: dict[Any, Any],
+    mode: Mode | str | None,
+    name: str | None,
 ) -> process.Function:
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     known = linkers.find(found.linker)

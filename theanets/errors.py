@@ -18,6 +18,7 @@ from numbers import Integral
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from pytensor.graph.op import Op
 
 from .earlier import namesakes, phrase
 
@@ -127,7 +128,7 @@ class DerivativeError(Error, NotImplementedError):
         The operation that has no derivative.
     """
 
-    def __init__(self, message: str, op: Any = None) -> None:
+    def __init__(self, message: str, op: Op = None) -> None:
         super().__init__(message)
         self.op = op
 

@@ -54,7 +54,9 @@ def scalar(value: Any, who: str) -> Expression:
     return found
 
 
-def joint_norm(parts: Sequence[Any], axes: tuple[int, ...] | None = None, xp: Any = pt) -> Any:
+def joint_norm(
+    parts: Sequence[Any], axes: tuple[int, ...] | None = None, xp: Any = pt
+) -> Expression:
     """Get the L2 norm of all entries of some arrays, also where their squares overflow.
 
     Parameters

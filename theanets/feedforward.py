@@ -12,6 +12,7 @@ import numpy.typing as npt
 from . import prediction
 from . import rng as _rng
 from .errors import ConfigurationError
+from .expressions import Expression
 from .layers import CRF, Layer
 from .losses import Loss
 from .metrics.agreement import check_targets
@@ -44,7 +45,7 @@ class Autoencoder(Network):
     TARGET = "values"
     _decides = False
 
-    def _make_target(self, loss: Loss, key: str) -> Any:
+    def _make_target(self, loss: Loss, key: str) -> Expression:
         if loss.target_name is not None:
             return super()._make_target(loss, key)
         variable = self.inputs[0]

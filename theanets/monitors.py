@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 
 from . import names as _names
 from .errors import ConfigurationError
-from .expressions import expression
+from .expressions import Expression, expression
 from .layers.time import existing_terms
 from .losses import Loss
 from .outputs import Outputs
@@ -74,7 +74,7 @@ def accuracies(losses: Sequence[Loss], outputs: Outputs) -> Terms:
     return found
 
 
-def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Any) -> Terms:
+def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Expression) -> Terms:
     """Get the monitors that a user asks for.
 
     Parameters
@@ -134,7 +134,7 @@ def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Any) -> Te
     return found
 
 
-def _dtype(x: Any) -> str:
+def _dtype(x: Expression) -> str:
     return x.dtype if x.dtype.startswith("float") else "float64"
 
 

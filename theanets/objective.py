@@ -18,7 +18,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from . import monitors, process, series_lengths
 from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
-from .expressions import scalar
+from .expressions import Expression, Shared, scalar
 from .graph import Graph, Outputs
 from .losses import Loss
 from .losses.formulas import nonzero
@@ -43,21 +43,21 @@ class Strengths:
         self._shared: dict[str, Any] = {}
         self._index: dict[int, int] = {}
 
-    def loss(self, i: int) -> Any:
+    def loss(self, i: int) -> Expression:
         """Get the variable for the weight of the i-th loss."""
         return self._get(f"loss {i}")
 
-    def level(self, regularizer: Regularizer) -> Any:
+    def level(self, regularizer: Regularizer) -> Expression:
         """Get the variable for the weight of a regularizer."""
         i = self._index.setdefault(id(regularizer), len(self._index))
         return self._get(f"regularizer {i}")
 
     @property
-    def scale(self) -> Any:
+    def scale(self) -> Expression:
         """The variable that multiplies all penalties."""
         return self._get("scale")
 
-    def _get(self, key: str) -> Any:
+    def _get(self, key: str) -> Shared:
         if key not in self._shared:
             value = np.asarray(1, dtype=self._dtype)
             self._shared[key] = pytensor.shared(value, name=key)
@@ -133,7 +133,7 @@ class Objective:
                 self._means.append((name, sum(found[1:], found[0])))
         return self._means
 
-    def stacked(self, dtype: str) -> Any:
+    def stacked(self, dtype: str) -> Expression:
         """Get all sums and counts as one vector."""
         flat = [x.astype(dtype) for term in self.terms.values() for p in term for x in p]
         return pt.stack(flat) if flat else pt.zeros((0,), dtype=dtype)
@@ -202,7 +202,7 @@ def build(
         )
         batch = outputs[next(iter(outputs))].shape[0].astype(dtype)
 
-        def ratio(name: str, total: Any, count: Any) -> Any:
+        def ratio(name: str, total: Expression, count: Expression) -> Expression:
             if divisor is None:
                 return total / nonzero(count)
             return total / divisor(name, count, batch)
@@ -259,7 +259,7 @@ def distinct(name: str, taken: Iterable[str]) -> str:
 _FLAT = (Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc)
 
 
-def reachable(cost: Any) -> set[Any]:
+def reachable(cost: Expression) -> set[Expression]:
     """Get the variables that an expression depends on with a gradient that is not zero by form.
 
     Paths end where values become discrete (comparisons, integers) or where an
@@ -282,7 +282,7 @@ def reachable(cost: Any) -> set[Any]:
     return seen
 
 
-def gradients(cost: Any, params: Sequence[Any]) -> list[Any]:
+def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
     """Get the gradients of a cost, zeros for parameters that it does not depend on.
 
     Warns

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import rng as _rng
+from .expressions import Expression, Shared
 
 if TYPE_CHECKING:
     from .layers import CRF, Layer
@@ -84,7 +85,7 @@ class Outputs(dict[str, Any]):
         """
         return values if isinstance(values, cls) else cls(values)
 
-    def generator(self, name: str) -> Any:
+    def generator(self, name: str) -> Shared:
         """Make a shared random generator with a stream of its own."""
         while name in self.generators:
             name += "'"
@@ -104,6 +105,6 @@ class Outputs(dict[str, Any]):
         for group in groups:
             group.update({key: next(found) for key in group})
 
-    def level(self, regularizer: Regularizer) -> Any:
+    def level(self, regularizer: Regularizer) -> Expression:
         """Get the weight of a regularizer, as a number or a variable."""
         return regularizer.weight if self._level is None else self._level(regularizer)

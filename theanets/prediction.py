@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytensor.compile.mode import Mode
 
 from . import backends, process
 from . import rng as _rng
@@ -50,7 +51,7 @@ class Compiled:
         wanted: Sequence[str] | None,
         regularizers: Sequence[Any],
         given: Mapping[str, Any],
-        mode: Any,
+        mode: Mode | str | None,
     ) -> None:
         self.outputs = net.graph.outputs(
             regularizers=regularizers, needed=wanted, given=given, seed=net.seed

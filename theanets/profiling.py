@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from pytensor.compile.mode import Mode, get_mode
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.traversal import ancestors
 
 from . import backends
@@ -209,7 +209,7 @@ class _Places:
                 for variable in ancestors([graph.outputs[output]]):
                     self.needed[variable] = max(last, self.needed.get(variable, -1))
 
-    def __call__(self, node: Any) -> tuple[str, str]:
+    def __call__(self, node: Apply) -> tuple[str, str]:
         """Get the phase and the name of the layer of a node."""
         needs = set(ancestors(node.outputs))
         if self.forward.intersection(node.outputs):

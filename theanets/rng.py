@@ -14,6 +14,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from .errors import ConfigurationError
+from .expressions import Expression, Shared
 
 # What fresh seeds are drawn from, if not from the operating system. A generator
 # locks itself, so threads may draw at once.
@@ -121,12 +122,12 @@ def stream(seed: int, *key: str | int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=spawn_key))
 
 
-def shared_rng(generator: np.random.Generator, name: str) -> Any:
+def shared_rng(generator: np.random.Generator, name: str) -> Shared:
     """Make the shared variable that holds a generator's state."""
     return pytensor.shared(generator, name=name)
 
 
-def normal(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
+def normal(rng: Expression, shape: Any, dtype: str) -> tuple[Expression, Expression]:
     """Draw standard normal numbers.
 
     Returns
@@ -138,6 +139,6 @@ def normal(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
     return tuple(pt.random.normal(size=shape, rng=rng, dtype=dtype, return_next_rng=True))
 
 
-def uniform(rng: Any, shape: Any, dtype: str) -> tuple[Any, Any]:
+def uniform(rng: Expression, shape: Any, dtype: str) -> tuple[Expression, Expression]:
     """Draw numbers uniformly from [0, 1); returns as `normal` does."""
     return tuple(pt.random.uniform(size=shape, rng=rng, dtype=dtype, return_next_rng=True))

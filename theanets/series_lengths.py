@@ -8,6 +8,7 @@ from typing import Any
 import pytensor.tensor as pt
 
 from .errors import ConfigurationError, unknown
+from .expressions import Expression
 from .layers import Input, Layer, Lengths
 from .losses import Loss
 from .names import split_output
@@ -47,7 +48,9 @@ def from_weights(layers: Mapping[str, Layer], losses: Sequence[Loss]) -> tuple[d
     return {}, None
 
 
-def _traced(layers: Mapping[str, Layer], name: str, lengths: Any) -> dict[str, Any]:
+def _traced(
+    layers: Mapping[str, Layer], name: str, lengths: Mapping[str, Expression]
+) -> dict[str, Expression]:
     """Follow series back to the inputs."""
     found = {name: lengths}
     stack = [name]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pytensor.compile.mode import Mode, optdb
 from pytensor.graph.basic import Constant
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.link.jax.linker import JAXLinker
 
@@ -75,7 +76,7 @@ class _KnowSizes(GraphRewriter):
     as there are. See `jax_sizes`, which is imported when a function is compiled only.
     """
 
-    def apply(self, fgraph: Any) -> None:
+    def apply(self, fgraph: FunctionGraph) -> None:
         if any(is_ours(node.op) for node in fgraph.apply_nodes):
             from .jax_sizes import use_early
 

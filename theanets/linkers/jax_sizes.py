@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import HasInnerGraph, Op
 from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.link.jax.dispatch import jax_funcify
@@ -62,7 +63,7 @@ class Early(Op):
 
 
 @jax_funcify.register(Early)
-def _early(op: Early, node: Any, **kwargs: Any) -> Callable[..., Any]:
+def _early(op: Early, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     inner = op.op.make_node(*node.inputs)
     late = _late(inner, **kwargs)
     cast = inner.outputs[0].type.dtype if isinstance(inner.op, _UNTYPED) else None
@@ -131,7 +132,7 @@ def _wants(node: Apply) -> bool:
 _OTHERS = (Shape, Shape_i, JAXShapeTuple, RandomVariable, HasInnerGraph, Early)
 
 
-def use_early(fgraph: Any) -> None:
+def use_early(fgraph: FunctionGraph) -> None:
     """Replace all that may be known early in a graph."""
     for node in fgraph.toposort():
         if isinstance(node.op, Scan):
@@ -160,7 +161,7 @@ def _with_early_steps(op: Scan) -> Scan:
 
 
 class _UseEarly(GraphRewriter):
-    def apply(self, fgraph: Any) -> None:
+    def apply(self, fgraph: FunctionGraph) -> None:
         use_early(fgraph)
 
 

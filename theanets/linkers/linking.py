@@ -15,6 +15,8 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from typing import Any
 
+from pytensor.graph.op import Op
+
 from .base import Linker
 
 _PACKAGE = __package__.partition(".")[0]
@@ -34,7 +36,7 @@ def _follow(forms: Iterable[str]) -> None:
         import_module(f"{_PACKAGE}.{name}")
 
 
-def is_ours(op: Any) -> bool:
+def is_ours(op: Op) -> bool:
     """Tell whether an Op is of this package."""
     return type(getattr(op, "core_op", op)).__module__.startswith(f"{_PACKAGE}.")
 

@@ -23,6 +23,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.lowering import Lower
 from pytensor import config
 from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.op import Op
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
 from pytensor.link.numba.dispatch import basic
 from pytensor.link.numba.linker import NumbaLinker
@@ -41,7 +42,7 @@ _known: dict[Hashable, tuple[Any, str | None]] = {}
 KNOWN = 10_000
 
 
-def _keep(op: Any, node: Any = None, **kwargs: Any) -> tuple[Any, str | None]:
+def _keep(op: Op, node: Apply = None, **kwargs: Any) -> tuple[Any, str | None]:
     """Get the function of an Op or a graph, and its key; what PyTensor's linker calls."""
     if not config.numba__cache:
         return _wrapped(op, node=None if node is None else _apart(node), **kwargs)

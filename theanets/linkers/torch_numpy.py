@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify, pytorch_typify
 from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.type import TensorType
@@ -35,15 +37,15 @@ def _as_tensor(generator: np.random.Generator, **kwargs: Any) -> TensorLike:
     return TensorLike(generator)
 
 
-def by_numpy(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
+def by_numpy(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Get a function of tensors that calls an Op's ``perform``."""
 
-    def array(x: Any, variable: Any) -> Any:
+    def array(x: torch.Tensor | TensorLike, variable: Variable) -> Any:
         if not isinstance(variable.type, TensorType):
             return x.generator if isinstance(x, TensorLike) else x
         return np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x, variable.dtype)
 
-    def tensor(x: Any, variable: Any, device: Any) -> Any:
+    def tensor(x: Any, variable: Variable, device: Any) -> Any:
         if isinstance(x, np.random.Generator):
             return TensorLike(x)
         return torch.as_tensor(np.asarray(x, variable.type.dtype), device=device)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from pytensor.graph.basic import Constant
+from pytensor.graph.basic import Apply, Constant
+from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
 from pytensor.scalar.basic import EQ, Mod
@@ -28,24 +29,24 @@ for kind in (Argmax, RandomVariable):
 
 
 @pytorch_funcify.register(ScalarFromTensor)
-def _scalar(op: Any, **kwargs: Any) -> Callable[..., Any]:
+def _scalar(op: Op, **kwargs: Any) -> Callable[..., Any]:
     # What was computed of shapes alone is a number.
     return lambda x: x[()] if isinstance(x, torch.Tensor) else x
 
 
 @pytorch_funcify.register(EQ)
-def _equal(op: Any, **kwargs: Any) -> Callable[..., Any]:
+def _equal(op: Op, **kwargs: Any) -> Callable[..., Any]:
     # PyTensor takes `torch.equal`, which compares arrays as a whole.
     return torch.eq
 
 
 @pytorch_funcify.register(Mod)
-def _mod(op: Any, **kwargs: Any) -> Callable[..., Any]:
+def _mod(op: Op, **kwargs: Any) -> Callable[..., Any]:
     return torch.remainder
 
 
 @pytorch_funcify.register(CheckAndRaise)
-def _unchecked(op: Any, **kwargs: Any) -> Callable[..., Any]:
+def _unchecked(op: Op, **kwargs: Any) -> Callable[..., Any]:
     # Data are checked before they get there; `torch.compile` would stop at each check.
     return lambda x, *conditions: x
 
@@ -54,7 +55,7 @@ _reshape = pytorch_funcify.dispatch(Reshape)
 
 
 @pytorch_funcify.register(Reshape)
-def _reshape_known(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
+def _reshape_known(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     made = node.inputs[1].owner
     if made is None or not isinstance(made.op, MakeVector):
         return _reshape(op, node=node, **kwargs)
@@ -101,7 +102,7 @@ def _forward(indices: Sequence[Any], shape: Sequence[int]) -> tuple[tuple[Any, .
 
 
 @pytorch_funcify.register(Subtensor)
-def _slice(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
+def _slice(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     values = _indices(op, node.inputs[1:])
     if values is None:
         return _subtensor(op, node=node, **kwargs)
@@ -114,7 +115,7 @@ def _slice(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
 
 
 @pytorch_funcify.register(IncSubtensor)
-def _slice_of(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
+def _slice_of(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     values = _indices(op, node.inputs[2:])
     if values is None:
         return _inc_subtensor(op, node=node, **kwargs)
@@ -129,7 +130,7 @@ def _slice_of(op: Any, node: Any, **kwargs: Any) -> Callable[..., Any]:
     return inc_subtensor
 
 
-def _indices(op: Any, variables: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
+def _indices(op: Op, variables: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
     """Get what makes indices of an Op's inputs, or None where none runs backward."""
     if not any(map(_runs_backward, indices_from_subtensor(variables, op.idx_list))):
         return None

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
+from ..expressions import Expression
 from ..layers import (
     CRF,
     BatchNorm,
@@ -57,7 +58,7 @@ class _Back(Layer, abstract=True):
         """Get the shape of ``out``: that of the partner's input."""
         return {"out": self.partner.input_shape}
 
-    def lengths(self, like: Any) -> list[Any]:
+    def lengths(self, like: Expression) -> list[Expression]:
         """Get the two lengths of the images that the partner got; a series is one line."""
         known = self.partner.input_shape[:-1]
         found = [like.shape[i + 1] if n is None else n for i, n in enumerate(known)]
@@ -75,7 +76,7 @@ class ConvolutionBack(_Back, register=False):
         """Make ``b``."""
         self.add_bias("b", self.partner.input_size)
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get ``out``."""
         x, like = inputs.ordered
         series = like.ndim == 3
@@ -89,7 +90,7 @@ class ConvolutionBack(_Back, register=False):
 class PoolingBack(_Back, register=False):
     """Each entry gets the mean of the windows that it was in; 0 if it was in none."""
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get ``out``."""
         x, like = inputs.ordered
         partner: Any = self.partner
@@ -109,7 +110,7 @@ class PoolingBack(_Back, register=False):
 class ShapeBack(_Back, register=False):
     """The entries in the shape that they had."""
 
-    def transform(self, inputs: Inputs) -> Any:
+    def transform(self, inputs: Inputs) -> Expression:
         """Get ``out``."""
         x, like = inputs.ordered
         return x.reshape(like.shape)

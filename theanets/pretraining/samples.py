@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytensor.compile.mode import Mode
 
 from .. import prediction, process
 from .. import rng as _rng
@@ -72,7 +73,9 @@ def units(layer: Layer) -> int:
     return layer.pre_size if isinstance(layer, (Conv1, Conv2, Feedforward)) else 0
 
 
-def set_weights(net: Structure, pool: Mapping[str, Any], seed: int, mode: Any = None) -> None:
+def set_weights(
+    net: Structure, pool: Mapping[str, Any], seed: int, mode: Mode | str | None = None
+) -> None:
     """Set the weights of all layers from examples; see `theanets.pretraining.sampling.make_run`.
 
     Parameters
@@ -116,7 +119,7 @@ def set_weights(net: Structure, pool: Mapping[str, Any], seed: int, mode: Any = 
             chosen[layer.output_name] = picks
 
 
-def _on(mode: Any) -> dict[str, Any]:
+def _on(mode: Mode | str | None) -> dict[str, Any]:
     return {} if mode is None else {"mode": mode}
 
 

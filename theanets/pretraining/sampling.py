@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pytensor.compile.mode import Mode
+
 from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import ConfigurationError
@@ -122,7 +124,12 @@ class SampleEngine(UnresumableEngine):
     """
 
     def __init__(
-        self, net: Structure, evaluation: Evaluation, data: Dataset, seed: int, mode: Any
+        self,
+        net: Structure,
+        evaluation: Evaluation,
+        data: Dataset,
+        seed: int,
+        mode: Mode | str | None,
     ) -> None:
         self.net = net
         self.evaluation = evaluation

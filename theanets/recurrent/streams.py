@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 
 from .. import backends, process
 from ..data import Field, gather, prepare, sparse
@@ -42,7 +43,7 @@ class Carrier:
         If a layer runs backward, so that nothing can be continued.
     """
 
-    def __init__(self, net: Structure, wanted: str, mode: Any = None) -> None:
+    def __init__(self, net: Structure, wanted: str, mode: Mode | str | None = None) -> None:
         layers = []
         for layer in net.layers:
             if isinstance(layer, Bidirectional) or (
@@ -130,7 +131,7 @@ class Carrier:
         return np.asarray(output), new
 
 
-def carrier(net: Any, wanted: str, mode: Any = None) -> Carrier:
+def carrier(net: Any, wanted: str, mode: Mode | str | None = None) -> Carrier:
     """Get a network's `Carrier`, compiled unless it was before."""
     key = ("continue", wanted, backends.mode_key(net.mode if mode is None else mode))
     return net.cached(key, lambda: Carrier(net, wanted, mode), objective=False)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from ..feedforward import Autoencoder
 from ..network import Network
 from ..prediction import middle_output
-from .base import NetEstimator
+from .base import Examples, NetEstimator
 
 Array = npt.NDArray[Any]
 
@@ -57,7 +57,12 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
         )
         return tags
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Examples,
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train on inputs.
 
         Parameters
@@ -76,7 +81,12 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
         """
         return self._fit(X, sample_weight, bool(self.warm_start), False)
 
-    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Examples,
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch, see `NetClassifier.partial_fit`; takes what `fit` takes."""
         return self._fit(X, sample_weight, True, True)
 
@@ -98,12 +108,12 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
         self._code = middle_output(net, self.code_layer)
         self._n_features_out = net.graph.shape(self._code)[-1]
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Examples) -> Array:
         """Compute the codes of inputs, of shape (examples, units)."""
         X = self._check_inputs(X)
         return self._compute("encode", X, self._code)
 
-    def inverse_transform(self, X: Any) -> Array:
+    def inverse_transform(self, X: Examples) -> Array:
         """Compute inputs from codes, of shape (examples, features).
 
         Raises
@@ -115,7 +125,12 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
         X = check_array(X, dtype=self.network_.dtype)
         return self._compute("decode", X, self._code)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(
+        self,
+        X: Examples,
+        y: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
         """Get R squared of the reproduction of inputs, the mean over features that vary."""
         X = self._check_inputs(X)
         weights = self._check_weights(sample_weight, X)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from ..network import Network
 from .reuse import working
 
 Array = npt.NDArray[Any]
+
+#: What estimators take: arrays, tables and sparse matrices.
+Examples: TypeAlias = npt.ArrayLike | sp.spmatrix | sp.sparray
 
 #: Parameters that ``train`` takes under the same name.
 _TRAIN = ("algo", "epochs", "patience", "min_improvement")

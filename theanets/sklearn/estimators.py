@@ -21,7 +21,7 @@ from ..feedforward import Classifier, Regressor
 from ..losses import Loss, Quantile
 from ..network import Network
 from ..prediction import compute
-from .base import NetEstimator
+from .base import Examples, NetEstimator
 from .reuse import working
 
 Array = npt.NDArray[Any]
@@ -119,7 +119,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Examples, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
         """Train on inputs and labels.
 
         Parameters
@@ -139,7 +141,13 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         """
         return self._fit(X, y, sample_weight, None, bool(self.warm_start), False)
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self,
+        X: Examples,
+        y: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch, from the parameters and the state that there are.
 
         Neither validation nor `epochs`, `patience` and `validation_fraction`
@@ -227,23 +235,23 @@ class NetClassifier(ClassifierMixin, NetEstimator):
         by_class[kept] = of_class[np.searchsorted(known, y[kept])]
         return self._check_weights(by_class if weights is None else weights * by_class, X)
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Examples) -> Array:
         """Get the most probable label of each example, or the set of its classes as 0 and 1."""
         X = self._check_inputs(X)
         found = self._compute("predict", X)
         return (found > 0.5).astype(int) if self._several else self.classes_[found]
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Examples) -> Array:
         """Get the probability of each class, of shape (examples, classes)."""
         X = self._check_inputs(X)
         return self._compute("predict" if self._several else "predict_proba", X)
 
-    def predict_log_proba(self, X: Any) -> Array:
+    def predict_log_proba(self, X: Examples) -> Array:
         """Get the logarithm of the probability of each class."""
         logits = self._logits(X)
         return log_expit(logits) if self._several else log_softmax(logits, axis=1)
 
-    def decision_function(self, X: Any) -> Array:
+    def decision_function(self, X: Examples) -> Array:
         """Get the logits, what the softmax or sigmoid is taken of, of shape (examples, classes).
 
         Of two classes of which each example has one, get the logarithm of the
@@ -298,7 +306,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self, X: Examples, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
         """Train on inputs and values.
 
         Parameters
@@ -317,7 +327,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
         """
         return self._fit(X, y, sample_weight, bool(self.warm_start), False)
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def partial_fit(
+        self, X: Examples, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch, see `NetClassifier.partial_fit`; takes what `fit` takes."""
         return self._fit(X, y, sample_weight, True, True)
 
@@ -348,7 +360,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
                 return built
         return None
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Examples) -> Array:
         """Compute values, of shape (examples,) or (examples, outputs) as those of `fit`.
 
         Of losses whose outputs are logarithms, such as ``'poisson'``, these are the means.
@@ -362,7 +374,9 @@ class NetRegressor(RegressorMixin, NetEstimator):
             predicted = self.network_.losses[0].point(predicted)
         return predicted[:, 0] if self._flat else predicted
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(
+        self, X: Examples, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
         """Get R squared, as scikit-learn computes it; of several quantiles that of the median.
 
         Raises

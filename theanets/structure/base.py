@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
+from pytensor.compile.mode import Mode
+
 from .. import names as _names
 from .. import process, spec
 from .. import rng as _rng
 from ..backends import resolve_mode
 from ..data import Field
 from ..errors import ConfigurationError, checked, unknown
-from ..expressions import placeholder
+from ..expressions import Expression, placeholder
 from ..graph import Graph
 from ..history import History
 from ..layers import Input, Layer
@@ -59,7 +61,7 @@ class Structure:
         weighted: bool = False,
         rng: _rng.Seed = None,
         dtype: str = "float32",
-        mode: Any = None,
+        mode: Mode | str | None = None,
     ) -> None:
         dtype = as_dtype(dtype)
         self.seed = _rng.as_seed(rng)
@@ -315,7 +317,7 @@ class Structure:
             self.losses = before
             raise
 
-    def _make_target(self, loss: Loss, key: str) -> Any:
+    def _make_target(self, loss: Loss, key: str) -> Expression:
         labels = loss.labels
         if loss.target_name is None and self.TARGET is not None:
             labels = self.TARGET == "labels"
@@ -325,7 +327,7 @@ class Structure:
             return placeholder(key, dtype, (None, *shape))
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[Expression]:
         """The symbolic arrays that training needs, in the order of the data.
 
         First all inputs, then each target, followed by its weights if it has any.

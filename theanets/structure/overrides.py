@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import process
 from ..errors import ConfigurationError, takes_any
-from ..expressions import scalar
+from ..expressions import Expression, scalar
 from ..objective import Objective, distinct
 from ..registry import is_ours
 from ..regularizers import Regularizer
@@ -183,7 +183,7 @@ def _own_loss(objective: Objective, returned: Any) -> None:
     objective.total, objective._means = total, None
 
 
-def _contains(expression: Any, part: Any) -> bool:
+def _contains(expression: Expression, part: Expression) -> bool:
     seen, stack = set(), [expression]
     while stack:
         variable = stack.pop()

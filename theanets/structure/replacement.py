@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
 from ..errors import ConfigurationError, unknown
-from ..expressions import expression
+from ..expressions import Expression, expression
 
 
 def replaced(
@@ -49,7 +49,7 @@ def replaced(
     return list(graph_replace(list(expressions), pairs, strict=False))
 
 
-def _fitting(name: str, variable: Any, value: Any) -> Any:
+def _fitting(name: str, variable: Expression, value: Expression) -> Expression:
     """Get a replacement as an expression of the variable's type."""
     found = expression(value, f"replace[{name!r}]")
     of = f"replace[{name!r}] is of type {found.type}, and {name} of {variable.type}"

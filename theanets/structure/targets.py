@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from .. import series_lengths
 from ..data import Field
 from ..errors import ConfigurationError
-from ..expressions import placeholder
+from ..expressions import Expression, placeholder
 from ..layers import Layer
 from ..losses import Loss
 from ..losses.base import Function
@@ -103,7 +103,7 @@ class Targets:
             variable = old
         return variable, loss, loss.output_name
 
-    def _weight(self, key: str, target: Any, inputs: Sequence[Any]) -> Any:
+    def _weight(self, key: str, target: Expression, inputs: Sequence[Any]) -> Expression:
         name = _free("weights", inputs) if key == "target" else f"{key}_weights"
         old = self._weights.get(key)
         if old is not None and old.name == name and old.type.shape == target.type.shape:
@@ -118,7 +118,7 @@ def _free(name: str, inputs: Sequence[Any]) -> str:
     return name
 
 
-def _among(variable: Any, others: Sequence[Any]) -> bool:
+def _among(variable: Expression, others: Sequence[Any]) -> bool:
     return any(variable is other for other in others)
 
 
@@ -138,7 +138,9 @@ def is_entrywise(loss: Loss) -> bool:
     return type(loss).__call__ is Loss.__call__ and not isinstance(loss, Function)
 
 
-def check_fit(loss: Loss, target: Any, shape: Callable[[str], tuple[int | None, ...]]) -> None:
+def check_fit(
+    loss: Loss, target: Expression, shape: Callable[[str], tuple[int | None, ...]]
+) -> None:
     """Refuse a loss that compares an output with a target of another shape.
 
     Parameters
@@ -250,7 +252,7 @@ def _limits(losses: Sequence[Loss]) -> tuple[float | None, float | None]:
 
 
 def _labels(
-    target: Any, losses: Sequence[Loss], shape: Callable[[str], tuple[int | None, ...]]
+    target: Expression, losses: Sequence[Loss], shape: Callable[[str], tuple[int | None, ...]]
 ) -> tuple[int | None, int | None]:
     """Get the number of classes, and the label to ignore, of a target."""
     if not target.dtype.startswith("int"):

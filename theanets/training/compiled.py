@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 
 from .. import backends, process
 from .. import objective as objectives
@@ -206,7 +207,7 @@ def compile_evaluation(
     *,
     watched: Any = (),
     metrics: Any = None,
-    mode: Any = None,
+    mode: Mode | str | None = None,
     seed: int = 0,
     noise: bool = True,
     revise: Revise = None,
@@ -260,7 +261,7 @@ def compile_step(
     metrics: Any = None,
     watch_gradients: Any = False,
     frozen: Sequence[Any] = (),
-    mode: Any = None,
+    mode: Mode | str | None = None,
     rng: np.random.Generator | None = None,
     revise: Revise = None,
 ) -> Step:
@@ -325,7 +326,7 @@ def compile_gradient(
     regularizers: Sequence[Regularizer],
     *,
     frozen: Sequence[Any] = (),
-    mode: Any = None,
+    mode: Mode | str | None = None,
     revise: Revise = None,
 ) -> tuple[Evaluation, list[Any]]:
     """Compile the gradient of the objective over data that come in several batches.

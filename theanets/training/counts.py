@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytensor
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
@@ -14,7 +15,10 @@ from pytensor.tensor.shape import Shape, Shape_i
 
 from .. import backends
 from ..data import Dataset
+from ..expressions import Expression
 from ..losses.formulas import nonzero
+
+Array = npt.NDArray[Any]
 
 #: Counts are sums of what comes in: nothing that would be worth compiling.
 MODE = Mode(linker="py", optimizer="merge")
@@ -59,7 +63,7 @@ class MeanCounts:
         self.updates: dict[Any, Any] = {}
         self.state: dict[str, Any] = {}
 
-    def divisor(self, name: str, count: Any, examples: Any) -> Any:
+    def divisor(self, name: str, count: Expression, examples: Expression) -> Expression:
         """Get what the sum of a loss is divided by.
 
         Parameters
@@ -102,7 +106,7 @@ class MeanCounts:
             mean.set_value(np.asarray(value, self._dtype))
             seen.set_value(np.asarray(np.inf if known else 0, self._dtype))
 
-    def _over(self, variables: Sequence[Any], data: Dataset) -> Any:
+    def _over(self, variables: Sequence[Any], data: Dataset) -> Array:
         if self._function is None:
             self._function = backends.function(
                 variables, self._counts, mode=MODE, dtype=self._dtype, name="counts"
@@ -114,7 +118,7 @@ class MeanCounts:
         return totals / (data.examples or 1)
 
 
-def of_data(expression: Any) -> bool:
+def of_data(expression: Expression) -> bool:
     """Tell whether an expression depends on the values of data, and on no parameter."""
     stack, seen, found = [expression], set(), False
     while stack:

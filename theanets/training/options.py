@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pytensor.compile.mode import Mode
 
 from .. import optimizers
 from ..errors import ConfigurationError, check_keywords, whole_number
@@ -129,7 +130,9 @@ class TrainOptions:
     regularizers: Mapping[str, Any]
 
     @classmethod
-    def parse(cls, kwargs: Mapping[str, Any], valid: Collection[str], mode: Any = None) -> Self:
+    def parse(
+        cls, kwargs: Mapping[str, Any], valid: Collection[str], mode: Mode | str | None = None
+    ) -> Self:
         """Take keywords apart.
 
         Parameters

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import atomic, checkpoint, process
 from ..errors import FileError, is_integer, whole_number
+from ..expressions import Shared
 from ..history import History
 from ..locks import LockFile
 from . import stored
@@ -207,7 +208,7 @@ def _check_run(identity: Any, file: checkpoint.File) -> None:
         )
 
 
-def _fitting(param: Any, value: Any) -> Any:
+def _fitting(param: Shared, value: Any) -> Any:
     mine = param.get_value(borrow=True)
     if value.shape != mine.shape or value.dtype != mine.dtype:
         raise ValueError(
