@@ -6,13 +6,11 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-import numpy as np
 import numpy.typing as npt
 
 from . import prediction, runs, saving
 from .drawing import network_html
 from .errors import hint
-from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .profiling import Profile, profile
 from .structure import Structure
@@ -389,19 +387,7 @@ class Network(Structure):
         ConfigurationError
             If it predicts several quantiles, and none of them is the median.
         """
-        predicted, bounds = self.predict(x, **kwargs).astype(float), None
-        loss = next((loss for loss in self.losses if loss.output_name == self.output_name), None)
-        if loss is not None:
-            predicted = loss.point(predicted)
-            bounds = loss.bounds(self.output_layer.log_odds_output is not None)
-        if bounds is not None and not self._decides:
-            # Log-odds say values as well, the probabilities.
-            predicted = (1 + np.tanh(predicted / 2)) / 2 if bounds == (0, 0.5) else predicted
-            bounds = None
-        y, w = check_targets(y, w, predicted.shape)
-        if bounds is None:
-            return r2(y, predicted, w)
-        return float(np.average((predicted > bounds[0]) == (y > bounds[1]), weights=w))
+        return prediction.score(self, self.predict(x, **kwargs).astype(float), y, w)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{layer.name} {layer.output_shape}" for layer in self.layers)

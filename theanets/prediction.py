@@ -15,6 +15,7 @@ from .data import Field, chunks, gather, prepare, sparse
 from .errors import ConfigurationError, check_keywords
 from .expressions import placeholder
 from .layers import Input
+from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .ops.sparse import is_sparse
 from .regularizers import Regularizer, from_kwargs, keywords
@@ -209,6 +210,26 @@ def _variable(net: Structure, name: str) -> Any:
     shape = net.graph.shape(name)
     with process.building(net.dtype):
         return placeholder(name, net.dtype, (None, *shape))
+
+
+def score(net: Any, predicted: Array, y: Any, w: Any) -> float:
+    """Get R squared of predictions, or the share of decisions that are right.
+
+    See `theanets.Network.score`.
+    """
+    bounds = None
+    loss = next((loss for loss in net.losses if loss.output_name == net.output_name), None)
+    if loss is not None:
+        predicted = loss.point(predicted)
+        bounds = loss.bounds(net.output_layer.log_odds_output is not None)
+    if bounds is not None and not net._decides:
+        # Log-odds say values as well, the probabilities.
+        predicted = (1 + np.tanh(predicted / 2)) / 2 if bounds == (0, 0.5) else predicted
+        bounds = None
+    y, w = check_targets(y, w, predicted.shape)
+    if bounds is None:
+        return r2(y, predicted, w)
+    return float(np.average((predicted > bounds[0]) == (y > bounds[1]), weights=w))
 
 
 def middle_output(net: Structure, layer: Any = None) -> str:

@@ -365,7 +365,7 @@ def test_validation_fraction(rng):
     x, y = data(NetClassifier, rng, 60)
     y[:6], y[6:] = 1, 0
     seen = []
-    options = dict(validation_fraction=0.5, callbacks=lambda run: seen.append(run._valid_data))
+    options = dict(validation_fraction=0.5, callbacks=lambda run: seen.append(run._data.valid))
     NetClassifier((4,), **options, **FAST).fit(x, y, rng.uniform(0.1, 1, size=60))
     valid = [array for (array, *_), _ in seen[0].epoch()]
     labels = np.concatenate([rows[1] for rows, _ in seen[0].epoch()])
