@@ -57,6 +57,24 @@ def write(path, header, rows, separator=","):
 # ---- reading -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("header", ["a,b,a", "a,b, a", '"a",b,"a"'])
+def test_two_columns_of_a_name(header, tmp_path):
+    (tmp_path / "t.csv").write_text(f"{header}\n1,2,3\n")
+    with pytest.raises(theanets.DataError, match="there are two columns 'a'; rename one of them"):
+        reading.read(tmp_path / "t.csv")
+    # Columns without a name are no such.
+    (tmp_path / "t.csv").write_text(",b,\n1,2,3\n")
+    assert len(reading.read(tmp_path / "t.csv")[0].columns) == 3
+
+
+@pytest.mark.parametrize("texts", [["1,234.50", "980.00", "2,000"], ["3.2%", "4 %"], ["$5", "-$7"]])
+def test_numbers_with_signs_are_text_which_is_said(texts):
+    seen, notes = look(texts * 5)
+    assert seen.values is None
+    first = next(text for text in texts if not text[0].isdigit() or set(text) & set(",%"))
+    assert f"no signs of thousands, percents or currencies, as {first!r} has" in notes[0]
+
+
 def test_a_file_is_read_as_the_texts_that_it_has(tmp_path):
     text = 'code,"last, first",n,e\n010,"Doe, J",1.50, x \n"a\nb",NA,1e3,\nTRUE,,"",None\n'
     (tmp_path / "t.csv").write_text(text)

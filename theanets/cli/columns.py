@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DataError, unknown
-from .reading import is_missing, numbers
+from .reading import are_decorated, is_missing, numbers
 from .schema import Category, Note, Number, check_finite, quoted
 
 Array = npt.NDArray[Any]
@@ -108,6 +108,13 @@ def look(texts: pd.Series, separator: str, wishes: Wishes, note: Note) -> Look:
     stray = distinct > FEW_NUMBERS and (few or len(unusual) <= MOST_ODD * given)
     is_text = not many or (len(unusual) > 0 and not stray)
     if is_text and name not in wishes.numeric:
+        decorated = odd[are_decorated(odd)]
+        if 2 * (many + len(decorated)) > given and len(decorated):
+            note(
+                f"column {name!r} is taken as text: numbers have no signs of thousands, percents "
+                f"or currencies, as {decorated.iloc[0]!r} has; write them without"
+            )
+            return Look(texts, None, absent)
         if 2 * many > given:
             note(
                 f"column {name!r} is taken as text: {many} of {given} values are numbers, but not "

@@ -24,6 +24,7 @@ SEPARATORS = ",;\t|"
 MARKERS = {"?", "-", "--", ".", "na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "none", "nil"}
 
 _DIGITS = r"(?:[0-9]+{point}?[0-9]*|{point}[0-9]+)(?:e[+-]?[0-9]+)?"
+_DECORATED = r"[+-]?[$€£]? ?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? ?[%$€£]?"
 _NUMBER = r"[+-]?(?:" + _DIGITS + r"|inf|infinity)"
 
 
@@ -51,6 +52,11 @@ def read(path: Path, separator: str | None = None) -> tuple[pd.DataFrame, str]:
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
     separator = _separator(text, separator)
+    # pandas would call the second one of a name otherwise.
+    header = [name.strip() for name in _names(text, separator)]
+    twice = next((name for i, name in enumerate(header) if name and name in header[:i]), None)
+    if twice is not None:
+        raise DataError(f"{path}: there are two columns {twice!r}; rename one of them")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
@@ -82,14 +88,18 @@ def _separator(text: str, likely: str | None) -> str:
     """Find what separates the names; not by pandas' own guess, which fails at a single column."""
 
     def many(separator: str) -> int:
-        # Quoted names may have any of them, and go over several lines.
-        lines = io.StringIO(text.lstrip())
-        return len(next(csv.reader(lines, delimiter=separator, skipinitialspace=True)))
+        return len(_names(text, separator))
 
     try:
         return likely if likely and many(likely) > 1 else max(SEPARATORS, key=many)
     except csv.Error as error:
         raise DataError(f"the line of names cannot be read: {error}") from None
+
+
+def _names(text: str, separator: str) -> list[str]:
+    """Get the names of the columns."""
+    # Quoted names may have any separator in them, and go over several lines.
+    return next(csv.reader(io.StringIO(text.lstrip()), delimiter=separator, skipinitialspace=True))
 
 
 def numbers(texts: pd.Series, decimal: str = ".") -> npt.NDArray[np.float64]:
@@ -107,6 +117,11 @@ def numbers(texts: pd.Series, decimal: str = ".") -> npt.NDArray[np.float64]:
     values = np.full(len(texts), np.nan)
     values[found] = [float(text.replace(decimal, ".")) for text in texts[found]]
     return values
+
+
+def are_decorated(texts: pd.Series) -> pd.Series:
+    """Tell which texts are numbers but for signs of thousands, percents or currencies."""
+    return texts.str.fullmatch(_DECORATED).astype(bool)
 
 
 def is_missing(texts: pd.Series, known: Iterable[str] = (), number: bool = False) -> pd.Series:
