@@ -204,7 +204,7 @@ def test_options(option, good, bad):
         (lambda name, value: number(name, value, where="x"), math.nan, "a finite number"),
         (whole_number, 0, "an integer of at least 1"),
         (whole_number, 2.0, "an integer of at least 1"),
-        (whole_number, 2**31, "an integer of at least 1 that is below 2 ** 31"),
+        (Whole(1).check, 2**31, "an integer of at least 1 that is below 2 ** 31"),
         (lambda name, value: Whole(2, 1, 3).check(name, value), 2**31, "1 and at most 3"),
         (flag, "yes", "True or False"),
         (flag, 2, "True or False"),
@@ -220,6 +220,7 @@ def test_arguments(check, value, says):
 def test_arguments_that_are_taken():
     assert number("key", np.float32(0.5), "unit") == 0.5
     assert type(whole_number("key", np.int8(3))) is int
+    assert whole_number("key", 2**40) == 2**40
     assert flag("key", 0) is False
     assert flag("key", np.True_) is True
 

@@ -214,34 +214,6 @@ def is_integer(value: object, least: int | None = None) -> bool:
     return least is None or int(value) >= least
 
 
-def whole_number(name: str, value: Any, least: int = 1, where: str = "") -> int:
-    """Check an argument that has to be an integer of at least some number.
-
-    Parameters
-    ----------
-    name : str
-        Name of the argument.
-    value : Any
-        Its value.
-    least : int
-        The smallest valid number.
-    where : str
-        What the message begins with, for instance ``"layer 'hid1': "``.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ConfigurationError
-        If it is anything else.
-    """
-    if not is_integer(value, least):
-        raise ConfigurationError(f"{where}{name}={value!r} is not an integer of at least {least}")
-    return int(value)
-
-
 def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
     """Refuse keywords that nobody consumes.
 

@@ -359,7 +359,12 @@ def number(name: str, value: Any, kind: str = "any", where: str = "") -> float:
 
 
 def whole_number(name: str, value: Any, least: int = 1, where: str = "") -> int:
-    """Check an argument that has to be an integer of at least some number; see `Option.check`."""
+    """Check an argument that has to be an integer of at least some number; see `Option.check`.
+
+    Unlike an option, it may have any size: it is not made part of data.
+    """
+    if is_integer(value, least):
+        return int(value)
     found: int = Whole(least, least).check(name, value, where)
     return found
 

@@ -16,7 +16,8 @@ from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.traversal import ancestors
 
 from . import backends
-from .errors import ConfigurationError, whole_number
+from .errors import ConfigurationError
+from .options import whole_number
 from .structure import Structure
 from .training.engines import GradientEngine
 from .training.setup import make_run

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pymc as pm
 
 from .. import rng as _rng
-from ..errors import ConfigurationError, check_keywords, unknown, whole_number
+from ..errors import ConfigurationError, check_keywords, unknown
 from ..network import Network
-from ..options import as_number
+from ..options import as_number, whole_number
 from . import laplace, trained
 from . import priors as _priors
 from .draws import inference_data

@@ -11,9 +11,9 @@ import pytensor.tensor as pt
 
 from .. import objective
 from ..data.coerce import load
-from ..errors import ConfigurationError, whole_number
+from ..errors import ConfigurationError
 from ..network import Network
-from ..options import as_number
+from ..options import as_number, whole_number
 from ..structure.replacement import replaced
 from . import priors as _priors
 from .likelihoods import Term

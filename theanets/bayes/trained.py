@@ -16,9 +16,9 @@ from pymc.pytensorf import join_nonshared_inputs
 from .. import names
 from .. import rng as _rng
 from ..callbacks import Callback
-from ..errors import ConfigurationError, whole_number
+from ..errors import ConfigurationError
 from ..network import Network
-from ..options import as_number
+from ..options import as_number, whole_number
 
 Array = npt.NDArray[Any]
 

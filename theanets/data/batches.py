@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer, whole_number
+from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer
 from ..ops.sparse import is_sparse
+from ..options import number, whole_number
 from . import sparse
 from .coerce import is_lazy, load, locate, take
 from .fields import Field
@@ -241,9 +242,7 @@ class Dataset:
         DataError
             If one of the two would be empty.
         """
-        number = isinstance(fraction, (float, np.floating)) and 0 < fraction < 1
-        if not number:
-            raise ConfigurationError(f"validation_split={fraction!r} is not a number in (0, 1)")
+        fraction = number("validation_split", fraction, "inner")
         if self.examples is None:
             raise ConfigurationError(
                 f"validation_split={fraction!r}: {self.where} are batches that come in, which "

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import rng as _rng
-from ..errors import ConfigurationError, DataError, renamed, whole_number
+from ..errors import ConfigurationError, DataError, renamed
+from ..options import whole_number
 from .tables import is_table, plain
 
 Array = npt.NDArray[Any]

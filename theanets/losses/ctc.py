@@ -11,10 +11,10 @@ import pytensor.tensor as pt
 from pytensor.tensor.special import log_softmax
 
 from .. import names
-from ..errors import ConfigurationError, DataError, unknown, whole_number
+from ..errors import ConfigurationError, DataError, unknown
 from ..expressions import Expression
 from ..ops.sequences import Alignments
-from ..options import Flag, Name, Whole
+from ..options import Flag, Name, Whole, whole_number
 from ..outputs import Outputs
 from .classification import Scores
 from .formulas import const, safe_log

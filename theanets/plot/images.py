@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, DataError, whole_number
+from ..errors import ConfigurationError, DataError
 from ..layers.convolution import Convolution, Transposed
 from ..network import Network
+from ..options import whole_number
 from .axes import GREY, new_or_given, pyplot
 
 

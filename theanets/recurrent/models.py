@@ -14,9 +14,10 @@ from ..data import is_stream
 from ..data.mapped import mapped
 from ..data.series import Padded, is_ragged
 from ..data.tables import plain
-from ..errors import ConfigurationError, DataError, whole_number
+from ..errors import ConfigurationError, DataError
 from ..layers import CRF
 from ..network import Network
+from ..options import whole_number
 from . import ragged, views
 from .streams import Stream, carrier, inputs_of
 

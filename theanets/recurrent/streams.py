@@ -15,9 +15,10 @@ from ..data import Field, gather, prepare, sparse
 from ..data.coerce import coerce
 from ..data.fields import behaved
 from ..data.tables import plain
-from ..errors import ConfigurationError, DataError, unknown, whole_number
+from ..errors import ConfigurationError, DataError, unknown
 from ..layers import Bidirectional, Input, Lengths, Recurrent
 from ..names import output_name
+from ..options import whole_number
 from ..structure import Structure
 
 Array = npt.NDArray[Any]

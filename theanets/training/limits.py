@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError, whole_number
+from ..errors import ConfigurationError
+from ..options import whole_number
 
 
 @dataclass

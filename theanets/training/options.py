@@ -12,7 +12,8 @@ import numpy as np
 from pytensor.compile.mode import Mode
 
 from .. import optimizers
-from ..errors import ConfigurationError, check_keywords, whole_number
+from ..errors import ConfigurationError, check_keywords
+from ..options import whole_number
 from ..regularizers.keywords import keywords as regularizer_keywords
 from .limits import Limits
 

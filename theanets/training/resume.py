@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import atomic, checkpoint, process
-from ..errors import FileError, is_integer, whole_number
+from ..errors import FileError, is_integer
 from ..expressions import Shared
 from ..history import History
 from ..locks import LockFile
+from ..options import whole_number
 from . import stored
 from .identity import differences
 

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 
-from ...errors import ConfigurationError, is_integer, whole_number
+from ...errors import ConfigurationError, is_integer
 from ...expressions import Expression
 from ...ops.recurrent import Layout, Named, Products, Results
-from ...options import Flag, as_list
+from ...options import Flag, as_list, whole_number
 from .plain import RNN
 
 Array = npt.NDArray[Any]
@@ -146,12 +146,12 @@ class BCRNN(_Modules, names=("bcrnn",)):
     rates: Any
 
     def _count(self) -> int:
-        where = f"layer {self.full_name!r}: "
+        where = f"layer {self.full_name!r}"
         modules = whole_number("num_modules", self.num_modules, where=where)
         return modules if self.rates is None else len(self._numbers())
 
     def _numbers(self) -> Array:
-        where = f"layer {self.full_name!r}: "
+        where = f"layer {self.full_name!r}"
         modules = whole_number("num_modules", self.num_modules, where=where)
         if self.rates is None:
             return np.arange(modules) / modules
@@ -162,8 +162,8 @@ class BCRNN(_Modules, names=("bcrnn",)):
         rising = (np.diff(rates) >= 0).all() and ((rates >= 0) & (rates <= 1)).all()
         if len(rates) != modules or not rising:
             raise ConfigurationError(
-                f"{where}rates={self.rates!r} is not a list of {modules} numbers in [0, 1] that do "
-                "not fall, one for each module"
+                f"{where}: rates={self.rates!r} is not a list of {modules} numbers in [0, 1] that "
+                "do not fall, one for each module"
             )
         return rates
 
