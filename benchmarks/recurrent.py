@@ -26,7 +26,7 @@ from peers import have
 from timing import measure, peak_memory
 
 import theanets
-from theanets.layers import recurrent as base
+from theanets.layers.recurrent import base
 from theanets.ops.recurrent.trace import NotElementwiseError
 from theanets.training import setup
 
