@@ -28,6 +28,7 @@ RANKS = [
         "process",
         "interruption",
         "history",
+        "versions",
     },
     {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"},
     {"layers", "losses", "regularizers"},
@@ -121,6 +122,26 @@ def unpickling(package: Package) -> list[str]:
     return found
 
 
+#: What has no underscore in PyTensor, and is documented nowhere.
+INTERNAL = ("numba_funcify_ensure_cache", "numba_funcify_and_cache_key", "CACHED_SRC_FUNCTIONS")
+
+
+def private_names(package: Package) -> list[str]:
+    """Find where private names of PyTensor are used outside ``versions``."""
+    found = []
+    for module in package.trees:
+        if module == "versions":
+            continue
+        named = [(name, 0) for name in package.bindings(module).values()]
+        named += [(name, node.lineno) for name, node in package.uses(module)]
+        for name, line in named:
+            first, *parts = name.split(".")
+            hidden = [p for p in parts if p in INTERNAL or (p[0] == "_" and p[:2] != "__")]
+            if first == "pytensor" and hidden:
+                found.append(f"{module}, line {line}: {name}")
+    return found
+
+
 def run_at_import(statements: list[ast.stmt]) -> Iterator[ast.AST]:
     """Generate the nodes that run when the module is imported: not the bodies of functions."""
     stack: list[ast.AST] = list(statements)
@@ -179,6 +200,11 @@ def test_no_import_cycles(theanets):
 
 def test_only_backends_compiles(theanets):
     found = compilations(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_what_is_private_in_pytensor_is_asked_for_in_one_place(theanets):
+    found = private_names(theanets)
     assert not found, "\n".join(found)
 
 
@@ -303,6 +329,27 @@ def test_check_compilations(make, source):
 
 def test_check_compilations_of_others(make):
     assert not compilations(make(graph="from .names import function\nfunction()\nx.function()"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from pytensor.tensor import _as_tensor_variable",
+        "from pytensor.tensor import _as_tensor_variable as convert",
+        "import pytensor.tensor as pt\ndef f(x):\n    return pt._as_tensor_variable(x)",
+        "from pytensor.graph import _inner as inner\ninner.thing",
+        "from pytensor.link.numba.dispatch import basic\nbasic.numba_funcify_ensure_cache",
+        "from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS",
+    ],
+)
+def test_check_private_names(make, source):
+    assert private_names(make(graph=source))
+    assert not private_names(make(graph="", versions=source))
+
+
+def test_check_private_names_of_others(make):
+    source = "import pytensor, numpy\nfrom ._own import _mine\nnumpy._x\npytensor.__version__"
+    assert not private_names(make(graph=source, _own=""))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What Numba leaves out when it compiles, and that all is as before afterwards."""
 
+import importlib
 import threading
 
 import numpy as np
@@ -13,7 +14,7 @@ from numba.core.lowering import Lower
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
-from theanets import Classifier, backends
+from theanets import Classifier, backends, versions
 from theanets.linkers import numba_setup
 
 pytestmark = pytest.mark.linker
@@ -121,3 +122,19 @@ def test_operations_are_looked_up_and_bounded(monkeypatch, rng):
         function = backends.function([x], x[start:] * 2, mode="NUMBA", dtype="float64")
         np.testing.assert_allclose(function(a), a[start:] * 2)
         assert 0 < len(known) <= 3
+
+
+@pytest.mark.parametrize(
+    "name", ["numba_funcify_ensure_cache", "numba_funcify_and_cache_key", "CACHED_SRC_FUNCTIONS"]
+)
+def test_numba_compiles_without_what_is_private_in_pytensor(name, monkeypatch):
+    parts = versions.numba_parts()
+    module = importlib.import_module("pytensor.link.numba.cache")
+    with monkeypatch.context() as renamed:
+        renamed.delattr(module if name.isupper() else parts.module, name)
+        assert versions.numba_parts() is None
+    monkeypatch.setattr(numba_setup, "_parts", None)
+    monkeypatch.setattr(numba_setup, "_keep", None)
+    x = pt.matrix("x")
+    function = backends.function([x], [x * 3 - 1], mode="NUMBA", dtype="float64")
+    np.testing.assert_array_equal(function(np.ones((2, 2)))[0], np.full((2, 2), 2.0))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from pytensor.tensor import _as_tensor_variable
 
 from ..errors import ConfigurationError
 from ..expressions import Expression
+from ..versions import converts
 
 #: Shape of one example: None is any length.
 Shape = tuple[int | None, ...]
@@ -75,7 +75,7 @@ class Inputs(dict[str, Any]):
         return self.ordered[0]
 
 
-@_as_tensor_variable.register(Inputs)
+@converts(Inputs)
 def _tensor_of_inputs(inputs: Inputs, name: Any = None, ndim: Any = None, **kwargs: Any) -> Any:
     """Let ``pt.dot(inputs, w)`` be about the single input, as in examples of earlier versions."""
     return pt.as_tensor(inputs.only, name, ndim, **kwargs)

@@ -24,14 +24,14 @@ from numba.core.lowering import Lower
 from pytensor import config
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
-from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
-from pytensor.link.numba.dispatch import basic
 from pytensor.link.numba.linker import NumbaLinker
 
 from ..interruption import may_leave, uninterrupted
+from ..versions import numba_parts
 from .numba_cache import KeyedCache
 
-_wrapped = basic.numba_funcify_ensure_cache
+#: Without them, all is compiled as PyTensor does it.
+_parts: Any = numba_parts()
 #: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
 _pieces: dict[tuple[Any, ...], Any] = {}
 #: By the pieces that are whole graphs, what Python calls.
@@ -45,7 +45,7 @@ KNOWN = 10_000
 def _keep(op: Op, node: Apply = None, **kwargs: Any) -> tuple[Any, str | None]:
     """Get the function of an Op or a graph, and its key; what PyTensor's linker calls."""
     if not config.numba__cache:
-        return _wrapped(op, node=None if node is None else _apart(node), **kwargs)
+        return _parts.wrapped(op, node=None if node is None else _apart(node), **kwargs)
     if node is None:
         return _made(op, None, **kwargs)
     described = _described(node)
@@ -90,7 +90,7 @@ def _described(node: Any) -> Hashable | None:
 
 def _made(op: Any, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
     """Get a function that was not there, and its key; one that was, where the key is the same."""
-    function, key = basic.numba_funcify_and_cache_key(op, node=node, **kwargs)
+    function, key = _parts.with_key(op, node=node, **kwargs)
     if key is None:
         return function, None
     fast_key = f"{key}_fastmath{int(config.numba__fastmath)}"
@@ -102,7 +102,7 @@ def _made(op: Any, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
         if isinstance(function, Dispatcher):
             _pieces[piece] = _kept(function, fast_key)
         else:
-            wrapped = _wrapped(op, node=node, **kwargs)[0]
+            wrapped = _parts.wrapped(op, node=node, **kwargs)[0]
             if isinstance(wrapped, Dispatcher):
                 wrapped._cache = KeyedCache(wrapped.py_func, "wrapped")
             _pieces[piece] = wrapped
@@ -132,8 +132,8 @@ def _kept(function: Dispatcher, key: str) -> Dispatcher:
         # It was generated, into a file that has another name in the next process.
         source.__code__ = source.__code__.replace(co_filename="<string>")
         # Numba imports this module again with the code, also where there is no theanets.
-        source.__module__ = basic.__name__
-    CACHED_SRC_FUNCTIONS[source] = key
+        source.__module__ = _parts.module.__name__
+    _parts.keys[source] = key
     function._cache = KeyedCache(source)
     return function
 
@@ -141,8 +141,11 @@ def _kept(function: Dispatcher, key: str) -> Dispatcher:
 @contextmanager
 def compiling() -> Iterator[None]:
     """Keep functions without others around them, in what is made meanwhile."""
+    if _parts is None:
+        yield
+        return
     with (
-        _replaced(basic, "numba_funcify_ensure_cache", lambda wrapped: _keep),
+        _replaced(_parts.module, _parts.looked_up, lambda wrapped: _keep),
         _replaced(NumbaLinker, "jit_compile", _compiled_once),
     ):
         yield

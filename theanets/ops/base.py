@@ -17,6 +17,7 @@ from pytensor.graph.op import Op
 from ..errors import DerivativeError
 from ..expressions import Expression
 from ..process import building
+from ..versions import shape_arguments
 
 Array = npt.NDArray[Any]
 
@@ -53,8 +54,8 @@ class KernelOp(Op):
         return self.output_shapes(*shapes)
 
     def infer_shape(self, *arguments: Any) -> list[tuple[Expression, ...]]:
-        """Get the shapes of the outputs; up to PyTensor 3.2 called with one argument more."""
-        node, shapes = arguments[-2:]
+        """Get the shapes of the outputs, for PyTensor."""
+        node, shapes = shape_arguments(arguments)
         return self.shapes_of(node.inputs, shapes)
 
 

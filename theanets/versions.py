@@ -1,0 +1,84 @@
+"""What differs between versions of PyTensor, and what of it is private: here and nowhere else.
+
+Whatever is private may be gone in the next version. So it is asked for here, and who gets
+nothing goes on without: slower, or with an error of PyTensor's where it would have been a
+convenience.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytensor.tensor as pt
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shape_arguments(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+    """Get the node and the shapes that ``infer_shape`` is called with.
+
+    Up to PyTensor 3.2 the graph comes before them.
+    """
+    node, shapes = arguments[-2:]
+    return node, shapes
+
+
+def converts(kind: type) -> Callable[[F], F]:
+    """Decorate what makes a tensor of instances of a class, wherever PyTensor takes a tensor.
+
+    Without a way to tell it, PyTensor refuses them.
+    """
+
+    def register(function: F) -> F:
+        dispatch = getattr(pt, "_as_tensor_variable", None)
+        if dispatch is not None:
+            dispatch.register(kind)(function)
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class NumbaParts:
+    """What the linker for Numba is made of.
+
+    Attributes
+    ----------
+    module : module
+        Where the linker looks up `looked_up`.
+    looked_up : str
+        The name of what makes a function of an Op or a graph, with another around it that
+        is kept on the disk.
+    wrapped : callable
+        That function.
+    with_key : callable
+        Makes the function alone, and its key for the disk.
+    keys : mapping
+        The keys, by Python functions.
+    """
+
+    module: Any
+    looked_up: str
+    wrapped: Callable[..., Any]
+    with_key: Callable[..., Any]
+    keys: MutableMapping[Any, str]
+
+
+def numba_parts() -> NumbaParts | None:
+    """Get the parts of PyTensor's linker for Numba; None where they are called otherwise."""
+    try:
+        module = importlib.import_module("pytensor.link.numba.dispatch.basic")
+        cache = importlib.import_module("pytensor.link.numba.cache")
+        looked_up = "numba_funcify_ensure_cache"
+        return NumbaParts(
+            module,
+            looked_up,
+            getattr(module, looked_up),
+            module.numba_funcify_and_cache_key,
+            cache.CACHED_SRC_FUNCTIONS,
+        )
+    except (ModuleNotFoundError, AttributeError):
+        return None
