@@ -102,10 +102,16 @@ def test_what_is_not_of_the_package_is_the_user_s():
         assert net.__getstate__()["attributes"] == {}
 
 
-def test_pickles_of_earlier_versions_name_the_history_where_it_was():
-    name = b"theanets.history"
-    old = pickle.dumps(theanets.History(), 0).replace(name, b"theanets.training.history")
-    assert isinstance(pickle.loads(old), theanets.History)
+def test_pickles_of_earlier_versions_name_what_has_moved():
+    conv = {"form": "conv2", "size": 2, "filter_size": (2, 2)}
+    window = theanets.convolution.Classifier([(4, 4, 1), conv, "flat", 2]).layers[1].window
+    for value, now, then in (
+        (theanets.History(), b"theanets.history", b"theanets.training.history"),
+        (window, b"theanets.ops.windows.window", b"theanets.ops.window"),
+    ):
+        old = pickle.dumps(value, 0)
+        assert now in old
+        assert type(pickle.loads(old.replace(now, then))) is type(value)
 
 
 def test_the_usual_loss_is_asked_for_by_name_or_by_saying_nothing():
