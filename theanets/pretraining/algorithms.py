@@ -19,7 +19,7 @@ from .. import names as _names
 from .. import optimizers
 from ..data import is_stream
 from ..data.mapped import mapped
-from ..errors import ConfigurationError, deprecated
+from ..errors import ConfigurationError, deprecated, unknown
 from ..regularizers import from_kwargs
 from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure
@@ -79,6 +79,8 @@ def _subalgo(algo: str, subalgo: Any) -> Any:
             f"subalgo={subalgo!r} is a method of pretraining itself; expected the optimizer that "
             f"trains the stages of algo={algo!r}, for instance 'adam'"
         )
+    if subalgo not in optimizers.Optimizer.registry:
+        raise unknown("algorithm", subalgo, optimizers.names())
     return subalgo
 
 
