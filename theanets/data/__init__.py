@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .batches import Dataset, chunks, prepare
+from .batches import Dataset
 from .coerce import gather
 from .fields import Field
+from .inputs import chunks, prepare
 from .streams import is_stream
 
 __all__ = ["Dataset", "Field", "chunks", "gather", "is_stream", "prepare"]

@@ -9,23 +9,19 @@ from __future__ import annotations
 import copy
 import math
 import operator
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Generator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer
-from ..ops.sparse import is_sparse
 from ..options import number, whole_number
-from . import sparse
-from .coerce import is_lazy, load, locate, take
 from .fields import Field
-from .fingerprint import fingerprint, row_bytes
-from .finite import refuse_not_finite
 from .prefetch import prefetched
 from .series import Padded, similar
 from .streams import Batch, Intake, calls, example_shapes, is_stream, length
+from .whole import Arrays, Cutting
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
 CHUNK_BYTES = 2**21
@@ -38,9 +34,6 @@ FEW = (
     "the network has a layer, such as batch_norm, that normalizes over the examples of a batch to "
     "train on, so there must be at least {}"
 )
-
-#: The least steps of a batch of series where the steps are rounded up.
-ROUNDED_STEPS = 16
 
 
 class Dataset:
@@ -129,17 +122,8 @@ class Dataset:
         sizes: Callable[[Sequence[Any], str], None] | None = None,
     ) -> None:
         self.fields = tuple(fields)
-        self._lengths: Any = None
-        self._timed: list[int] = []
-        if isinstance(data, Padded):
-            names = [field.name for field in self.fields]
-            # Of one that is sparse, a batch has three vectors.
-            places = np.cumsum([0, *(3 if field.sparse else 1 for field in self.fields)])
-            self._timed = [int(places[names.index(name)]) for name in data.timed]
-            self._lengths = data.lengths
-            if axis:
-                raise ConfigurationError(f"axis={axis}: series in lists have the time first")
-        self.buckets = bool(buckets) if shuffle and self._lengths is not None else None
+        series = isinstance(data, Padded) and data.lengths is not None
+        self.buckets = bool(buckets) if shuffle and series else None
         self.batch_size, self.least = whole_number("batch_size", batch_size), least
         if self.batch_size < least:
             raise ConfigurationError(f"batch_size={batch_size}: {FEW.format(least)}")
@@ -177,44 +161,26 @@ class Dataset:
             self.batches = min(self.batches or known, known)
 
     def _set_arrays(self) -> None:
-        self._places = locate(self.fields, self.where)
-        arrays = load(self.fields, self._data, self.where, axis=self.axis)
-        for i, field in enumerate(self.fields):
-            if field.classes is not None and not is_lazy(field, arrays[i]):
-                # Labels that the caller changes later would not be checked again.
-                arrays[i] = arrays[i].copy()
+        self._arrays = Arrays(self.fields, self._data, self.where, self.axis, self.rounded)
         if self.sizes is not None:
-            self.sizes([array.shape[1:] for array in arrays], self.where)
+            self.sizes(self._arrays.shapes, self.where)
         self._data = None
-        self._arrays = arrays
-        self._late = [i for i, field in enumerate(self.fields) if is_lazy(field, arrays[i])]
-        names = [field.name for field in self.fields]
-        self._spread = [
-            (i, names.index(field.weighs))
-            for i, field in enumerate(self.fields)
-            if field.weighs in names
-            and arrays[i].shape[1:] != arrays[names.index(field.weighs)].shape[1:]
-        ]
         self._set_sizes()
 
     def _set_sizes(self) -> None:
         arrays = self._arrays
-        rows = int(arrays[0].shape[0]) if self._rows is None else len(self._rows)
+        rows = arrays.rows if self._rows is None else len(self._rows)
         self.examples = self._row = rows
         if rows < self.least:
             raise DataError(f"{self.where} has {rows} example: {FEW.format(self.least)}")
-        available = self._count(rows)
+        self._cutting = Cutting(self.batch_size, self.least)
+        available = self._cutting.count(rows)
         self.batches = self.batches or available
         if not self.shuffle:
             self.batches = min(self.batches, available)
-        spread = dict(self._spread)
-        size = sum(
-            row_bytes(field, arrays[spread.get(i, i)]) for i, field in enumerate(self.fields)
-        )
-        self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // (size * self.batch_size)))
-        # Of those that are read-only, batches are copies.
-        plain = not any(is_sparse(array) or not array.flags.writeable for array in arrays)
-        if plain and not (self.shuffle or self._late or self._spread or self._rows is not None):
+        size = arrays.row_bytes * self.batch_size
+        self._chunk = self.batch_size * max(1, int(CHUNK_BYTES // size))
+        if arrays.plain and not self.shuffle and self._rows is None:
             self._chunk = rows
 
     def ordered(self, batch_size: int) -> Dataset:
@@ -267,8 +233,7 @@ class Dataset:
         """Get what tells the arrays from others, by name; None for other data."""
         if self.examples is None:
             return None
-        each = zip(self.fields, self._arrays, self._places, strict=True)
-        return {field.name: fingerprint(field, array, place) for field, array, place in each}
+        return self._arrays.fingerprint()
 
     def __len__(self) -> int:
         if self.batches is None:
@@ -303,93 +268,35 @@ class Dataset:
 
     def _shuffled(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
-        left = self.batches
+        left, cutting = self.batches, self._cutting
         while left:
             if self._row >= self.examples:
                 self._draw()
-            start, stop = self._row, self._end(self._row + left * self.batch_size, self.examples)
-            left -= self._count(stop - start)
+            start, stop = self._row, cutting.end(self._row + left * self.batch_size, self.examples)
+            left -= cutting.count(stop - start)
             # Now, so that an epoch that is left early does not come back.
             self._row, order = stop, self._order
-            for first, last in self._chunks(start, stop):
-                yield from self._cut(order[first:last])
+            for first, last in cutting.chunks(start, stop, self._chunk):
+                yield from self._arrays.cut(order[first:last], cutting)
 
     def _ordered(self) -> Generator[Batch, None, None]:
         assert self.examples is not None and self.batches is not None
-        stop = self._end(self.batches * self.batch_size, self.examples)
-        for first, last in self._chunks(0, stop):
+        cutting = self._cutting
+        stop = cutting.end(self.batches * self.batch_size, self.examples)
+        for first, last in cutting.chunks(0, stop, self._chunk):
             rows = slice(first, last)
-            yield from self._cut(rows if self._rows is None else self._rows[rows])
-
-    def _count(self, rows: int) -> int:
-        """Get the number of batches of some rows."""
-        whole, rest = divmod(rows, self.batch_size)
-        return whole + (rest >= self.least)
-
-    def _end(self, row: int, stop: int) -> int:
-        """Get where to cut: at a row, unless it leaves too few before the stop."""
-        return stop if stop - row < self.least else row
-
-    def _chunks(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Generate the ranges of rows that are gathered at once."""
-        while start < stop:
-            last = self._end(start + self._chunk, stop)
-            yield start, last
-            start = last
+            yield from self._arrays.cut(rows if self._rows is None else self._rows[rows], cutting)
 
     def _draw(self) -> None:
         assert self.examples is not None
         self._before = self._rng.bit_generator.state
         rows = slice(None) if self._rows is None else self._rows
         if self.buckets:
-            order = similar(self._lengths[rows], self.batch_size, self._rng)
+            order = similar(self._arrays.lengths[rows], self.batch_size, self._rng)
         else:
             order = self._rng.permutation(self.examples)
         self._order = order if self._rows is None else self._rows[order]
         self._row = 0
-
-    def _cut(self, rows: Any) -> Iterator[Batch]:
-        """Gather rows, and cut them into batches."""
-        parts = [
-            take(field, array, rows, place)
-            for field, array, place in zip(self.fields, self._arrays, self._places, strict=True)
-        ]
-        if self._late:
-            parts = refuse_not_finite(self.fields, parts, self._places, rows, self._late)
-        for i, j in self._spread:
-            parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
-        lengths = None if self._lengths is None else self._lengths[rows]
-        size = self.batch_size
-        rows = parts[0].shape[0]
-        # If too few are left for the last batch, it has those of the one before too.
-        whole = self._count(rows) - (rows % size != 0)
-        rest = rows - whole * size
-        views: list[Any] = []
-        last: list[Any] = []
-        for field, part in zip(self.fields, parts, strict=True):
-            if field.sparse:
-                batches = sparse.cut(part, size, whole)
-                views += [[batch[i] for batch in batches[:whole]] for i in range(3)]
-                last += batches[-1]
-            else:
-                # Iterating over a new leading axis is the cheapest way to get equal slices.
-                views.append(part[: whole * size].reshape(whole, size, *part.shape[1:]))
-                last.append(part[whole * size :])
-        final: list[Batch] = [(tuple(last), rest)] if rest else []
-        found = chain(zip(zip(*views, strict=True), repeat(size), strict=False), final)
-        return found if lengths is None else self._trimmed(found, lengths)
-
-    def _trimmed(self, batches: Iterator[Batch], lengths: Any) -> Iterator[Batch]:
-        """Cut off the steps at the end that no series of a batch has."""
-        for i, (arrays, count) in enumerate(batches):
-            first = i * self.batch_size
-            steps = max(1, int(lengths[first : first + count].max()))
-            if self.rounded:
-                steps = max(ROUNDED_STEPS, 1 << (steps - 1).bit_length())
-            cut = list(arrays)
-            for j in self._timed:
-                cut[j] = np.ascontiguousarray(arrays[j][:, :steps])
-            yield tuple(cut), count
 
     def _streamed(self) -> Generator[Batch, None, None]:
         drawn = 0
@@ -451,45 +358,6 @@ class Dataset:
         if row:
             self._draw()
             self._row = row
-
-
-def prepare(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
-    """Coerce and check the inputs of a network, without cutting them into batches.
-
-    Parameters
-    ----------
-    fields : sequence of Field
-        Those with the role ``'input'`` are used.
-    data : array_like, list, tuple or dict
-        One array if there is one input; else arrays in the order of the
-        inputs, or by name.
-    where : str
-        Describes the data in error messages.
-
-    Returns
-    -------
-    list
-        One array per input, as `coerce` returns them; get rows by `gather`.
-    """
-    return load([field for field in fields if field.role == "input"], data, where)
-
-
-def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
-    """Cut rows into consecutive batches.
-
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    batch_size : int, optional
-        Rows per batch, the last may have fewer; by default all are one batch.
-
-    Returns
-    -------
-    iterator of slice
-    """
-    size = max(n, 1) if batch_size is None else whole_number("batch_size", batch_size)
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def _plain(value: Any) -> Any:
