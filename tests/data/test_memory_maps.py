@@ -42,8 +42,8 @@ def test_memory_maps_stay_on_disk(mapped, dtype, shuffle):
     x, y = numbered(50)
     source = mapped(x, dtype)
     ds = dataset([X, Y], [source, y], batch_size=8, shuffle=shuffle)
-    assert isinstance(ds._arrays[0], np.memmap)
-    assert np.shares_memory(ds._arrays[0], source)
+    assert isinstance(ds._arrays.arrays[0], np.memmap)
+    assert np.shares_memory(ds._arrays.arrays[0], source)
     for _ in range(2):
         batches = list(ds.epoch())
         assert sorted(flat(batches)) == list(range(50))
@@ -55,10 +55,10 @@ def test_memory_maps_stay_on_disk(mapped, dtype, shuffle):
 def test_memory_maps_of_other_shapes(mapped):
     x, _ = numbered(6)
     ds = dataset([COLUMN], mapped(np.arange(6), "int64"), shuffle=False)
-    assert isinstance(ds._arrays[0], np.memmap)
+    assert isinstance(ds._arrays.arrays[0], np.memmap)
     np.testing.assert_array_equal(next(ds.epoch())[0][0], np.arange(6)[:, None])
     ds = dataset([X], mapped(x.T, "float64"), axis=1, shuffle=False)
-    assert isinstance(ds._arrays[0], np.memmap)
+    assert isinstance(ds._arrays.arrays[0], np.memmap)
     np.testing.assert_array_equal(next(ds.epoch())[0][0], x)
     with refused("shape (6, 5)"):
         dataset([X], mapped(np.ones((6, 5)), "float64"))
@@ -114,7 +114,7 @@ def test_large_arrays_are_not_converted_as_a_whole(monkeypatch):
     x = numbered(20)[0]
     wide = x.astype("float64")
     ds = dataset([X], wide, batch_size=4)
-    assert np.shares_memory(ds._arrays[0], wide)
+    assert np.shares_memory(ds._arrays.arrays[0], wide)
     for batch, size in ds.epoch():
         check_batch([X], batch, size)
     wide[3, 1] = np.nan

@@ -75,6 +75,8 @@ class Arrays:
     ----------
     rows : int
         The number of examples.
+    arrays : list
+        The arrays, in the order of the fields.
     lengths : ndarray or None
         The steps of each, where they are series.
     late : list of int
@@ -106,7 +108,7 @@ class Arrays:
             if field.classes is not None and not is_lazy(field, arrays[i]):
                 # Labels that the caller changes later would not be checked again.
                 arrays[i] = arrays[i].copy()
-        self._arrays = arrays
+        self.arrays = arrays
         self.rows = int(arrays[0].shape[0])
         self.late = [i for i, field in enumerate(fields) if is_lazy(field, arrays[i])]
         self._spread = [
@@ -119,31 +121,31 @@ class Arrays:
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one example of each."""
-        return [array.shape[1:] for array in self._arrays]
+        return [array.shape[1:] for array in self.arrays]
 
     @property
     def row_bytes(self) -> float:
         """The size of an example, as it is in a batch."""
-        arrays, spread = self._arrays, dict(self._spread)
+        arrays, spread = self.arrays, dict(self._spread)
         each = [arrays[spread.get(i, i)] for i in range(len(arrays))]
         return sum(map(row_bytes, self.fields, each))
 
     @property
     def plain(self) -> bool:
         """Whether rows in their order may be views: of what is read-only, batches are copies."""
-        fixed = any(is_sparse(array) or not array.flags.writeable for array in self._arrays)
+        fixed = any(is_sparse(array) or not array.flags.writeable for array in self.arrays)
         return not (fixed or self.late or self._spread)
 
     def fingerprint(self) -> dict[str, str]:
         """Get what tells the arrays from others, by name."""
-        each = zip(self.fields, self._arrays, self._places, strict=True)
+        each = zip(self.fields, self.arrays, self._places, strict=True)
         return {field.name: fingerprint(field, array, place) for field, array, place in each}
 
     def cut(self, rows: Any, cutting: Cutting) -> Iterator[Batch]:
         """Gather rows, and cut them into batches."""
         parts = [
             take(field, array, rows, place)
-            for field, array, place in zip(self.fields, self._arrays, self._places, strict=True)
+            for field, array, place in zip(self.fields, self.arrays, self._places, strict=True)
         ]
         if self.late:
             parts = refuse_not_finite(self.fields, parts, self._places, rows, self.late)
