@@ -19,7 +19,8 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.rewriting.basic import in2out, node_rewriter
 from pytensor.tensor.rewriting.basic import register_canonicalize
 
-from ..base import FirstOrder, KernelOp
+from ...expressions import Expression
+from ..base import Array, FirstOrder, KernelOp
 from . import by_numpy
 from .cell import Cell, with_cotangents
 from .plan import backward_plan
@@ -132,7 +133,7 @@ class RecurrentForward(_Recurrent):
 
         return forward_kernel(self.cell, self.dtype, self.kept, self.reverse)
 
-    def make_node(self, z: Any, lengths: Any, *others: Any) -> Apply:
+    def make_node(self, z: Expression, lengths: Expression, *others: Expression) -> Apply:
         z, lengths = pt.as_tensor(z), pt.as_tensor(lengths)
         if z.ndim != 3 or z.dtype != self.dtype:
             raise TypeError(f"{z.type} is not (batch, time, width) of {self.dtype}")
@@ -151,7 +152,7 @@ class RecurrentForward(_Recurrent):
         shapes = self.output_shapes(*(i.type.shape for i in inputs))
         return Apply(self, inputs, [pt.tensor(dtype=z.dtype, shape=shape) for shape in shapes])
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         states, vectors, weights, _ = self.split(shapes)
         sizes = self.cell.sizes(states, vectors, weights, shapes[0][2])
         found = [
@@ -161,7 +162,7 @@ class RecurrentForward(_Recurrent):
         ]
         return found + [(shapes[0][0], shape[1]) for shape in states]
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         _check(inputs[0], inputs[1])
         run = by_numpy.forward(self.cell, self.kept)
         for place, value in zip(storage, run(self.reverse, *inputs), strict=True):
@@ -172,7 +173,12 @@ class RecurrentForward(_Recurrent):
         trained += [True] * len(self.cell.dots)
         return [[yes] * len(node.outputs) for yes in trained]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Any]:
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
         if not all(self.kept):
             # A rewrite left out what only the derivative reads.
             return self._complete(inputs, cotangents)
@@ -242,19 +248,19 @@ class RecurrentBackward(FirstOrder, _Recurrent):
             self.cell, self.dtype, self.given, self.final, self.reverse, self.limit, self.inplace
         )
 
-    def make_node(self, *inputs: Any) -> Apply:
+    def make_node(self, *inputs: Expression) -> Apply:
         variables = [pt.as_tensor(i) for i in inputs]
         states, vectors, weights, _ = self.split(variables)
         trained = [v for v, yes in zip(vectors, self.cell.trained, strict=True) if yes]
         like = [variables[0], *states, *trained, *weights]
         return Apply(self, variables, [v.type() for v in like])
 
-    def output_shapes(self, *shapes: Any) -> list[tuple[Any, ...]]:
+    def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         states, vectors, weights, _ = self.split(shapes)
         trained = [v for v, yes in zip(vectors, self.cell.trained, strict=True) if yes]
         return [shapes[0], *states, *trained, *weights]
 
-    def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
+    def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         _check(inputs[0], inputs[1])
         run = by_numpy.backward(self.cell, self.given, self.final)
         for place, value in zip(storage, run(self.reverse, self.limit, *inputs), strict=True):
