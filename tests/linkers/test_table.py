@@ -142,3 +142,14 @@ def test_a_missing_package_is_named(monkeypatch):
     x = pt.vector("x")
     with pytest.raises(ImportError, match=r"needs no_such_package.*pip install no_such_package"):
         backends.function([x], x + 1, mode=get_mode("MLX"))
+
+
+def test_a_damaged_file_of_the_c_linker_is_named():
+    damaged = f"{pytensor.config.compiledir}/tmp1/m2.so: file too short"
+    with (
+        pytest.raises(theanets.FileError, match=r"m2\.so: file too short.*delete the directory"),
+        c.C().compiling(),
+    ):
+        raise ImportError(damaged + "\n\nHINT")
+    with pytest.raises(ImportError, match="no_such"), c.C().compiling():
+        import no_such_module  # noqa: F401

@@ -11,6 +11,7 @@ from pytensor import config
 from pytensor.compile.mode import Mode
 from pytensor.link.c.basic import CLinker, OpWiseCLinker
 
+from ..errors import FileError
 from ..ops.kernels import rewrites
 from .base import Linker
 
@@ -32,12 +33,21 @@ class C(Linker):
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Have PyTensor make the directory of the cache, which it does when it is asked for it."""
+        """Have PyTensor make the directory of the cache, and say what to do if it is damaged."""
         try:
             str(config.compiledir)
         except ValueError as error:
             raise OSError(str(error)) from error
-        yield
+        try:
+            yield
+        except ImportError as error:
+            directory = str(config.compiledir)
+            if directory not in str(error):
+                raise
+            raise FileError(
+                f"a file of compiled code is damaged ({str(error).splitlines()[0]}); delete the "
+                f"directory {directory}, and all is compiled anew"
+            ) from error
 
 
 #: In place of what PyTensor says, which is about loops that would multiply matrices.
