@@ -13,7 +13,6 @@ from . import prediction
 from . import rng as _rng
 from .errors import ConfigurationError
 from .expressions import Expression
-from .layers import CRF, Layer
 from .losses import Loss
 from .metrics.agreement import check_targets
 from .network import Network
@@ -150,7 +149,7 @@ class Classifier(Network):
     def _usual_loss(self) -> str:
         last = self.layers[-1] if self.layers else None
         named = self.graph.by_name.get("out", last)
-        return "crf" if isinstance(named, CRF) else "xe"
+        return "xe" if named is None else named.label_loss
 
     def predict(self, x: Any, mask: Any = None, **kwargs: Any) -> Array:
         """Get the most probable class of each example, as integers.
@@ -171,10 +170,10 @@ class Classifier(Network):
             by the algorithm of Viterbi; 0 at steps that do not exist.
         """
         self._check_mask(mask)
-        return self._choose(self._scores(x, kwargs), mask)
+        return self.output_layer.choose(self._scores(x, kwargs), mask)
 
     def _check_mask(self, mask: Any) -> None:
-        if mask is not None and not isinstance(self.output_layer, CRF):
+        if mask is not None and not self.output_layer.chooses_jointly:
             raise ConfigurationError(
                 "mask= is for networks whose output layer is a crf layer; this one's is "
                 f"{self.output_layer!r}"
@@ -183,15 +182,9 @@ class Classifier(Network):
     def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
         layer = self.output_layer
         # Logits tell apart what is the same as a probability; but noise may come after them.
-        if isinstance(layer, CRF) or set(kwargs) <= set(prediction.OPTIONS):
-            return self._compute(x, scores_of(layer), kwargs)
+        if layer.chooses_jointly or set(kwargs) <= set(prediction.OPTIONS):
+            return self._compute(x, layer.scores_output, kwargs)
         return self._compute(x, layer.output_name, kwargs)
-
-    def _choose(self, scores: Array, mask: Any) -> Array:
-        layer = self.output_layer
-        if isinstance(layer, CRF):
-            return layer.decode(scores, mask)
-        return scores.argmax(axis=-1)
 
     def classify(self, x: Any, **kwargs: Any) -> Array:
         """Do what `predict` does; deprecated."""
@@ -205,9 +198,9 @@ class Classifier(Network):
         probabilities of the labels of each step.
         """
         layer = self.output_layer
-        if isinstance(layer, CRF) and mask is not None:
-            return layer.marginals(self._scores(x, kwargs), mask)
         self._check_mask(mask)
+        if mask is not None:
+            return layer.probabilities(self._scores(x, kwargs), mask)
         return self._compute(x, layer.output_name, kwargs)
 
     def predict_logit(self, x: Any, **kwargs: Any) -> Array:
@@ -241,11 +234,5 @@ class Classifier(Network):
         ignored = {getattr(loss, "ignore_index", None) for loss in self.bound_losses() if loss.main}
         ignore = ignored.pop() if len(ignored) == 1 else None
         labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1], ignore)
-        return float(np.average(self._choose(scores, weights) == labels, weights=weights))
-
-
-def scores_of(layer: Layer) -> str:
-    """Get the name of a layer's output that is greatest for the most probable class."""
-    return (
-        f"{layer.name}:pre" if isinstance(layer, CRF) else layer.logits_output or layer.output_name
-    )
+        chosen = self.output_layer.choose(scores, weights)
+        return float(np.average(chosen == labels, weights=weights))

@@ -9,7 +9,7 @@ from typing import Any
 from . import names as _names
 from . import process, series_lengths
 from .errors import ConfigurationError, unknown
-from .layers import CRF, Bidirectional, Input, Inputs, Layer, Recurrent
+from .layers import Inputs, Layer
 from .layers.held import Held, using
 from .layers.time import without
 from .outputs import Outputs
@@ -57,7 +57,7 @@ class Graph:
     @property
     def inputs(self) -> list[Any]:
         """The symbolic inputs, in the order of the input layers."""
-        return [layer.variable for layer in self.layers if isinstance(layer, Input)]
+        return [layer.variable for layer in self.layers if layer.is_input]
 
     @property
     def output_names(self) -> list[str]:
@@ -199,7 +199,7 @@ class Graph:
             if lengths is not None:
                 result.lengths[name] = lengths
         result.updates.update(inputs.updates)
-        if isinstance(layer, Recurrent) and training:
+        if layer.stateful and training:
             result.carried.update({v.name: v for v in layer.carried.values()})
         if inputs.final:
             result.final[str(layer.name)] = inputs.final
@@ -207,16 +207,13 @@ class Graph:
             result.logits[layer.output_name] = result[layer.logits_output]
         if layer.log_odds_output is not None:
             result.log_odds[layer.output_name] = result[layer.log_odds_output]
-        if isinstance(layer, CRF):
-            result.chains[layer.output_name] = layer
 
     def _leave_out(self, layer: Layer, result: Outputs, local: _Local) -> None:
         """Set the steps that do not exist to 0, before other layers see them."""
-        recurrent = isinstance(layer, (Recurrent, Bidirectional))
         for key in layer.output_shapes:
             name = f"{layer.name}:{key}"
-            # Recurrent layers leave them out by themselves.
-            if name in result.lengths and not (recurrent and not local.changed(name)):
+            done = layer.leaves_out_steps and not local.changed(name)
+            if name in result.lengths and not done:
                 result[name] = without(result[name], result.lengths[name])
                 result[name].name = name
         out = layer.output_name
@@ -242,7 +239,7 @@ class Graph:
             if output in given:
                 continue
             layer = self._layers[name]
-            if name in replaced or (given and isinstance(layer, Input)):
+            if name in replaced or (given and layer.is_input):
                 via = "" if origin == output else f": it depends on {output!r}"
                 raise ConfigurationError(
                     f"output {origin!r} cannot be computed from {', '.join(given)} alone{via}"

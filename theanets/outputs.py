@@ -9,7 +9,7 @@ from . import rng as _rng
 from .expressions import Expression, Shared
 
 if TYPE_CHECKING:
-    from .layers import CRF, Layer
+    from .layers import Layer
     from .regularizers import Regularizer
 
 
@@ -35,9 +35,7 @@ class Outputs(dict[str, Any]):
         By the name of an output that is a sigmoid, the expression that it is
         the logistic function of.
     layers : dict
-        The layers by name, for losses on their parameters.
-    chains : dict
-        By the name of an output of a `crf` layer, the layer.
+        The layers by name, for losses on their parameters or scores.
     updates : dict
         Updates of shared variables that a function of these outputs needs;
         without those of random generators every call draws the same numbers.
@@ -66,7 +64,6 @@ class Outputs(dict[str, Any]):
         self.logits: dict[str, Any] = {}
         self.log_odds: dict[str, Any] = {}
         self.layers: Mapping[str, Layer] = {}
-        self.chains: dict[str, CRF] = {}
         self.updates: dict[Any, Any] = {}
         self.generators: dict[str, Any] = {}
         self.lengths: dict[str, Any] = {}

@@ -14,7 +14,6 @@ from . import rng as _rng
 from .data import Field, chunks, gather, prepare, sparse
 from .errors import ConfigurationError, check_keywords
 from .expressions import placeholder
-from .layers import Input
 from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .ops.sparse import is_sparse
@@ -248,7 +247,7 @@ def middle_output(net: Structure, layer: Any = None) -> str:
         return layer
     if layer is not None:
         return net.graph.layer(layer).output_name
-    layers = [found for found in net.layers if not isinstance(found, Input)]
+    layers = [found for found in net.layers if not found.is_input]
     if len(layers) < 2:
         raise ConfigurationError("the network has no hidden layer to encode to")
     return layers[(len(layers) + 1) // 2 - 1].output_name

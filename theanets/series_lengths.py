@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from .errors import ConfigurationError, unknown
 from .expressions import Expression
-from .layers import Input, Layer, Lengths
+from .layers import Layer
 from .losses import Loss
 from .names import split_output
 
@@ -92,12 +92,8 @@ def from_inputs(layers: Mapping[str, Layer]) -> dict[str, Any]:
         If a layer of lengths is of something that is no input, or two are of
         the same one.
     """
-    inputs = [
-        name
-        for name, layer in layers.items()
-        if isinstance(layer, Input) and not isinstance(layer, Lengths)
-    ]
-    holders = [layer for layer in layers.values() if isinstance(layer, Lengths)]
+    inputs = [name for name, layer in layers.items() if layer.is_input and not layer.holds_lengths]
+    holders = [layer for layer in layers.values() if layer.holds_lengths]
     found: dict[str, Any] = {}
     for holder in holders:
         for name in holder.named():

@@ -6,6 +6,7 @@ import pytest
 
 import theanets
 from theanets.errors import ConfigurationError, UnknownNameError
+from theanets.ops.recurrent import trace
 from theanets.spec import frozen
 
 N, NIN, BATCH, STEPS = 4, 3, 5, 6
@@ -309,6 +310,27 @@ def test_weights_say_which_steps_exist(form, x, rng):
     assert results[0][0] == results[1][0]
     for one, other in zip(results[0][1], results[1][1]):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_step_is_a_fast_one(name):
+    """It becomes a cell of the core, and needs no scan; its arrays are what the layout says."""
+    layer = make(FORMS[name][0]).graph.layer("rec")
+    layout, sizes = layer.layout(), layer.sizes()
+    _, extra = trace(layout, layer.formulas, layer.dtype)
+    assert not extra
+    vectors = [v.eval().shape for v in layer.vectors()]
+    assert vectors == [
+        (sum(sizes[size] for size in layout.vector_sizes(name)),) for name in layout.vectors
+    ]
+    matrices = [w.eval().shape for w in layer.weights()]
+    assert matrices == [
+        (sizes[rows], sum(sizes[size] for size in columns))
+        for rows, columns in layout.dots.values()
+    ]
+    width = sum(sizes[size] for size in layout.blocks.values())
+    assert layer.input_weights().eval().shape == (NIN, width)
+    assert {key: shape[-1] for key, shape in layer.output_shapes.items()} == layer.outputs()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -171,7 +171,7 @@ def test_layer() -> None:
 def test_wrong_layers() -> None:
     with pytest.raises(theanets.ConfigurationError, match="steps of a series"):
         theanets.Classifier([3, dict(form="crf", size=K)])
-    with pytest.raises(theanets.ConfigurationError, match="has no activation='tanh'"):
+    with pytest.raises(theanets.ConfigurationError, match="activation='tanh' has no meaning"):
         theanets.Classifier([dict(shape=(None, 3)), dict(form="crf", size=K, activation="tanh")])
     net = network()
     with pytest.raises(theanets.ConfigurationError, match="has its own"):

@@ -347,14 +347,18 @@ def test_l_softmax_needs_a_layer_with_weights(rng):
         net.evaluate([np.zeros((2, 4)), [0, 1]])
 
 
-@pytest.mark.parametrize("form", ["gll", "laplace", "kl", "mmd", "cosine", "quantile"])
+@pytest.mark.parametrize(
+    "form", ["gll", "laplace", "kl", "mmd", "cosine", "quantile", "poisson", "gamma"]
+)
 def test_losses_on_values_refuse_labels(form, rng):
     heads = [(3, "softmax")]
     if form in ("gll", "laplace"):
         other = "covar" if form == "gll" else "scale"
         heads = [{"name": name, "size": 3, "inputs": "hid1"} for name in ("mean", other)]
-    with pytest.raises(theanets.ConfigurationError, match=f"{form!r} compares values"):
+    hint = rf"{form!r} compares values.*write theanets.Regressor\(layers, loss={form!r}\)"
+    with pytest.raises(theanets.ConfigurationError, match=hint):
         theanets.Classifier([4, 5, *heads], loss=form)
+    theanets.Regressor([4, 5, *heads], loss=form)
 
 
 def test_saved_with_their_parameters(tmp_path, rng):

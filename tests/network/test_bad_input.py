@@ -214,12 +214,16 @@ DATA = [
     (lambda: train(cla(), [X, LABELS + 1]), DataError, r"largest is 3, valid is \[0, 3\)"),
     (lambda: train(cla(), [X, LABELS - 1]), DataError, r"smallest is -1, valid is \[0, 3\)"),
     (lambda: train(cla(), [X, LABELS * 1.0]), DataError, r"float64.*y\.astype\(int\)"),
-    (lambda: train(cla(), [X, np.eye(3)[LABELS]]), DataError, r"one-hot.*argmax"),
+    (
+        lambda: train(cla(), [X, np.eye(3)[LABELS]]),
+        DataError,
+        r"one-hot.*argmax.*Regressor.*3, 'softmax'",
+    ),
     (lambda: train(cla(), [X, ["a"] * 20]), DataError, r"array 2 of 2 \('target'\).*<U1.*int32"),
     (
         lambda: train(theanets.Classifier([4, 5, 1]), [X, LABELS > 1]),
         DataError,
-        r"largest is 1, valid is \[0, 1\); a classifier has one output unit per class",
+        r"largest is 1.*unit per class: 2 .*Regressor\(\[..., \(1, 'sigmoid'\)\], loss='bce'",
     ),
     (lambda: reg().evaluate([X]), DataError, r"data has 1 array, but 2"),
     (lambda: reg().evaluate(5), DataError, r"data is one int"),

@@ -14,7 +14,7 @@ import numpy as np
 from .. import atomic
 from ..data import Dataset
 from ..errors import ConfigurationError
-from ..layers import Recurrent
+from ..layers import Layer
 from .base import Callback
 from .control import SaveBest
 from .logs import CSVLogger
@@ -30,7 +30,7 @@ class _Reset(Callback):
     Not after each where the data are an iterator, which goes on.
     """
 
-    def __init__(self, layers: Sequence[Recurrent], by_epoch: bool) -> None:
+    def __init__(self, layers: Sequence[Layer], by_epoch: bool) -> None:
         self.layers, self.by_epoch = layers, by_epoch
 
     def start(self, run: Run) -> None:
@@ -48,7 +48,7 @@ class _Reset(Callback):
 
 def resets(net: Structure, data: Dataset) -> list[Callback]:
     """Get what starts the stateful layers of a network anew, if it has any."""
-    layers = [x for x in net.layers if isinstance(x, Recurrent) and x.stateful]
+    layers = [x for x in net.layers if x.stateful]
     return [_Reset(layers, data.replayable)] if layers else []
 
 

@@ -248,7 +248,11 @@ def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
 
 def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
     if len(shape) == len(field.shape) + 2 and shape[-1] == field.classes:
-        return "; labels that are one-hot become integers by y.argmax(axis=-1)"
+        return (
+            "; labels that are one-hot become integers by y.argmax(axis=-1), and targets that are "
+            "distributions over the classes are for a Regressor whose last layer is "
+            f"({field.classes}, 'softmax')"
+        )
     return ""
 
 
@@ -325,4 +329,9 @@ def _check_range(field: Field, array: Any, where: str) -> None:
         hint = "; classes= of the input says how many symbols there are"
     elif field.classes is not None:
         hint = "; a classifier has one output unit per class"
+        if field.classes == 1:
+            hint += (
+                ": 2 for yes or no; with a single unit, write theanets.Regressor([..., "
+                "(1, 'sigmoid')], loss='bce')"
+            )
     raise DataError(f"{where} has integers out of range: {wrong}, valid is {field.valid}{hint}")

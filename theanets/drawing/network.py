@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import names
 from ..errors import ConfigurationError, naming
-from ..layers import Input, Layer
+from ..layers import Layer
 from ..losses import Loss
 from ..markup import clean, table
 from .layout import arrange
@@ -154,7 +154,7 @@ def draw(layers: Sequence[Layer], losses: Sequence[Loss], title: str = "network"
 
 def _layer_box(layer: Layer) -> _Box:
     form = type(layer).__name__.lower()
-    what = "input" if isinstance(layer, Input) else "layer"
+    what = "input" if layer.is_input else "layer"
     lines = [form]
     activation = layer.activation.name
     if what == "layer" and activation != "linear":

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
 from .. import activations, names
-from ..errors import ConfigurationError, check_keywords, deprecated, formerly, unknown
+from ..errors import ConfigurationError, check_keywords, deprecated, formerly
 from ..expressions import Expression
-from ..options import Configured, as_list
+from ..options import Configured
 from ..registry import Registered, Registry
 from ..rng import Seed, as_seed, stream
 from ..spec import as_shape
+from .binding import Binding
 from .legacy import Draws, Keywords, Legacy, Params, looks_at_keywords
-from .params import DRAWS, Parameters
+from .params import DRAWS
 from .signals import Inputs, Shape, named_outputs
 from .time import Time
+from .traits import Traits
 
 
-class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
+class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True):
     """Base class of layers.
 
     A subclass is registered under its lower-case class name, so that
@@ -81,8 +83,6 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
     """
 
     registry: ClassVar[Registry[type[Layer]]] = Registry("layer")
-    #: How many inputs the layer can have: None for any number.
-    max_inputs: ClassVar[int | None] = None
     #: Whether `transform` multiplies sparse inputs by `theanets.ops.sparse.dot`, or takes them
     #: as the dense expressions that they are to anything else.
     takes_sparse: ClassVar[bool] = False
@@ -92,8 +92,6 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
     _shapeless: ClassVar[frozenset[str]] = frozenset(
         {"layers", "kwargs", "rng", "_given", "_asked"}
     )
-    #: What a hidden layer of this class does to its pre-activation.
-    default_activation: ClassVar[str] = "relu"
 
     def __init__(
         self,
@@ -248,7 +246,7 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
         input_shapes = [self._shape_of(layers, name) for name in input_names]
         for name in input_names:
             source = layers[names.split_output(name)[0]]
-            if getattr(source, "sparse", False) and not self.takes_sparse:
+            if source.sparse and not self.takes_sparse:
                 raise ConfigurationError(
                     f"layer {self.full_name!r} ({type(self).__name__.lower()}) cannot take the "
                     f"sparse input {name!r}, a feedforward layer can; with sparse=False data are "
@@ -289,90 +287,6 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
                     f"{mine}; it cannot have {what} {other} here"
                 )
 
-    @property
-    def activation(self) -> activations.Activation:
-        """What the layer does to its pre-activation; may be set, to a name for instance."""
-        return self._activation
-
-    @activation.setter
-    def activation(self, spec: Any) -> None:
-        built = self._build_activation(spec)
-        self.activation_spec = spec
-        if self.bound:
-            self._set_activation(built)
-
-    def _set_activation(self, built: activations.Activation) -> None:
-        for name in self._activation_params:
-            del self._params[name]
-        before = set(self._params)
-        self._activation = built
-        built.attach(self)
-        self._activation_params = [name for name in self._params if name not in before]
-
-    def _build_activation(self, spec: Any) -> activations.Activation:
-        return activations.build(self.default_activation if spec is None else spec)
-
-    def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
-        """Get the full names of the outputs that feed this layer.
-
-        Parameters
-        ----------
-        layers : dict
-            The layers before this one, by name, in order.
-        """
-        inputs = self.inputs
-        if inputs is None:
-            if not layers:
-                raise ConfigurationError(
-                    f"layer {self.full_name!r} has no inputs: no layer comes before it"
-                )
-            every = [layer for layer in layers.values() if layer.feeds] or list(layers.values())
-            inputs = every[-1].output_name
-        if isinstance(inputs, Mapping):
-            inputs = self._sized_inputs(inputs, layers)
-        listed = as_list(inputs)
-        resolved = [self._input_name(i, layers) for i in ([inputs] if listed is None else listed)]
-        if not resolved:
-            raise ConfigurationError(f"layer {self.full_name!r} has no inputs: inputs={inputs!r}")
-        if self.max_inputs is not None and len(resolved) != self.max_inputs:
-            raise ConfigurationError(
-                f"layer {self.full_name!r} takes {self.max_inputs} input(s), got {resolved}"
-            )
-        return resolved
-
-    def _sized_inputs(self, sizes: Mapping[Any, Any], layers: Mapping[str, Layer]) -> list[str]:
-        """Get the names from sizes by name, as earlier versions have them; the sizes must agree."""
-        found = []
-        for given, size in sizes.items():
-            name = self._input_name(given, layers)
-            actual = self._shape_of(layers, name)[-1:]
-            if actual not in ((size,), (None,)):
-                raise ConfigurationError(
-                    f"layer {self.full_name!r}: inputs={dict(sizes)!r}, but {name!r} has the size "
-                    f"{actual[0] if actual else 1}; names alone will do: inputs={list(sizes)!r}"
-                )
-            found.append(name)
-        return found
-
-    def _input_name(self, given: Any, layers: Mapping[str, Layer]) -> str:
-        if isinstance(given, Layer):
-            if layers.get(str(given.name)) is not given:
-                raise unknown(f"input of layer {self.full_name!r}", given, layers)
-            return given.output_name
-        if isinstance(given, str):
-            return names.output_name(given)
-        raise ConfigurationError(
-            f"layer {self.full_name!r}: inputs={self.inputs!r}; expected the name of an output, "
-            "a Layer, or a list of these; sizes are those of the layers, so that none is given"
-        )
-
-    def _shape_of(self, layers: Mapping[str, Layer], name: str) -> Shape:
-        layer, output = names.split_output(name)
-        valid = [f"{key}:{o}" for key, other in layers.items() for o in other.output_shapes]
-        if layer not in layers or output not in layers[layer].output_shapes:
-            raise unknown(f"input of layer {self.full_name!r}", name, valid)
-        return layers[layer].output_shapes[output]
-
     def connect(self, inputs: Inputs) -> dict[str, Any]:
         """Get the layer's outputs by full name; updates go to ``inputs.updates``."""
         found = named_outputs(
@@ -384,23 +298,6 @@ class Layer(Parameters, Time, Legacy, Configured, Registered, abstract=True):
         )
         self.check_seen(dict.fromkeys([*self._keywords(), *self.draws]))
         return found
-
-    @property
-    def workers(self) -> Sequence[Layer]:
-        """The layers that this one consists of."""
-        return ()
-
-    @property
-    def logits_output(self) -> str | None:
-        """The output whose softmax is ``out``, or None."""
-        has_logits = activations.is_softmax(self.activation) and "pre" in self.output_shapes
-        return f"{self.name}:pre" if has_logits else None
-
-    @property
-    def log_odds_output(self) -> str | None:
-        """The output whose logistic function is ``out``, or None."""
-        has_odds = activations.is_logistic(self.activation) and "pre" in self.output_shapes
-        return f"{self.name}:pre" if has_odds else None
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again, with its form."""

@@ -81,8 +81,6 @@ class Convolution(Layer, abstract=True):
     dilation: Any
     border_mode: Any
     max_inputs = 1
-    #: Names of the axes of an example but the last, the channels.
-    axes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
         if "filter_shape" in options and "filter_size" not in options:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 
-from ..activations import Activation
 from ..errors import ConfigurationError, DataError
 from ..expressions import Expression
 from ..ops.sequences import chain_by_numpy as numpy_chain
@@ -56,7 +56,9 @@ class CRF(Feedforward, names=("crf",)):
     probabilistic models for segmenting and labeling sequence data".
     """
 
-    default_activation = "linear"
+    default_activation = fixed_activation = "linear"
+    label_loss = "crf"
+    chooses_jointly = True
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""
@@ -68,14 +70,6 @@ class CRF(Feedforward, names=("crf",)):
                 "an input layer of such a shape is (None, 12)"
             )
         return shapes
-
-    def _build_activation(self, spec: Any) -> Activation:
-        if spec is not None and not (isinstance(spec, str) and spec == "linear"):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: a crf layer has no activation={spec!r}; its output "
-                "are marginal probabilities"
-            )
-        return super()._build_activation(spec)
 
     def setup(self) -> None:
         """Make all parameters."""
@@ -97,7 +91,25 @@ class CRF(Feedforward, names=("crf",)):
         matrix = with_boundary(*(self.find(key) for key in ("transition", "start", "end")))
         return {"out": chain_sums(pre, matrix, mask)[1], "pre": pre}
 
-    def decode(self, pre: Array, mask: Array | None = None) -> Array:
+    def chain(self, outputs: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+        """Get the scores of the chain; see `Layer.chain`."""
+        parts = (self.find(key) for key in ("transition", "start", "end"))
+        return (outputs[self.scores_output], *parts)
+
+    @property
+    def scores_output(self) -> str:
+        """The scores of steps, ``pre``."""
+        return f"{self.name}:pre"
+
+    def choose(self, scores: Array, mask: Any = None) -> Array:
+        """Choose labels: those of the most probable sequence, see `decode`."""
+        return self.decode(scores, mask)
+
+    def probabilities(self, scores: Array, mask: Any) -> Array:
+        """Compute the probabilities of the labels of each step, see `marginals`."""
+        return self.marginals(scores, mask)
+
+    def decode(self, pre: Any, mask: Any = None) -> Array:
         """Find the most probable label sequences, by the algorithm of Viterbi.
 
         Parameters

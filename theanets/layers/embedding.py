@@ -94,6 +94,10 @@ class Embedding(Layer, names=("embedding",)):
         shape = (self.symbols, self.output_size)
         self.add_param("w", lambda: self._random_matrix("w", *shape, draws), shape)
 
+    def unit_axis(self, param: Any) -> int:
+        """Get the axis of symbols: a vector is what a unit's weights are elsewhere."""
+        return 0
+
     def keeps_time(self, given: Shape, made: Shape) -> bool:
         """Tell whether the symbols are a series."""
         return len(given) == 1

@@ -51,6 +51,7 @@ class Input(Layer, names=("input",)):
     ndim: int | None
     sparse: bool | str
     default_activation = "linear"
+    is_input = True
 
     def resolve_inputs(self, layers: Any) -> list[str]:
         """Get the inputs that an input has: none."""

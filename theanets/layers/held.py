@@ -1,4 +1,9 @@
-"""Parameters whose values are at hand: none are drawn while their network is built."""
+"""Parameters whose values are at hand: none are drawn while their network is built.
+
+`graph` enters `using` with what a file or a pickle holds; `params` asks `current`
+whenever a layer makes a parameter, and takes a stand-in of the right shape in place
+of drawn values. A shape that differs is refused before anything takes memory.
+"""
 
 from __future__ import annotations
 

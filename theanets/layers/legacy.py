@@ -1,4 +1,10 @@
-"""What custom layers that were written for earlier versions use; a base of `Layer`."""
+"""What custom layers that were written for earlier versions use; a base of `Layer`.
+
+Here live the names that such layers call on ``self`` (`Legacy`), the keywords
+they look at (`Keywords`), the parameters they append to (`Params`), the generator
+they draw from (`Draws`), and how it is found out what outputs they have where they
+declare none. Layers of the package call none of it by themselves.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,7 @@ class Lengths(Input, names=("lengths",)):
     """
 
     feeds = False
-    #: Whether it is not in the network that the user made, but in a view of it.
-    unasked: ClassVar[bool] = False
+    holds_lengths = True
     options: ClassVar[dict[str, Any]] = {"of": None}
     of: Any
 

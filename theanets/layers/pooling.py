@@ -57,8 +57,6 @@ class Pooling(Layer, abstract=True):
     padding: Any
     default_activation = "linear"
     max_inputs = 1
-    #: Names of the axes of an example but the last, the channels.
-    axes: ClassVar[tuple[str, ...]] = ()
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``."""
@@ -190,8 +188,6 @@ class Upsampling(Layer, abstract=True):
     factor: Any
     default_activation = "linear"
     max_inputs = 1
-    #: Names of the axes of an example but the last, the channels.
-    axes: ClassVar[tuple[str, ...]] = ()
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``."""

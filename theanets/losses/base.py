@@ -315,7 +315,10 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         if target.dtype.startswith("int") and not self.accepts_labels:
             raise ConfigurationError(
                 f"loss {self.name!r} compares values, but its target {target.name!r} is class "
-                "labels; give the loss a target of its own: target='name'"
+                "labels, as a classifier's targets are; for numbers, or distributions over "
+                f"classes, write theanets.Regressor(layers, loss={self.name!r}), whose last layer "
+                "is (3, 'softmax') where these are of 3 classes; or give the loss a target of its "
+                "own: target='name'"
             )
         self._target = target
         self._weights = weights

@@ -147,6 +147,8 @@ class _Logarithmic(Regression, abstract=True):
 
     options: ClassVar[dict[str, Any]] = {"log_input": Flag(True)}
     log_input: bool
+    # One-hot labels are no counts, nor are classes rates.
+    accepts_labels = False
 
     def limits(self) -> Limits:
         """Get the limits of targets and outputs."""

@@ -134,13 +134,12 @@ class Structured(Classification, abstract=True):
         (unary, transition, start, end) or None
             Expressions, see `Chain`.
         """
-        layer = outputs.chains.get(self.output_name)
+        layers = (x for x in outputs.layers.values() if x.output_name == self.output_name)
+        layer = next(layers, None)
+        chain = None if layer is None else layer.chain(outputs)
         if self.transition is None:
-            if layer is None:
-                return None
-            found = (layer.find(key) for key in ("transition", "start", "end"))
-            return (outputs[f"{layer.name}:pre"], *found)
-        if layer is not None:
+            return chain
+        if chain is not None:
             raise ConfigurationError(
                 f"loss {self.name!r} has transition=, but its output {self.output_name!r} is a "
                 "crf layer, which has its own"

@@ -15,7 +15,6 @@ from ..data.mapped import mapped
 from ..data.series import Padded, is_ragged
 from ..data.tables import plain
 from ..errors import ConfigurationError, DataError
-from ..layers import CRF
 from ..network import Network
 from ..options import whole_number
 from . import ragged, views
@@ -271,16 +270,16 @@ class Classifier(_Series, feedforward.Classifier):
 
     def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Tell an output layer that looks at whole series which steps exist."""
-        if "mask" in kwargs or not isinstance(self.output_layer, CRF):
+        if "mask" in kwargs or not self.output_layer.chooses_jointly:
             return kwargs
         mask = self._existing(x)
         return kwargs if mask is None else {**kwargs, "mask": mask}
 
     def _predicted(self) -> str:
-        return feedforward.scores_of(self.output_layer)
+        return self.output_layer.scores_output
 
     def _as_prediction(self, output: Array, mask: Any) -> Array:
-        return self._choose(output, mask)
+        return self.output_layer.choose(output, mask)
 
     def predict_sequence(
         self,

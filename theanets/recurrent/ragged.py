@@ -13,7 +13,6 @@ from ..data import Field
 from ..data.series import Padded, is_ragged, pad
 from ..data.tables import is_table, plain
 from ..errors import DataError
-from ..layers import Lengths
 from ..ops.sparse import is_sparse
 from ..structure import Structure
 
@@ -66,7 +65,7 @@ def _is_list(value: Any, field: Field) -> bool:
 
 
 def _holders(net: Structure) -> list[str]:
-    return [str(layer.name) for layer in net.layers if isinstance(layer, Lengths)]
+    return [str(layer.name) for layer in net.layers if layer.holds_lengths]
 
 
 def _optional(net: Structure) -> set[str]:
@@ -128,7 +127,7 @@ def _add_all_steps(net: Structure, arrays: Padded, lengths: Mapping[str, Array])
     """Add the lengths of series that have all steps, where the user does not know of them."""
     added = False
     for layer in net.layers:
-        if not (isinstance(layer, Lengths) and layer.unasked):
+        if not (layer.holds_lengths and layer.unasked):
             continue
         (name,) = layer.named()
         shape = np.shape(arrays.get(name, 0))

@@ -16,7 +16,6 @@ from ..data.coerce import coerce
 from ..data.fields import behaved
 from ..data.tables import plain
 from ..errors import ConfigurationError, DataError, unknown
-from ..layers import Bidirectional, Input, Lengths, Recurrent
 from ..names import output_name
 from ..options import whole_number
 from ..structure import Structure
@@ -45,39 +44,26 @@ class Carrier:
     """
 
     def __init__(self, net: Structure, wanted: str, mode: Mode | str | None = None) -> None:
-        layers = []
         for layer in net.layers:
-            if isinstance(layer, Bidirectional) or (
-                isinstance(layer, Recurrent) and layer.backward
-            ):
+            if layer.cannot_continue:
                 raise ConfigurationError(
-                    f"layer {layer.name!r} runs backward: its series cannot be continued"
+                    f"layer {layer.name!r} {layer.cannot_continue}: its series cannot be continued"
                 )
-            if getattr(layer, "axes", ()) == ("time",):
-                raise ConfigurationError(
-                    f"layer {layer.name!r} needs several steps of a series at once: its series "
-                    "cannot be continued"
-                )
-            if isinstance(layer, Recurrent):
-                layers.append(layer)
-        self.widths = {
-            str(layer.name): {
-                state: layer.sizes()[size] for state, size in layer.continued().states.items()
-            }
-            for layer in layers
-        }
+        found = {str(layer.name): layer.state_shapes() for layer in net.layers}
+        #: Shape of one series' state, by name, by the name of the layer.
+        self.shapes = {name: shapes for name, shapes in found.items() if shapes}
         self.dtype = net.dtype
         with process.building(net.dtype):
             initial = {
                 name: {
-                    state: pt.tensor(name=f"{name}:{state}", dtype=net.dtype, shape=(None, width))
-                    for state, width in widths.items()
+                    state: pt.tensor(name=f"{name}:{state}", dtype=net.dtype, shape=(None, *shape))
+                    for state, shape in shapes.items()
                 }
-                for name, widths in self.widths.items()
+                for name, shapes in self.shapes.items()
             }
         outputs = net.graph.outputs(needed=[wanted], initial=initial, seed=net.seed)
-        self.names = [(name, state) for name, widths in self.widths.items() for state in widths]
-        missing = [name for name in self.widths if name not in outputs.final]
+        self.names = [(name, state) for name, shapes in self.shapes.items() for state in shapes]
+        missing = [name for name in self.shapes if name not in outputs.final]
         if missing:
             raise ConfigurationError(f"output {wanted!r} does not depend on layer {missing[0]!r}")
         self.function = backends.function(
@@ -92,8 +78,11 @@ class Carrier:
     def zeros(self, series: int) -> State:
         """Get the state at the start of series."""
         return {
-            name: {s: np.zeros((series, width), self.dtype) for s, width in widths.items()}
-            for name, widths in self.widths.items()
+            name: {
+                state: np.zeros((series, *(n or 0 for n in shape)), self.dtype)
+                for state, shape in shapes.items()
+            }
+            for name, shapes in self.shapes.items()
         }
 
     def check(self, state: Mapping[str, Mapping[str, Any]], series: int) -> State:
@@ -114,10 +103,13 @@ class Carrier:
                 if key not in found[name]:
                     raise unknown(f"state of layer {name!r}", key, found[name])
                 array = behaved(np.ascontiguousarray(value, dtype=self.dtype))
-                if array.shape != found[name][key].shape:
+                expected = (series, *self.shapes[name][key])
+                if len(expected) != array.ndim or any(
+                    n not in (None, m) for n, m in zip(expected, array.shape, strict=True)
+                ):
                     raise DataError(
                         f"state {key!r} of layer {name!r} has shape {array.shape}; expected "
-                        f"{found[name][key].shape}"
+                        f"{expected}"
                     )
                 found[name][key] = array
         return found
@@ -166,8 +158,8 @@ class Stream:
     """
 
     def __init__(self, net: Any, wanted: str, series: int = 1) -> None:
-        found = [layer.name for layer in net.layers if isinstance(layer, Input)]
-        self._lengths = [x.name for x in net.layers if isinstance(x, Lengths)]
+        found = [layer.name for layer in net.layers if layer.is_input]
+        self._lengths = [x.name for x in net.layers if x.holds_lengths]
         others = [name for name in found[1:] if name not in self._lengths]
         if others:
             raise ConfigurationError(

@@ -15,7 +15,7 @@ from .. import names as _names
 from .. import rng as _rng
 from ..errors import ConfigurationError
 from ..expressions import Expression
-from ..layers import Feedforward, Input, Layer
+from ..layers import Feedforward, Layer
 from ..options import Whole
 from ..outputs import Outputs
 from .base import Regularizer
@@ -118,7 +118,7 @@ class Contractive(Regularizer, names=("contractive",)):
         return found
 
     def _inputs(self, layers: Sequence[Layer]) -> list[str]:
-        found = [x for x in layers if isinstance(x, Input) and x.variable.dtype.startswith("float")]
+        found = [x for x in layers if x.is_input and x.variable.dtype.startswith("float")]
         known = [layer.output_name for layer in found]
         if not known:
             raise ConfigurationError(
@@ -130,7 +130,7 @@ class Contractive(Regularizer, names=("contractive",)):
 
 
 def _is_sparse(layer: Layer) -> bool:
-    return isinstance(layer, Input) and bool(layer.sparse)
+    return layer.is_input and bool(layer.sparse)
 
 
 def _count(h: Expression, lengths: Expression | None) -> Expression:
@@ -167,7 +167,7 @@ def closed_form(
     """
     if not isinstance(layer, Feedforward) or type(layer).transform is not Feedforward.transform:
         return None
-    if not all(isinstance(layers[_names.split_output(n)[0]], Input) for n in layer.input_names):
+    if not all(layers[_names.split_output(n)[0]].is_input for n in layer.input_names):
         return None
     if any(n.startswith(f"{layer.name}:pre-") for n in outputs):
         # With noise it is no longer what the output is computed from.

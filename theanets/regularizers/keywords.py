@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import names as _names
 from ..errors import ConfigurationError, check_keywords, deprecated
-from ..layers import Input, Layer
+from ..layers import Layer
 from ..options import as_list, number
 from .base import Regularizer
 from .noise import BernoulliDropout, GaussianNoise, Noise
@@ -166,7 +166,7 @@ def _noises(form: type[Noise], key: str, value: Any, default: list[str]) -> list
 
 def _inputs(layers: Sequence[Layer]) -> list[str]:
     # Symbols and lengths are no quantities.
-    found = [layer for layer in layers if isinstance(layer, Input)]
+    found = [layer for layer in layers if layer.is_input]
     return [layer.output_name for layer in found if layer.variable.dtype.startswith("float")]
 
 

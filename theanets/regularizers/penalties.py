@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..expressions import Expression, Shared, expression, scalar
-from ..layers import Input, Layer
+from ..layers import Layer
 from ..layers.time import existing_terms
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
 from ..outputs import Outputs
@@ -118,9 +118,7 @@ def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
     A layer ends the network if no other layer takes its outputs.
     """
     used = {_names.split_output(name)[0] for layer in layers for name in layer.input_names}
-    return [
-        layer.output_name for layer in layers if not isinstance(layer, Input) and layer.name in used
-    ]
+    return [layer.output_name for layer in layers if not layer.is_input and layer.name in used]
 
 
 class _WeightPenalty(Penalty, abstract=True):

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..expressions import Expression
-from ..layers import Bidirectional, Layer, Recurrent
+from ..layers import Layer
 from ..layers.time import without
 from ..outputs import Outputs
 from .penalties import OutputPenalty
@@ -40,7 +40,7 @@ class _ChangePenalty(OutputPenalty, abstract=True):
 
     def _series(self, layers: Sequence[Layer], outputs: Outputs) -> list[str]:
         """Get the names of the series that match; by default ``out`` of all recurrent layers."""
-        recurrent = [x for x in layers if isinstance(x, (Recurrent, Bidirectional))]
+        recurrent = [x for x in layers if x.is_recurrent]
         series = {
             f"{layer.name}:{key}": outputs[f"{layer.name}:{key}"]
             for layer in recurrent

@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from .. import names as _names
 from ..errors import ConfigurationError
 from ..expressions import Expression, Shared
-from ..layers import Embedding, Layer
+from ..layers import Layer
 from ..options import DROPPED, DROPPED_FLAG, Choice, Number
 from ..outputs import Outputs
 from .penalties import Penalty
@@ -69,7 +69,7 @@ def _owned(layers: Sequence[Layer]) -> Iterator[tuple[Any, Layer, bool]]:
 
 
 def _axis(param: Shared, layer: Layer, inner: bool) -> int:
-    return 1 if param.ndim == 2 and not inner and not isinstance(layer, Embedding) else 0
+    return 0 if inner else layer.unit_axis(param)
 
 
 def rows(param: Shared, axis: int) -> Expression:

@@ -3,8 +3,9 @@
 `base` has what they share, and what one of them has to say of itself; `plain` is
 the simplest one to read, then `gated`, `rates` and `modules`. `cell` makes one
 of a function of the user's, `bidirectional` runs one in both directions.
-`weights` says how their weights are drawn, `zoneout` is an option of theirs. The
-operation that runs the steps is in `theanets.ops`.
+`weights` says how their weights are drawn, `states` where states start and how
+they are carried on, `zoneout` is an option of theirs. The operation that runs
+the steps is in `theanets.ops.recurrent`.
 """
 
 from __future__ import annotations

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
-import numpy as np
-import pytensor
 import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, unknown
@@ -30,21 +27,21 @@ from ..base import Layer
 from ..lengths import Lengths
 from ..signals import Inputs, Shape
 from ..time import exists, turned
+from .states import COUNT, continued, counted, given_states, initial_states
 from .weights import StateWeights
 from .zoneout import zoned, zones
 
 #: What ``direction`` may be.
 DIRECTIONS = ("forward", "backward", "reversed")
-#: The state that counts the steps of series that are continued.
-COUNT = "count"
 
 
 class Recurrent(StateWeights, abstract=True):
     r"""Base class of recurrent layers.
 
-    A subclass gives its `layout`, makes parameters in `setup`, tells which of
-    them are `vectors` and `weights`, and defines `formulas`. Its input is a
-    series, (batch, time, variables); so are all outputs.
+    A subclass is read from top to bottom: `shown` names its outputs, `setup`
+    makes the parameters, `layout` says which of them a step works on, and
+    `formulas` is the step. Its input is a series, (batch, time, variables); so
+    are all outputs.
 
     Parameters
     ----------
@@ -113,17 +110,28 @@ class Recurrent(StateWeights, abstract=True):
     stateful: bool
     zoneout: Any
     max_inputs = 1
+    leaves_out_steps = True
+    is_recurrent = True
     #: Which of so many parts of a named initial state is the layer's own.
     part: tuple[int, int] = (0, 1)
     #: Whether a step depends on how many came before.
     counts: bool = False
     #: Options that name initial states, by state.
     initial: ClassVar[dict[str, str]] = {"h": "h_0"}
+    #: The outputs, and the name of the size of each; see `sizes`.
+    shown: ClassVar[dict[str, str]] = {"out": "n", "pre": "n"}
 
     # ---- what a subclass overrides -------------------------------------------
 
     def layout(self) -> Layout:
-        """Get what a step works on."""
+        """Get what a step works on.
+
+        Returns
+        -------
+        Layout
+            The vectors and the dots have the names of parameters; a dot has
+            several, ``'hr+hz'``, where these stand side by side in the product.
+        """
         raise NotImplementedError
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
@@ -146,25 +154,35 @@ class Recurrent(StateWeights, abstract=True):
         """
         raise NotImplementedError
 
+    def sizes(self) -> dict[str, int]:
+        """Get the sizes that `shown` and the layout have names for."""
+        return {"n": self._units()}
+
     def input_weights(self) -> Expression:
         """Get the matrix (inputs, width) whose products are the blocks of the input."""
-        raise NotImplementedError
+        return self.matrix("xh")
+
+    def matrix(self, name: str) -> Expression:
+        """Get what a dot of the layout multiplies by: parameters, side by side."""
+        parts = [name] if self.has(name) else name.split("+")
+        return joined([self.find(part) for part in parts])
+
+    def vector(self, name: str) -> Expression:
+        """Get a vector of the layout: a parameter, unless a subclass has others."""
+        return self.find(name)
 
     def vectors(self) -> list[Expression]:
         """Get the vectors, in the order of the layout."""
-        return [self.find("b")]
+        return [self.vector(name) for name in self.layout().vectors]
 
     def weights(self) -> list[Expression]:
         """Get the matrices of the products in a step, in the order of the layout."""
-        return [self.find("hh")]
+        return [self.matrix(name) for name in self.layout().dots]
 
     def outputs(self) -> dict[str, int]:
         """Get the sizes of the outputs."""
-        return {"out": self._units(), "pre": self._units()}
-
-    def sizes(self) -> dict[str, int]:
-        """Get the sizes that the layout has names for."""
-        return {"n": self.output_size}
+        sizes = self.sizes()
+        return {name: sizes[size] for name, size in self.shown.items()}
 
     def finish(self, outputs: dict[str, Any], mask: Any) -> dict[str, Expression]:
         """Complete the outputs by what can be computed after all steps.
@@ -191,8 +209,7 @@ class Recurrent(StateWeights, abstract=True):
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
         super().__init__(name, **options)
-        #: Shared variables of a stateful layer, by state.
-        self.carried: dict[str, Any] = {}
+        self.carried = {}
 
     def resolve_inputs(self, layers: Mapping[str, Layer]) -> list[str]:
         """Get the names of the input, then those of initial states and lengths."""
@@ -245,7 +262,7 @@ class Recurrent(StateWeights, abstract=True):
             found["out"] = found["out"][1:]
         expected = [
             tuple(n and n * self.part[1] for n in self.initial_shape(state))
-            for state, _ in self._given_states()
+            for state, _ in given_states(self)
         ]
         given = zip(self.input_names[1:], self.input_shapes[1:], expected, strict=False)
         for name, got, want in given:
@@ -258,10 +275,7 @@ class Recurrent(StateWeights, abstract=True):
 
     def initial_shape(self, state: str) -> Shape:
         """Get the shape of one example's initial state."""
-        return (self._units(),)
-
-    def _given_states(self) -> list[tuple[str, str]]:
-        return [(s, o) for s, o in self.initial.items() if getattr(self, o) is not None]
+        return (self.sizes()[self.layout().states[state]],)
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the layer again, with its form."""
@@ -276,6 +290,16 @@ class Recurrent(StateWeights, abstract=True):
     def backward(self) -> bool:
         """Whether the recurrence runs from the last step to the first."""
         return str(self.direction).lower() in ("backward", "reversed")
+
+    @property
+    def cannot_continue(self) -> str | None:
+        """Why series cannot be continued."""
+        return "runs backward" if self.backward else None
+
+    def state_shapes(self) -> dict[str, Shape]:
+        """Get the shape of one example of each state."""
+        sizes = self.sizes()
+        return {state: (sizes[size],) for state, size in continued(self).states.items()}
 
     def project(self, series: Expression) -> Expression:
         """Get what the input contributes to all steps, (batch, time, width)."""
@@ -297,9 +321,9 @@ class Recurrent(StateWeights, abstract=True):
                 # Zero times NaN would be NaN in the gradient of the weights.
                 series = pt.switch(mask, series, 0)
             lengths = lengths.astype("int64")
-        continued = bool(inputs.initial) or (self.stateful and inputs.training)
-        layout = self.continued() if continued else self.layout()
-        states = self._initial(inputs, series, layout)
+        carried = bool(inputs.initial) or (self.stateful and inputs.training)
+        layout = continued(self) if carried else self.layout()
+        states = initial_states(self, inputs, series, layout)
         result = self.run(inputs, layout, self.project(series), lengths, states)
         final = dict(zip(layout.states, result.final, strict=True))
         inputs.final.update(final)
@@ -312,20 +336,7 @@ class Recurrent(StateWeights, abstract=True):
             outputs["out"] = self.last_output(final)
         return outputs
 
-    def continued(self) -> Layout:
-        """Get what a step works on where series are continued: the number of steps, too."""
-        layout = self.layout()
-        if not self.counts:
-            return layout
-        width = next(iter(layout.states.values()))
-        return replace(layout, states={**layout.states, COUNT: width})
-
-    def _counted(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
-        before = getattr(s, COUNT)
-        states, outputs = self.formulas(x, s, v, dot, before)
-        return {**states, COUNT: before + 1}, outputs
-
-    def _lengths(self, known: Mapping[str, Any]) -> Expression | None:
+    def _lengths(self, known: Mapping[str, Any]) -> Any:
         name = self.input_names[0]
         if self.lengths is None and name in known:
             return known[name]
@@ -344,34 +355,6 @@ class Recurrent(StateWeights, abstract=True):
     def _source(self, output: str) -> Layer:
         return self.layers[split_output(output)[0]]
 
-    def _initial(self, inputs: Inputs, series: Expression, layout: Layout) -> list[Expression]:
-        sizes = self.sizes()
-        names = dict(zip((s for s, _ in self._given_states()), self.input_names[1:], strict=False))
-        found = []
-        for state, size in layout.states.items():
-            if state in inputs.initial:
-                found.append(inputs.initial[state])
-            elif self.stateful and inputs.training:
-                found.append(self._carried_state(state, series.shape[0], sizes[size]))
-            elif state in names:
-                which, width = self.part[0], sizes[size]
-                given = inputs[names[state]]
-                whole = self.part[1] == 1
-                found.append(given if whole else given[:, which * width : (which + 1) * width])
-            else:
-                found.append(pt.zeros((series.shape[0], sizes[size]), dtype=self.dtype))
-        return found
-
-    def _carried_state(self, state: str, batch: Expression, width: int) -> Expression:
-        """Get the state that the last batch ended with, for as many rows as it had."""
-        if state not in self.carried:
-            name = f"{self.name}:{state}"
-            none = np.zeros((0, width), self.dtype)
-            self.carried[state] = pytensor.shared(none, name=name, shape=(None, width))
-        known = self.carried[state]
-        rows = pt.minimum(known.shape[0], batch)
-        return pt.set_subtensor(pt.zeros((batch, width), dtype=self.dtype)[:rows], known[:rows])
-
     def reset(self) -> None:
         """Start the states of a stateful layer anew, with the next batch of training."""
         for variable in self.carried.values():
@@ -382,7 +365,7 @@ class Recurrent(StateWeights, abstract=True):
     ) -> Recurrence:
         """Run all steps, by the fast core if the step is done entry by entry or reduces rows."""
         vectors, weights = self.vectors(), self.weights()
-        step: StepFunction = self._counted if COUNT in layout.states else self.formulas
+        step: StepFunction = counted(self) if COUNT in layout.states else self.formulas
         if zones(self):
             layout, z, vectors, step = zoned(self, inputs, layout, z, vectors, step)
         keywords: dict[str, Any] = {"reverse": self.backward, "limit": self.bptt_limit or 0}

@@ -71,6 +71,9 @@ class Bidirectional(Layer, names=("bidirectional",)):
     zoneout: Any
     aligned: bool
     max_inputs = 1
+    leaves_out_steps = True
+    is_recurrent = True
+    cannot_continue = "runs backward"
 
     def __init__(self, name: str | None = None, *, rng: Seed = None, **options: Any) -> None:
         super().__init__(name, rng=rng, **options)

@@ -88,6 +88,9 @@ class CellLayer(Recurrent, names=("cell",)):
     blocks: int
     states: int
     outputs_named: Sequence[str]
+    #: What the step asked for, once it was tried.
+    _dots: Sequence[str] = ()
+    _vectors: Sequence[str] = ()
 
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
@@ -118,8 +121,8 @@ class CellLayer(Recurrent, names=("cell",)):
         """Make ``xh`` and whatever the function asks for."""
         n = self.output_size
         self.add_weights("xh", blocks=[n] * self.blocks)
-        self._dots: list[str] = []
-        self._vectors: list[str] = []
+        dots: list[str] = []
+        vectors: list[str] = []
 
         def dot(name: str, x: Expression) -> Expression:
             if name in self._params:
@@ -127,12 +130,12 @@ class CellLayer(Recurrent, names=("cell",)):
                     f"layer {self.full_name!r}: its step has two products {name!r}; name each "
                     "differently"
                 )
-            self._dots.append(name)
+            dots.append(name)
             return pt.dot(x, self.add_weights(name, n, n))
 
         def vector(name: str, start: float) -> Expression:
             if name not in self._params:
-                self._vectors.append(name)
+                vectors.append(name)
                 self.add_bias(name, n, mean=start)
             return self._params[name]
 
@@ -149,6 +152,7 @@ class CellLayer(Recurrent, names=("cell",)):
                     f"layer {self.full_name!r}: its step returned {value!r}; expected expressions "
                     "of shape (batch, units)"
                 )
+        self._dots, self._vectors = dots, vectors
         self.counts = count in set(ancestors([*new.values(), *further.values()]))
 
     def _call(
@@ -175,22 +179,13 @@ class CellLayer(Recurrent, names=("cell",)):
         new = dict(zip(names, found, strict=True))
         return new, {"out": new["h"], **further}
 
-    def input_weights(self) -> Expression:
-        return self.find("xh")
-
-    def vectors(self) -> list[Any]:
-        return [self.find(name) for name in self._vectors]
-
-    def weights(self) -> list[Any]:
-        return [self.find(name) for name in self._dots]
-
     def layout(self) -> Layout:
         return Layout(
-            ("n",),
-            {f"x{i}": "n" for i in range(self.blocks)},
-            dict.fromkeys(self._state_names(), "n"),
-            dict.fromkeys(self._vectors, "n"),
-            {name: ("n", ("n",)) for name in self._dots},
+            sizes=("n",),
+            blocks={f"x{i}": "n" for i in range(self.blocks)},
+            states=dict.fromkeys(self._state_names(), "n"),
+            vectors=dict.fromkeys(self._vectors, "n"),
+            dots={name: ("n", ("n",)) for name in self._dots},
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:

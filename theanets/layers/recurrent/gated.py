@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 
-from ...activations import Activation, norm_z
-from ...errors import ConfigurationError
+from ...activations import norm_z
 from ...expressions import Expression
 from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Flag
-from .base import Recurrent, joined
+from .base import Recurrent
 
 
 class LSTM(Recurrent, names=("lstm",)):
@@ -58,19 +57,9 @@ class LSTM(Recurrent, names=("lstm",)):
     peepholes: bool
     normalized: bool
     c_0: Any
-    default_activation = "tanh"
+    default_activation = fixed_activation = "tanh"
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "c": "c_0"}
-
-    def _build_activation(self, spec: Any) -> Activation:
-        if spec is not None and not (isinstance(spec, str) and spec == "tanh"):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: an lstm has activations of its own; "
-                f"activation={spec!r} has no meaning for it"
-            )
-        return super()._build_activation(spec)
-
-    def outputs(self) -> dict[str, int]:
-        return {"out": self._units(), "cell": self._units()}
+    shown: ClassVar[dict[str, str]] = {"out": "n", "cell": "n"}
 
     def setup(self) -> None:
         """Make the parameters."""
@@ -91,12 +80,6 @@ class LSTM(Recurrent, names=("lstm",)):
             self.add_bias("gc", n, mean=1.0)
             self.add_bias("bc", n)
 
-    def input_weights(self) -> Expression:
-        return self.find("xh")
-
-    def vectors(self) -> list[Expression]:
-        return [self.find(n) for n in self.layout().vectors]
-
     def layout(self) -> Layout:
         vectors: dict[str, Any] = {"b": ("n",) * 4}
         if self.peepholes:
@@ -104,11 +87,11 @@ class LSTM(Recurrent, names=("lstm",)):
         if self.normalized:
             vectors.update(gx=("n",) * 4, gh=("n",) * 4, gc="n", bc="n")
         return Layout(
-            ("n",),
-            dict.fromkeys("ifco", "n"),
-            {"h": "n", "c": "n"},
-            vectors,
-            {"hh": ("n", ("n",) * 4)},
+            sizes=("n",),
+            blocks=dict.fromkeys("ifco", "n"),
+            states={"h": "n", "c": "n"},
+            vectors=vectors,
+            dots={"hh": ("n", ("n",) * 4)},
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
@@ -157,9 +140,7 @@ class GRU(Recurrent, names=("gru",)):
     options: ClassVar[dict[str, Any]] = {"reset_after": Flag(False)}
     reset_after: bool
     default_activation = "tanh"
-
-    def outputs(self) -> dict[str, int]:
-        return dict.fromkeys(("out", "pre", "hid", "rate"), self._units())
+    shown: ClassVar[dict[str, str]] = dict.fromkeys(("out", "pre", "hid", "rate"), "n")
 
     def setup(self) -> None:
         """Make the parameters."""
@@ -172,30 +153,27 @@ class GRU(Recurrent, names=("gru",)):
             self.add_bias("bh", n)
 
     def input_weights(self) -> Expression:
-        return self.find("w")
-
-    def vectors(self) -> list[Expression]:
-        return [self.find(name) for name in self.layout().vectors]
-
-    def weights(self) -> list[Expression]:
-        if self.reset_after:
-            return [joined([self.find(name) for name in ("hh", "hr", "hz")])]
-        return [joined([self.find("hr"), self.find("hz")]), self.find("hh")]
+        return self.matrix("w")
 
     def layout(self) -> Layout:
         vectors: dict[str, Any] = {"b": ("n",) * 3}
-        dots: dict[str, Any] = {"gates": ("n", ("n",) * 2), "hh": ("n", ("n",))}
+        dots: dict[str, Any] = {"hr+hz": ("n", ("n",) * 2), "hh": ("n", ("n",))}
         if self.reset_after:
-            vectors["bh"], dots = "n", {"all": ("n", ("n",) * 3)}
-        blocks = dict.fromkeys(("hid", "reset", "rate"), "n")
-        return Layout(("n",), blocks, {"h": "n"}, vectors, dots)
+            vectors["bh"], dots = "n", {"hh+hr+hz": ("n", ("n",) * 3)}
+        return Layout(
+            sizes=("n",),
+            blocks=dict.fromkeys(("hid", "reset", "rate"), "n"),
+            states={"h": "n"},
+            vectors=vectors,
+            dots=dots,
+        )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         hid_bias, reset_bias, rate_bias = v.b
         if self.reset_after:
-            through, hr, hz = dot("all", s.h)
+            through, hr, hz = dot("hh+hr+hz", s.h)
         else:
-            hr, hz = dot("gates", s.h)
+            hr, hz = dot("hr+hz", s.h)
         reset = pt.sigmoid(x.reset + hr + reset_bias)
         rate = pt.sigmoid(x.rate + hz + rate_bias)
         if self.reset_after:
@@ -236,18 +214,8 @@ class MUT1(Recurrent, names=("mut1",)):
 
     options: ClassVar[dict[str, Any]] = {"inner_bias": Flag(False)}
     inner_bias: bool
-    default_activation = "tanh"
-
-    def _build_activation(self, spec: Any) -> Activation:
-        if spec is not None and not (isinstance(spec, str) and spec == "tanh"):
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: mut1 has activations of its own; "
-                f"activation={spec!r} has no meaning for it"
-            )
-        return super()._build_activation(spec)
-
-    def outputs(self) -> dict[str, int]:
-        return dict.fromkeys(("out", "pre", "hid", "rate"), self._units())
+    default_activation = fixed_activation = "tanh"
+    shown: ClassVar[dict[str, str]] = dict.fromkeys(("out", "pre", "hid", "rate"), "n")
 
     def setup(self) -> None:
         """Make the parameters."""
@@ -260,21 +228,15 @@ class MUT1(Recurrent, names=("mut1",)):
             self.add_bias(name, n)
 
     def input_weights(self) -> Expression:
-        return joined([self.find(name) for name in ("xh", "xr", "xz")])
-
-    def vectors(self) -> list[Expression]:
-        return [self.find(name) for name in ("bh", "br", "bz")]
-
-    def weights(self) -> list[Expression]:
-        return [self.find("hr"), self.find("hh")]
+        return self.matrix("xh+xr+xz")
 
     def layout(self) -> Layout:
         return Layout(
-            ("n",),
-            {"h": "n", "r": "n", "z": "n"},
-            {"h": "n"},
-            {"bh": "n", "br": "n", "bz": "n"},
-            {"hr": ("n", ("n",)), "hh": ("n", ("n",))},
+            sizes=("n",),
+            blocks=dict.fromkeys("hrz", "n"),
+            states={"h": "n"},
+            vectors=dict.fromkeys(("bh", "br", "bz"), "n"),
+            dots={"hr": ("n", ("n",)), "hh": ("n", ("n",))},
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:

@@ -20,7 +20,10 @@ Array = npt.NDArray[Any]
 class _Modules(RNN, abstract=True):
     """Base class of layers of modules, each of which receives from itself and later ones."""
 
-    def _numbers(self) -> Array:
+    #: What the number that each module has is called, as a vector of the layout.
+    number: ClassVar[str]
+
+    def _numbers(self) -> Any:
         """Get a number for each module."""
         raise NotImplementedError
 
@@ -49,17 +52,21 @@ class _Modules(RNN, abstract=True):
         repeated = np.repeat(numbers, self.output_size // len(numbers))
         return pt.as_tensor(repeated.astype(self.dtype))
 
-    def weights(self) -> list[Expression]:
-        return [self.find("hh") * pt.as_tensor(self._mask())]
+    def matrix(self, name: str) -> Expression:
+        found = super().matrix(name)
+        return found * pt.as_tensor(self._mask()) if name == "hh" else found
 
-    def _layout(self, vector: str) -> Layout:
+    def vector(self, name: str) -> Expression:
+        return self._by_unit(self._numbers()) if name == self.number else super().vector(name)
+
+    def layout(self) -> Layout:
         return Layout(
-            ("n",),
-            {"h": "n"},
-            {"h": "n", "pre": "n"},
-            {"b": "n", vector: "n"},
-            {"hh": ("n", ("n",))},
-            (vector,),
+            sizes=("n",),
+            blocks={"h": "n"},
+            states={"h": "n", "pre": "n"},
+            vectors={"b": "n", self.number: "n"},
+            dots={"hh": ("n", ("n",))},
+            constant=(self.number,),
         )
 
 
@@ -89,6 +96,7 @@ class Clockwork(_Modules, names=("clockwork",)):
     options: ClassVar[dict[str, Any]] = {"periods": None, "descending": Flag(False)}
     periods: Any
     descending: bool
+    number = "period"
     counts = True
 
     def _numbers(self) -> Array:
@@ -102,12 +110,6 @@ class Clockwork(_Modules, names=("clockwork",)):
 
     def _mask(self) -> Any:
         return super()._mask().T if self.descending else super()._mask()
-
-    def vectors(self) -> list[Expression]:
-        return [self.find("b"), self._by_unit(self._numbers())]
-
-    def layout(self) -> Layout:
-        return self._layout("period")
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)
@@ -144,6 +146,7 @@ class BCRNN(_Modules, names=("bcrnn",)):
     options: ClassVar[dict[str, Any]] = {"num_modules": None, "rates": None}
     num_modules: int | None
     rates: Any
+    number = "rate"
 
     def _count(self) -> int:
         where = f"layer {self.full_name!r}"
@@ -166,12 +169,6 @@ class BCRNN(_Modules, names=("bcrnn",)):
                 "do not fall, one for each module"
             )
         return rates
-
-    def vectors(self) -> list[Expression]:
-        return [self.find("b"), self._by_unit(self._numbers())]
-
-    def layout(self) -> Layout:
-        return self._layout("rate")
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)

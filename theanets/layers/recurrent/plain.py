@@ -22,11 +22,14 @@ class RNN(Recurrent, names=("rnn",)):
         self.add_weights("hh", self.output_size, self.output_size)
         self.add_bias("b")
 
-    def input_weights(self) -> Expression:
-        return self.find("xh")
-
     def layout(self) -> Layout:
-        return Layout(("n",), {"h": "n"}, {"h": "n"}, {"b": "n"}, {"hh": ("n", ("n",))})
+        return Layout(
+            sizes=("n",),
+            blocks={"h": "n"},
+            states={"h": "n"},
+            vectors={"b": "n"},
+            dots={"hh": ("n", ("n",))},
+        )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
         (through,) = dot("hh", s.h)

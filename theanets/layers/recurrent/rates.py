@@ -14,8 +14,7 @@ from ...errors import ConfigurationError
 from ...expressions import Expression
 from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Choice, Numbers, Whole
-from ..signals import Shape
-from .base import Recurrent, joined
+from .base import Recurrent
 
 
 def fixed_rates(layer: Recurrent, kind: str, size: int) -> Expression:
@@ -53,8 +52,10 @@ class _Rated(Recurrent, abstract=True):
                 f"layer {self.full_name!r}: {len(self.rates)} rates for {size} units"
             )
 
-    def _rate(self) -> Expression:
-        """Get the rates of the units, where they do not depend on the input."""
+    def vector(self, name: str) -> Expression:
+        """Get a vector of the layout; ``r`` stands for the rates of the units."""
+        if name != "r":
+            return super().vector(name)
         if self.rates is not None:
             return pt.as_tensor(np.array(self.rates, dtype=self.dtype))
         return pt.sigmoid(self.find("r"))
@@ -92,6 +93,7 @@ class RRNN(_Rated, names=("rrnn",)):
     options: ClassVar[dict[str, Any]] = {
         "rate": Choice(None, ("matrix", "vector", "uniform", "log"))
     }
+    shown: ClassVar[dict[str, str]] = dict.fromkeys(("out", "pre", "hid", "rate"), "n")
 
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
@@ -101,9 +103,6 @@ class RRNN(_Rated, names=("rrnn",)):
                 f"layer {self.full_name!r}: rates= are for rate='uniform' or 'log', not "
                 f"{self.rate!r}"
             )
-
-    def outputs(self) -> dict[str, int]:
-        return dict.fromkeys(("out", "pre", "hid", "rate"), self._units())
 
     @property
     def _by_input(self) -> bool:
@@ -123,16 +122,20 @@ class RRNN(_Rated, names=("rrnn",)):
             self.add_weights("xr", nout=n)
 
     def input_weights(self) -> Expression:
-        return joined([self.find(name) for name in (("xh", "xr") if self._by_input else ("xh",))])
+        return self.matrix("xh+xr" if self._by_input else "xh")
 
-    def vectors(self) -> list[Expression]:
-        return [self.find("b"), self.find("r") if self._by_input else self._rate()]
+    def vector(self, name: str) -> Expression:
+        # With the input's part, it is a bias.
+        return self.find(name) if self._by_input else super().vector(name)
 
     def layout(self) -> Layout:
-        blocks = {"h": "n", "r": "n"} if self._by_input else {"h": "n"}
-        fixed = ("r",) if self.rates is not None else ()
         return Layout(
-            ("n",), blocks, {"h": "n"}, {"b": "n", "r": "n"}, {"hh": ("n", ("n",))}, fixed
+            sizes=("n",),
+            blocks={"h": "n", "r": "n"} if self._by_input else {"h": "n"},
+            states={"h": "n"},
+            vectors={"b": "n", "r": "n"},
+            dots={"hh": ("n", ("n",))},
+            constant=() if self.rates is None else ("r",),
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
@@ -170,15 +173,13 @@ class MRNN(Recurrent, names=("mrnn",)):
 
     options: ClassVar[dict[str, Any]] = {"factors": Whole(None)}
     factors: int | None
+    shown: ClassVar[dict[str, str]] = {"out": "n", "pre": "n", "factors": "f"}
 
     def _factors(self) -> int:
         return math.ceil(math.sqrt(self._units())) if self.factors is None else int(self.factors)
 
-    def outputs(self) -> dict[str, int]:
-        return {"out": self._units(), "pre": self._units(), "factors": self._factors()}
-
     def sizes(self) -> dict[str, int]:
-        return {"n": self.output_size, "f": self._factors()}
+        return {"n": self._units(), "f": self._factors()}
 
     def setup(self) -> None:
         """Make the parameters."""
@@ -190,18 +191,15 @@ class MRNN(Recurrent, names=("mrnn",)):
         self.add_bias("b", n)
 
     def input_weights(self) -> Expression:
-        return joined([self.find("xh"), self.find("xf")])
-
-    def weights(self) -> list[Expression]:
-        return [self.find("hf"), self.find("fh")]
+        return self.matrix("xh+xf")
 
     def layout(self) -> Layout:
         return Layout(
-            ("n", "f"),
-            {"h": "n", "f": "f"},
-            {"h": "n"},
-            {"b": "n"},
-            {"hf": ("n", ("f",)), "fh": ("f", ("n",))},
+            sizes=("n", "f"),
+            blocks={"h": "n", "f": "f"},
+            states={"h": "n"},
+            vectors={"b": "n"},
+            dots={"hf": ("n", ("f",)), "fh": ("f", ("n",))},
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
@@ -255,6 +253,13 @@ class SCRN(_Rated, names=("scrn",)):
     hidden: str
     s_0: Any
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "s": "s_0"}
+    shown: ClassVar[dict[str, str]] = {
+        "out": "n",
+        "pre": "n",
+        "hid": "n",
+        "state": "m",
+        "rate": "m",
+    }
 
     def check_options(self) -> None:
         """Refuse options that have no meaning."""
@@ -274,15 +279,8 @@ class SCRN(_Rated, names=("scrn",)):
             return int(self.context_size)
         return int(1 + math.sqrt(self._units()))
 
-    def initial_shape(self, state: str) -> Shape:
-        return (self._context() if state == "s" else self._units(),)
-
-    def outputs(self) -> dict[str, int]:
-        n, m = self._units(), self._context()
-        return {"out": n, "pre": n, "hid": n, "state": m, "rate": m}
-
     def sizes(self) -> dict[str, int]:
-        return {"n": self.output_size, "m": self._context()}
+        return {"n": self._units(), "m": self._context()}
 
     def setup(self) -> None:
         """Make the parameters."""
@@ -299,22 +297,16 @@ class SCRN(_Rated, names=("scrn",)):
             self.add_bias("r", m)
 
     def input_weights(self) -> Expression:
-        return self.find("w")
-
-    def vectors(self) -> list[Expression]:
-        return [self._rate()]
-
-    def weights(self) -> list[Expression]:
-        return [self.find("hh"), self.find("sh")]
+        return self.matrix("w")
 
     def layout(self) -> Layout:
         return Layout(
-            ("n", "m"),
-            {"h": "n", "s": "m"},
-            {"h": "n", "s": "m"},
-            {"r": "m"},
-            {"hh": ("n", ("n",)), "sh": ("m", ("n",))},
-            () if self.rates is None else ("r",),
+            sizes=("n", "m"),
+            blocks={"h": "n", "s": "m"},
+            states={"h": "n", "s": "m"},
+            vectors={"r": "m"},
+            dots={"hh": ("n", ("n",)), "sh": ("m", ("n",))},
+            constant=() if self.rates is None else ("r",),
         )
 
     def formulas(self, x: Named, s: Named, v: Named, dot: Products, count: Expression) -> Results:
