@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_diabetes, load_iris
 
 import theanets
-from theanets import precompile
+from theanets import backends, precompile
 from theanets.cli import main, table
 from theanets.cli.target import Quantity
 
@@ -159,7 +159,7 @@ def test_errors_are_one_line(run, iris, tmp_path):
 
 def test_warmup(run, monkeypatch):
     """Of the kinds that are asked for, with nothing compiled here."""
-    monkeypatch.setattr(precompile, "_compiles", lambda linker: True)
+    monkeypatch.setattr(backends.linker("FAST_COMPILE"), "keeps_on_disk", True)
     lines = run("warmup", "feedforward", "--mode", "FAST_COMPILE").splitlines()
     assert len(lines) == 10
     assert re.fullmatch(r"classifier, 0 hidden layers +\d+\.\d s", lines[0])
