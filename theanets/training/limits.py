@@ -35,8 +35,8 @@ class Limits:
     min_improvement : float
         A validation succeeds if its loss is less than that of the last one
         that succeeded, by more than this fraction of its absolute value. (So
-        small improvements add up. The best parameters are those of the lowest
-        loss, whatever this is.)
+        small improvements add up. This is for ``patience``: the best parameters are
+        those of the best validation, however little better, see `Best.consider`.)
     validate_every : int
         Epochs between validations. There is always one before the first and
         after the last update.
