@@ -235,7 +235,8 @@ class Network(Structure):
         ConfigurationError
             If an argument is unknown or has a value without meaning.
         DataError
-            If the data do not have the form that the network needs.
+            If the data do not have the form that the network needs, or none of
+            them counts.
         """
         several = runs.begin(self, train, valid, algo, dict(kwargs))
         return runs.alone(self, runs.finish, several)

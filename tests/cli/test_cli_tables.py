@@ -229,6 +229,28 @@ def test_decimal_commas():
     assert look(["1,5", "2"])[0].values is None
 
 
+def test_a_table_of_another_decimal_point(run, tmp_path):
+    numbers = [i + 0.5 for i in range(40)]
+    write("train.csv", ["x", "y"], [[x, 2 * x] for x in numbers])
+    write("points.csv", ["x", "id"], [["3.5", "a"], ["7", "b"]])
+    write("commas.csv", ["x", "id"], [["3,5", "a"], ["7", "b"]], ";")
+    run("train", "train.csv", "-t", "y", "-o", "net", "-e", "1", "--mode", "FAST_COMPILE")
+    mode = ("--mode", "FAST_COMPILE")
+    found = run("predict", "net", "commas.csv", *mode, code=1).output
+    assert (
+        "numbers in training, but '3,5' in row 1; if that is a number, --decimal ',' reads" in found
+    )
+    expected = run("predict", "net", "points.csv", *mode).output
+    assert run("predict", "net", "commas.csv", "--decimal", ",", *mode).output == expected
+    found = run("predict", "net", "points.csv", "--decimal", ",", *mode, code=1).output
+    assert (
+        "with ',' as decimal point, but '3.5' in row 1; if that is a number, --decimal '.'" in found
+    )
+    write("text.csv", ["x", "id"], [["3.5", "a"], ["1.234,5 m", "b"]], ";")
+    found = run("predict", "net", "text.csv", *mode, code=1).output
+    assert "say --missing '1.234,5 m'" in found and "--decimal" not in found
+
+
 def test_infinite_values_are_found_in_any_row():
     known = Schema([Number("x", 0.0, 1.0)])
     for text in ("inf", "-Infinity", "1e999"):

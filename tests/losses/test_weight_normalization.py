@@ -163,9 +163,10 @@ def test_a_run_on_a_stream_continues_with_the_means_it_had(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_without_any_weight_nothing_is_learnt():
+def test_without_any_weight_so_far_nothing_is_learnt():
     net = regressor(weighted=True)
-    for found in moved(net, [X, Y, np.zeros(N)], batch_size=8):
+    stream = iter([(X, Y, np.zeros(N))])
+    for found in moved(net, stream, valid=[X, Y, W], train_batches=1):
         assert not found.any()
 
 

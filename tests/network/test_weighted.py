@@ -184,11 +184,16 @@ def test_weights_that_are_all_zero(model, algo):
     results = gradients(net, [*data, 0 * w])
     assert all((result == 0).all() for result in results)
     before = [p.get_value() for p in net.params]
-    watch = Watch()
-    train, valid = net.train([*data, 0 * w], algo=algo, epochs=2, callbacks=watch, batch_size=5)
+    with pytest.raises(theanets.DataError, match="train data: nothing counts for the loss"):
+        net.train([*data, 0 * w], algo=algo, epochs=2, batch_size=5)
+    assert net.evaluate([*data, 0 * w])["loss"] == 0
+    # Of batches that come in, all may be so by chance.
+    watch, batch = Watch(), [*data, 0 * w]
+    options = dict(algo=algo, epochs=1, train_batches=2, callbacks=watch)
+    net.train(iter([batch, batch]), [*data, w], **options)
     for value, start in zip(watch.values, before, strict=True):
         np.testing.assert_array_equal(value, start)
-    assert train["loss"] == valid["loss"] == 0
+    assert net.history["train_loss"] == [0]
     # A batch without weight between others does no harm either.
     w[:5] = 0
     found = net.train([*data, w], algo=algo, epochs=2, batch_size=5)

@@ -231,6 +231,37 @@ def test_arrays_that_do_not_fit(tmp_path, rng):
         load_original(path, version="1.0")
 
 
+@pytest.mark.parametrize(
+    "case", ["missing", "untrusted", "no network", "cut", "compressed", "layer", "npz", "arrays"]
+)
+def test_errors_name_the_file_once(case, tmp_path, rng):
+    path = tmp_path / "old.pkl"
+    made, *_ = small(rng)
+    data, options = files.dump(made), {"trust": True}
+    if case == "untrusted":
+        options = {}
+    elif case == "no network":
+        data = pickle.dumps([1, 2])
+    elif case == "cut":
+        data = data[:-40]
+    elif case == "compressed":
+        data = gzip.compress(data)[:-40]
+    elif case == "layer":
+        p = values(PLAIN, rng)
+        odd = files.layer("rnn", "hid1", "0.7", p, "no such one", ["in:out"], N)
+        data = files.dump(ends("0.7", [odd], rng)[0])
+    elif case in ("npz", "arrays"):
+        stored = io.BytesIO()
+        np.savez(stored, **arrays_of(values(PLAIN, rng), rng)[0])
+        data = stored.getvalue()[: -40 if case == "npz" else None]
+        options = {"network": theanets.recurrent.Regressor([IN, (N + 1, "rnn"), 2])}
+    if case != "missing":
+        path.write_bytes(data)
+    with pytest.raises((FileError, ConfigurationError)) as error:
+        load_original(path, **options)
+    assert str(error.value).count("old.pkl") == 1
+
+
 def test_initial_states_of_both_halves(tmp_path, rng):
     """They were of the same output, which had half of the units."""
     p = [values(PLAIN, rng) for _ in range(2)]

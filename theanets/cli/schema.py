@@ -7,7 +7,7 @@ the same row gives the same inputs whatever rows are beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -63,10 +63,14 @@ class Number:
         if odd.any():
             row = int(odd.argmax())
             point = "" if self.decimal == "." else f" with {self.decimal!r} as decimal point"
+            other = "," if self.decimal == "." else "."
+            if not np.isnan(numbers(texts.iloc[row : row + 1], other)[0]):
+                advice = f"if that is a number, --decimal {other!r} reads it"
+            else:
+                advice = f"if that stands for a missing value, say --missing {texts.iloc[row]!r}"
             raise DataError(
                 f"column {self.name!r} has numbers in training{point}, but {texts.iloc[row]!r} in "
-                f"row {row + 1}; if that stands for a missing value, say --missing "
-                f"{texts.iloc[row]!r}"
+                f"row {row + 1}; {advice}"
             )
         check_finite(self.name, values)
         scaled = (np.where(absent, np.nan, values) - self.mean) / self.scale
@@ -153,6 +157,14 @@ class Schema:
                         "nothing"
                     )
         return np.concatenate(parts, axis=1, dtype=float)
+
+    def with_decimal(self, decimal: str) -> Self:
+        """Get one of a table whose numbers have another decimal point than in training."""
+        columns = [
+            replace(one, decimal=decimal) if isinstance(one, Number) else one
+            for one in self.columns
+        ]
+        return replace(self, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Get what JSON can hold."""

@@ -249,6 +249,11 @@ def _report(net: Network, kind: Classes | Quantity, x: Array, right: Array) -> N
     multiple=True,
     help="A text that stands for a missing value, besides those of training; may be repeated.",
 )
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    help="The decimal point of numbers in DATA; by default, for each column, that of training.",
+)
 @click.option("--mode", help="How to compile: NUMBA, CVM, JAX, PYTORCH, FAST_COMPILE.")
 def predict(
     model: Path,
@@ -257,6 +262,7 @@ def predict(
     probabilities: bool,
     keep: tuple[str, ...],
     missing: tuple[str, ...],
+    decimal: str | None,
     mode: str | None,
 ) -> None:
     """Predict for each row of a table DATA with a network MODEL of `theanets train`.
@@ -279,6 +285,8 @@ def predict(
         if name not in frame:
             raise unknown("column", name, frame.columns)
     schema.missing.extend(missing)
+    if decimal is not None:
+        schema = schema.with_decimal(decimal)
     x = schema.encode(frame, _note)
     net, options = _exact(net), {} if mode is None else {"mode": mode}
     result = frame[list(dict.fromkeys(keep))].copy()

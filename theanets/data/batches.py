@@ -96,6 +96,8 @@ class Dataset:
         no meaning.
     replayable : bool
         Whether there can be any number of epochs.
+    watch : callable or None
+        Is given the arrays of each batch that comes in, and what it is called in messages.
 
     Raises
     ------
@@ -132,6 +134,7 @@ class Dataset:
             raise ConfigurationError(f"axis={axis!r} is not an integer")
         self.axis = axis
         self.sizes = sizes
+        self.watch: Callable[[Sequence[Any], str], None] | None = None
         self.where = where
         off = prefetch == 0 and not isinstance(prefetch, bool)
         self.prefetch = 0 if off else whole_number("prefetch", prefetch)
@@ -229,6 +232,10 @@ class Dataset:
         other._set_sizes()
         return other
 
+    def row(self, position: int) -> int:
+        """Get the row of the arrays of an example, by its position in their order."""
+        return position if self._rows is None else int(self._rows[position])
+
     def fingerprint(self) -> dict[str, str] | None:
         """Get what tells the arrays from others, by name; None for other data."""
         if self.examples is None:
@@ -314,6 +321,8 @@ class Dataset:
                 )
             if self.sizes is not None:
                 self.sizes(example_shapes(self.fields, batch[0]), f"{self.where}, batch {drawn}")
+            if self.watch is not None:
+                self.watch(batch[0], f"{self.where}, batch {self._drawn}")
             yield batch
         if drawn:
             return

@@ -52,7 +52,8 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         Whether the error is 0 where a target cannot be aligned, since it has
         more labels (and repetitions, which need a blank between them) than
         there are frames. Otherwise it is infinite, which ends training. The
-        gradient is 0 in either case. True by default.
+        gradient is 0 in either case. True by default. Training warns of such
+        targets, and refuses data without any other.
     reduction : {'mean', 'sum', 'batch', 'none'}
         ``'mean'`` divides each error by the number of labels (at least 1) and
         then takes the mean over examples; the others do not divide.
@@ -129,7 +130,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         importance = None
         if weights is not None:
             seen = pt.neq(weights, 0)
-            target = pt.switch(seen, target, np.asarray(-1, target.dtype))
+            target = self._seen(target)
             importance = weights.sum(axis=1) / pt.maximum(seen.sum(axis=1), 1).astype(raw.dtype)
             importance = importance.astype(raw.dtype)
             raw = self.mask(raw, seen.any(axis=1))
@@ -141,6 +142,18 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
             return errors, None
         # A weight of 0 times an infinite error is no error.
         return pt.switch(pt.neq(importance, 0), importance * errors, const(0, errors)), importance
+
+    def _seen(self, target: Expression) -> Expression:
+        """Get labels without those of weight 0."""
+        if self._weights is None:
+            return target
+        return pt.switch(pt.neq(self._weights, 0), target, np.asarray(-1, target.dtype))
+
+    def alignable(self, outputs: Outputs) -> tuple[Expression, Expression]:
+        """Get the labels that count, and the number of frames of each series; see `fit`."""
+        self._check_bound()
+        raw, _ = self.scores(outputs)
+        return self._seen(self._target), self._frames(raw, outputs).sum(axis=1)
 
     def _frames(self, raw: Any, outputs: Outputs) -> Expression:
         """Get which frames exist, (batch, time)."""
@@ -192,6 +205,29 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     def compared(self, outputs: Outputs) -> None:
         """Get None: labels cannot be compared frame by frame."""
         return
+
+
+def fit(labels: Array, frames: Array) -> Array:
+    """Tell which labels can be aligned with their series.
+
+    Parameters
+    ----------
+    labels : ndarray of int of shape (batch, length)
+        Those below 0 do not count.
+    frames : ndarray of int of shape (batch)
+        Numbers of frames.
+
+    Returns
+    -------
+    ndarray of bool of shape (batch)
+        Whether there is a frame for each label, and one for the blank between
+        two that are equal.
+    """
+    labels = np.take_along_axis(labels, np.argsort(labels < 0, axis=1, kind="stable"), axis=1)
+    there = labels >= 0
+    repeats = there[:, 1:] & (labels[:, 1:] == labels[:, :-1])
+    found: Array = there.sum(axis=1) + repeats.sum(axis=1) <= frames
+    return found
 
 
 def ctc_greedy_decode(probabilities: Any, lengths: Any = None, blank: int = 0) -> list[list[int]]:

@@ -164,6 +164,16 @@ class Reduced:
             return errors.sum(), batch_length(errors)
         return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
 
+    def relevance(self, outputs: Outputs) -> Expression | None:
+        """Get what counts in the loss, an expression that is 0 where nothing does.
+
+        None where everything does.
+        """
+        # The sum itself, and that over the examples, are not divided by the weights.
+        if self.reduction in ("sum", "batch") and type(self).errors is not Reduced.errors:
+            return self.weighted_errors(outputs)[1]
+        return self.terms(outputs)[1]
+
     def _own_terms(self, outputs: Outputs) -> tuple[Expression, Expression]:
         """Get the sum and the count of a class with a ``__call__`` of its own."""
         target, own = self._target, self._weights

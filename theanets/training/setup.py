@@ -18,7 +18,7 @@ from ..options import flag
 from ..regularizers import Constraint, Regularizer, from_kwargs
 from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure, ranges
-from . import resume
+from . import influence, resume
 from .compiled import (
     Evaluation,
     Step,
@@ -84,6 +84,7 @@ def make_run(
     data = datasets(net, train, valid, options, seeds, shuffle=optimizer.first_order)
     ranges.check(net.graph, task.losses)
     inform(net, task.losses, data.whole)
+    influence.check(task, data)
     optimizer = optimizer.for_run(*options.limits.length(data.train.batches))
     # Where there is no loss, the penalties are all there is.
     penalized = criterion.penalized or not task.losses
