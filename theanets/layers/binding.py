@@ -22,7 +22,7 @@ class Binding(Parameters):
     max_inputs: ClassVar[int | None] = None
     #: What a hidden layer of this class does to its pre-activation.
     default_activation: ClassVar[str] = "relu"
-    #: The activation of a class whose formulas have their own: another is refused.
+    #: The activation of a class whose formulas have their own, its default too: another is refused.
     fixed_activation: ClassVar[str | None] = None
 
     inputs: Any
@@ -30,6 +30,12 @@ class Binding(Parameters):
     bound: bool
     _activation: activations.Activation
     _activation_params: list[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        fixed = vars(cls).get("fixed_activation")
+        if fixed is not None:
+            cls.default_activation = fixed
 
     @property
     def activation(self) -> activations.Activation:

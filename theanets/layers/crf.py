@@ -56,7 +56,7 @@ class CRF(Feedforward, names=("crf",)):
     probabilistic models for segmenting and labeling sequence data".
     """
 
-    default_activation = fixed_activation = "linear"
+    fixed_activation = "linear"
     label_loss = "crf"
     chooses_jointly = True
 

@@ -57,7 +57,7 @@ class LSTM(Recurrent, names=("lstm",)):
     peepholes: bool
     normalized: bool
     c_0: Any
-    default_activation = fixed_activation = "tanh"
+    fixed_activation = "tanh"
     initial: ClassVar[dict[str, str]] = {"h": "h_0", "c": "c_0"}
     shown: ClassVar[dict[str, str]] = {"out": "n", "cell": "n"}
 
@@ -214,7 +214,7 @@ class MUT1(Recurrent, names=("mut1",)):
 
     options: ClassVar[dict[str, Any]] = {"inner_bias": Flag(False)}
     inner_bias: bool
-    default_activation = fixed_activation = "tanh"
+    fixed_activation = "tanh"
     shown: ClassVar[dict[str, str]] = dict.fromkeys(("out", "pre", "hid", "rate"), "n")
 
     def setup(self) -> None:
