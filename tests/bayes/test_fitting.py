@@ -264,6 +264,9 @@ def test_dropped_inputs_of_weights(data):
         ("laplace", dict(priors="ard"), "needs normal priors"),
         ("laplace", dict(steps=3), "steps"),
         ("laplace", dict(noise=-1), "noise=-1"),
+        ("advi", dict(n=0), "n=0"),
+        ("advi", dict(likelihood="normal"), "likelihood='normal' is no callable"),
+        ("swag", dict(callbacks=3), "callbacks=3"),
         ("mc_dropout", dict(dropout=1.5), r"dropout=1.5 is not a number in \(0, 1\)"),
         ("mc_dropout", {}, "no weights of hidden outputs"),
         ("swag", dict(rank=1), "rank"),
@@ -285,3 +288,34 @@ def test_laplace_refuses_what_is_not_curved(data):
     net = theanets.Regressor([3, 1], loss="mae", dtype="float64")
     with pytest.raises(theanets.ConfigurationError, match="curved, which mae is not"):
         bayes.fit(net, data, "laplace")
+
+
+def test_laplace_refuses_noise_that_it_cannot_use_or_find(rng):
+    labels = [rng.normal(size=(6, 2)), np.arange(6) % 3]
+    net = theanets.Classifier([2, 3], dtype="float64", rng=1)
+    with pytest.raises(theanets.ConfigurationError, match=r"noise=0.3 is for mse"):
+        bayes.fit(net, labels, "laplace", noise=0.3)
+    # The evidence of a noise knows nothing of another loss's terms.
+    two = theanets.Network([2, dict(name="a", size=1), dict(name="b", size=3, inputs="in")],
+                           loss=None, dtype="float64", rng=1)  # fmt: skip
+    two.add_loss("mse", output_name="a", target="y")
+    two.add_loss("xe", output_name="b", target="labels")
+    data = {"in": labels[0], "y": rng.normal(size=(6, 1)), "labels": labels[1]}
+    with pytest.raises(theanets.ConfigurationError, match=r"of several, give noise="):
+        bayes.fit(two, data, "laplace")
+    assert bayes.fit(two, data, "laplace", noise=0.5, draws=2, rng=0).noise == {"a_noise": 0.5}
+
+
+@pytest.mark.parametrize("method", ["laplace", "swag", "ensemble", "mc_dropout"])
+def test_what_is_no_network_is_refused(data, method):
+    with pytest.raises(theanets.ConfigurationError, match="net=3 is a int; expected a network"):
+        bayes.fit(3, data, method)
+
+
+def test_noise_weighs_all_entries_of_an_example(rng):
+    net = theanets.Regressor([3, (4, "tanh"), 2], weighted=True, dtype="float64", rng=1)
+    x, y, w = rng.normal(size=(9, 3)), rng.normal(size=(9, 2)), rng.uniform(size=9)
+    posterior = bayes.fit(net, [x, y, w], "mc_dropout", draws=4, rng=0)
+    squares = (posterior.predict(x).mean(("chain", "draw")).values - y) ** 2
+    expected = np.sqrt(np.average(squares.mean(axis=1), weights=w))
+    assert posterior.noise["out_noise"] == pytest.approx(expected)

@@ -1,5 +1,7 @@
 """Posteriors: predictions by draws, files, and what ArviZ makes of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -174,6 +176,27 @@ def test_files(made, data, tmp_path):
             (tmp_path / name).write_bytes(text)
         with pytest.raises(theanets.FileError, match=name):
             bayes.Posterior.load(tmp_path / name)
+    with pytest.raises(theanets.FileError, match="nowhere"):
+        posterior.save(tmp_path / "nowhere" / "posterior")
+
+
+def test_threads_predict_at_once(made, rng):
+    xs = [rng.normal(size=(40, 2)) for _ in range(12)]
+    expected = [made[0].predict(x).values for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            found = pool.map(lambda x: made[0].predict(x).values, xs)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_of_a_likelihood_of_the_user_s_outputs_are_predicted(made, net, data):
+    posterior = bayes.Posterior(net, made[0].idata, [], "test")
+    np.testing.assert_array_equal(posterior.predict(data[0]), made[0].predict(data[0]))
+    with pytest.raises(theanets.ConfigurationError, match="a likelihood= of your own"):
+        posterior.predict(data[0], "observed")
+    with pytest.raises(theanets.ConfigurationError, match="a likelihood= of your own"):
+        posterior.log_likelihood(data)
 
 
 def test_what_has_no_meaning_is_refused(made, rng, data):

@@ -10,6 +10,7 @@ import pytensor
 from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.tensor.random.type import RandomType
 
+from .. import linkers, process
 from ..errors import ConfigurationError
 from ..network import Network
 from .likelihoods import Term
@@ -22,16 +23,22 @@ Make = Callable[[Any, Mapping[str, Any]], Any]
 
 
 class Function:
-    """A function of inputs, and of parameters and spreads whose types it knows by name."""
+    """A function of inputs, and of parameters and spreads whose types it knows by name.
+
+    Any number of threads may call it, see `theanets.process.Function`.
+    """
 
     def __init__(
         self, inputs: Sequence[Any], drawn: Mapping[str, Any], found: Any, mode: Any
     ) -> None:
         self.types = {name: variable.dtype for name, variable in drawn.items()}
-        self._function = pm.compile(
+        compiled = pm.compile(
             [*inputs, *drawn.values()], found, mode=mode, on_unused_input="ignore"
         )
-        self.generators = [v for v in self._function.get_shared() if isinstance(v.type, RandomType)]
+        shared = compiled.get_shared()
+        self.generators = [v for v in shared if isinstance(v.type, RandomType)]
+        when_called = linkers.find(compiled.maker.linker).compiles_when_called
+        self._function = process.Function(compiled, process.share(shared), when_called)
 
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)

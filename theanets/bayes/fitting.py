@@ -18,7 +18,7 @@ from . import laplace, trained
 from . import priors as _priors
 from .draws import inference_data
 from .likelihoods import SPREADS, Term
-from .models import arrays_of, check, model, terms_of
+from .models import arrays_of, check, check_losses, model, terms_of
 from .posterior import Posterior
 
 Array = npt.NDArray[Any]
@@ -103,8 +103,7 @@ def fit(
         return _by_model(net, data, method, priors, likelihood, noise, count, seed, options)
     if likelihood is not None:
         raise ConfigurationError(f"method={method!r} has the likelihood of the losses only")
-    if not net.losses:
-        raise ConfigurationError("the network has no loss, so no likelihood; see net.add_loss")
+    check_losses(net)
     arrays = arrays_of(net, data)
     chosen = list(_priors.choose(net.params, priors))
     if method == "laplace":
@@ -151,7 +150,7 @@ def _by_model(
             if method == "nuts":
                 idata = pm.sample(draws, random_seed=seed, **{**mode, **options})
             else:
-                steps = options.pop("n", 20_000)
+                steps = whole_number("n", options.pop("n", 20_000))
                 approximation = pm.fit(steps, method=method, random_seed=seed, **options)
                 idata = approximation.sample(draws, random_seed=seed)
     arrays = arrays_of(net, data)
@@ -190,6 +189,9 @@ def _with_noise(posterior: Posterior, arrays: Any, data: Any, noise: Any) -> Pos
         target, *weights = (arrays[v.name] for v in term.loss.variables)
         distance = np.abs(mean.values - target)
         error = distance**2 if SPREADS[type(term.loss)] is np.sqrt else distance
+        if weights:  # those of examples are for all of their entries
+            axes = tuple(range(weights[0].ndim, error.ndim))
+            weights = [np.broadcast_to(np.expand_dims(weights[0], axes), error.shape)]
         average = np.average(error, weights=weights[0] if weights else None)
         known[str(term.spread_name)] = float(SPREADS[type(term.loss)](average))
     posterior.noise.update(known)

@@ -140,9 +140,18 @@ class _Problem:
             raise ConfigurationError(
                 f"noise={noise!r} is not a positive number, as Laplace's method needs it"
             )
+        if noise is not None and not self.spreads:
+            raise ConfigurationError(
+                f"noise={noise!r} is for mse; the network has no loss that needs it"
+            )
         if len(self.spreads) > 1:
             raise ConfigurationError("Laplace's method is for one loss with noise of its own")
         self.open = bool(self.spreads) and known is None
+        if self.open and len(terms) > 1:
+            raise ConfigurationError(
+                "Laplace's method finds the noise of a network with one loss; of several, give "
+                "noise="
+            )
         self.sigma = 1.0 if known is None else known
         self._compile(terms)
 

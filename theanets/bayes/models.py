@@ -97,6 +97,8 @@ def model(
     Neal 1996, "Bayesian learning for neural networks".
     """
     check(net)
+    if likelihood is not None and not callable(likelihood):
+        raise ConfigurationError(f"likelihood={likelihood!r} is no callable (outputs, data)")
     chosen = _priors.choose(net.params, priors)
     arrays = arrays_of(net, data)
     size = None if batch_size is None else whole_number("batch_size", batch_size)
@@ -115,13 +117,18 @@ def model(
 
 def check(net: Any) -> None:
     """Refuse what PyMC cannot work with."""
-    if not isinstance(net, Network):
-        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
+    check_losses(net)
     if net.dtype != "float64":
         raise ConfigurationError(
             f"the network is in {net.dtype}, but PyMC works in double precision; make it with "
             "dtype='float64', or give net.astype('float64')"
         )
+
+
+def check_losses(net: Any) -> None:
+    """Refuse what is no network, and a network of which nothing says how targets are."""
+    if not isinstance(net, Network):
+        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
     if not net.losses:
         raise ConfigurationError("the network has no loss, so no likelihood; see net.add_loss")
 

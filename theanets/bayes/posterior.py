@@ -15,9 +15,9 @@ import pytensor.tensor as pt
 import xarray as xr
 from pymc.pytensorf import reseed_rngs
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
-from .. import losses
+from .. import atomic, losses
 from .. import rng as _rng
 from ..data import chunks, gather, prepare
 from ..errors import ConfigurationError, FileError, unknown
@@ -252,6 +252,11 @@ class Posterior:
     def _terms(self, arrays: Mapping[str, Any]) -> list[Term]:
         """Get the likelihoods, with a distribution where they had one when they were fitted."""
         found = terms_of(self.net, arrays)
+        if not self._kinds:
+            raise ConfigurationError(
+                "the posterior is of a likelihood= of your own, of which it knows no distribution; "
+                "the network's outputs can be predicted: what='mean'"
+            )
         for term, (_, distributed) in zip(found, self._kinds, strict=True):
             if not distributed:
                 term.distribution = None
@@ -333,7 +338,13 @@ class Posterior:
         Parameters
         ----------
         path : str or path
-            Its name; by custom it ends in ``.safetensors``.
+            Its name; by custom it ends in ``.safetensors``. It is written
+            atomically.
+
+        Raises
+        ------
+        FileError
+            If it cannot be written.
         """
         draws = self.idata["posterior"]
         with tempfile.TemporaryDirectory() as folder:
@@ -350,7 +361,8 @@ class Posterior:
             "spreads": self._spreads,
             "dims": {str(name): list(draws[name].dims) for name in draws},
         }
-        save_file({**arrays, "network": network}, path, {"theanets": json.dumps(about)})
+        content = serialize({**arrays, "network": network}, {"theanets": json.dumps(about)})
+        atomic.write(path, content)
 
     @classmethod
     def load(cls, path: Any) -> Posterior:

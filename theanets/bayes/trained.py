@@ -15,7 +15,7 @@ from pymc.pytensorf import join_nonshared_inputs
 
 from .. import names
 from .. import rng as _rng
-from ..callbacks import Callback
+from ..callbacks import Callback, build
 from ..errors import ConfigurationError
 from ..network import Network
 from ..options import as_number, whole_number
@@ -98,7 +98,7 @@ def swag(
     fixed = [str(p.name) for p in net.params if p not in chosen]
     params = [p for p, own in zip(walker.params, net.params, strict=True) if own in chosen]
     average = _Average(params, rank)
-    callbacks = [*(train.pop("callbacks", None) or []), average]
+    callbacks = [*build(train.pop("callbacks", None)), average]
     if fixed:
         train["freeze"] = fixed
     train["rng"] = int(_rng.stream(seed, "path").integers(2**31))
