@@ -16,6 +16,7 @@ class Package:
     """
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.name = root.name
         self.trees: dict[str, ast.Module] = {}
         self.inits: set[str] = set()

@@ -176,6 +176,19 @@ def settings_at_import(package: Package) -> list[str]:
     return found
 
 
+#: Lines of a module, docstrings and all; a longer one is split by topic.
+MOST_LINES = 400
+
+
+def too_long(package: Package) -> list[str]:
+    found = []
+    for path in sorted(package.root.rglob("*.py")):
+        count = len(path.read_text(encoding="utf-8").splitlines())
+        if count > MOST_LINES:
+            found.append(f"{path.relative_to(package.root)}: {count} lines")
+    return found
+
+
 @pytest.fixture(scope="module")
 def theanets() -> Package:
     package = Package(PACKAGE)
@@ -210,6 +223,11 @@ def test_what_is_private_in_pytensor_is_asked_for_in_one_place(theanets):
 
 def test_nothing_is_unpickled(theanets):
     found = unpickling(theanets)
+    assert not found, "\n".join(found)
+
+
+def test_no_module_is_longer_than_one_reads(theanets):
+    found = too_long(theanets)
     assert not found, "\n".join(found)
 
 
@@ -395,6 +413,11 @@ def test_check_settings_of_others(make):
                 pass
     """
     assert not settings_at_import(make(backends=source))
+
+
+def test_check_lengths(make):
+    package = make(graph="x = 1\n" * 400, layers__in__base="x = 1\n" * 401)
+    assert too_long(package) == ["layers/base.py: 401 lines"]
 
 
 def test_importing_theanets_imports_nothing_that_is_slow():

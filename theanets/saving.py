@@ -14,7 +14,6 @@ import numpy as np
 
 from . import checkpoint, copies, process
 from .errors import FileError, renamed
-from .layers import Input
 from .layers.held import Held
 from .structure import Structure
 
@@ -40,7 +39,7 @@ def register(cls: type[N]) -> type[N]:
 
 def to_spec(net: Structure) -> dict[str, Any]:
     """Get what builds the network again, without the values of its parameters."""
-    if any(not isinstance(layer, Input) for layer in net.layers):
+    if any(not layer.is_input for layer in net.layers):
         net._settle(net.losses)
     return {
         "model": model_name(type(net)),

@@ -32,6 +32,7 @@ from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
 from .time import after_window, before_window, moves, placed
+from .traits import LinearMap
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +82,7 @@ class Convolution(Layer, abstract=True):
     dilation: Any
     border_mode: Any
     max_inputs = 1
+    linear_map: ClassVar[LinearMap] = "filters"
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
         if "filter_shape" in options and "filter_size" not in options:
@@ -225,6 +227,8 @@ class Transposed(Convolution, abstract=True):
     ``border_mode=1``. Of stride 1, ``'valid'`` is a `Convolution` with
     ``'full'``, and the same parameters.
     """
+
+    linear_map = "transposed_filters"
 
     def _lengths(self) -> list[int | None]:
         return [self._length(i, axis) for i, axis in enumerate(self.axes)]

@@ -59,6 +59,8 @@ class CRF(Feedforward, names=("crf",)):
     fixed_activation = "linear"
     label_loss = "crf"
     chooses_jointly = True
+    # The output is of all steps together.
+    linear_map = None
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""

@@ -14,6 +14,7 @@ from ..ops import sparse
 from ..options import Choice, Whole, as_list
 from .base import Layer
 from .signals import Inputs, Shape
+from .traits import LinearMap
 
 #: The axes that an array of NumPy can have in all of its versions.
 MOST = 32
@@ -65,6 +66,11 @@ class Input(Layer, names=("input",)):
     def is_series(self) -> bool:
         """Whether examples are series, of shape (time, variables)."""
         return len(self.output_shape) == 2 and self.output_shape[0] is None
+
+    def expect_axes(self, ndim: int) -> None:
+        """Take on the number of axes of the network's data; see `Layer.expect_axes`."""
+        if self.ndim is None and self.shape and not self.bound:
+            self.ndim = max(ndim, len(self.shape) + 1)
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape that data must have."""
@@ -120,6 +126,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
     """
 
     takes_sparse = True
+    linear_map: ClassVar[LinearMap] = "matrix"
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""
@@ -238,6 +245,12 @@ class Tied(Layer, names=("tied",)):
     options: ClassVar[dict[str, Any]] = {"partner": None}
     partner: Any
     max_inputs = 1
+
+    @property
+    def tied_to(self) -> Layer:
+        """The partner."""
+        found: Layer = self.partner
+        return found
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Find the partner, and get the shapes of ``out`` and ``pre``."""

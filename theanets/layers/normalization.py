@@ -28,6 +28,7 @@ class _Unchanged(Layer, abstract=True):
 
     default_activation = "linear"
     max_inputs = 1
+    keeps_entries = True
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .base import Layer
 
 Array = npt.NDArray[Any]
+LinearMap: TypeAlias = Literal["matrix", "filters", "transposed_filters"] | None
 
 
 class Traits:
@@ -53,6 +54,11 @@ class Traits:
     is_input: ClassVar[bool] = False
     #: Whether these are the numbers of steps of series.
     holds_lengths: ClassVar[bool] = False
+    #: Whether what it gives is what it gets, scaled or with noise: an entry stands for the same.
+    keeps_entries: ClassVar[bool] = False
+    #: What ``out`` is the activation of, but for a bias: each input times its matrix, (inputs,
+    #: units); the convolution with filters ``w``, or its transpose; None for anything else.
+    linear_map: ClassVar[LinearMap] = None
     #: Whether it is not in the network that the user made, but in a view of it.
     unasked: ClassVar[bool] = False
     #: Names of the axes of an example but the channels, where windows go along these.
@@ -62,6 +68,25 @@ class Traits:
     def workers(self) -> Sequence[Layer]:
         """The layers that this one consists of."""
         return ()
+
+    @property
+    def tied_to(self) -> Layer | None:
+        """The layer that it turns around, with its weights; None unless it is bound to one."""
+        return None
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it is an input whose examples are series of any length."""
+        return False
+
+    def expect_axes(self, ndim: int) -> None:
+        """Tell an input how many axes its network's data have, unless the user said it.
+
+        Parameters
+        ----------
+        ndim : int
+            How many, the batch axis among them.
+        """
 
     def named(self) -> list[str]:
         """Get the names of the inputs whose numbers of steps it says that it holds."""

@@ -14,6 +14,7 @@ from .distribution import KullbackLeiblerDivergence, MaximumMeanDiscrepancy
 from .likelihood import GaussianLogLikelihood, Laplace, MixtureDensity, StudentT
 from .margin import Hinge, LSoftmax, SquaredHinge
 from .quantile import Quantile
+from .ramp import InfiniteRamp, Ramp, SoftRamp
 from .regression import (
     Cosine,
     Gamma,
@@ -29,12 +30,9 @@ from .regression import (
 )
 from .structured import (
     ConditionalRandomField,
-    InfiniteRamp,
     Perceptron,
-    Ramp,
     Risk,
     SoftmaxMargin,
-    SoftRamp,
     Structured,
     StructuredHinge,
 )

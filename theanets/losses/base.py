@@ -10,32 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import pytensor.tensor as pt
-from pytensor.graph.basic import Variable
-
-from .. import names as _names
-from ..errors import ConfigurationError, is_integer, nearest, unknown
+from ..errors import ConfigurationError, nearest
 from ..expressions import Expression, expression
-from ..options import Choice, Whole, flag, number
+from ..options import Choice, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss
 from .formulas import one_hot
 from .numeric import Numeric
+from .place import Placed
 from .reduction import Reduced, batch_length
 
 __all__ = ["Function", "Loss", "one_hot"]
 
-#: The output that a loss is about as long as nobody says which, and it is in no network.
-DEFAULT_OUTPUT = "out:out"
 #: What all losses take besides their options.
 KEYWORDS = ("target", "weight", "weighted", "output_name")
 
-Shape = tuple[int | None, ...]
 Limits = dict[str, tuple[float | None, float | None]]
 
 
-class Loss(Reduced, Numeric, Registered, abstract=True):
+class Loss(Placed, Numeric, Registered, abstract=True):
     r"""Base class of losses.
 
     A subclass is registered under its lower-case class name, so that
@@ -102,8 +96,6 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
     reduction: str
     #: What it has compiled for itself.
     _shapeless: ClassVar[frozenset[str]] = frozenset({"_functions"})
-    #: Whether targets are class labels, with one axis less than the output.
-    labels: bool = False
 
     def __init__(
         self,
@@ -115,29 +107,11 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
     ) -> None:
         self.set_options(options, f"loss {self.name!r}", KEYWORDS)
         self.weight = weight
-        self.weighted = False if weighted is None else weighted
-        self._asks_weighted = weighted is None
-        self.output_name = DEFAULT_OUTPUT if output_name is None else output_name
-        self._follows = output_name is None
-        self._main = self.output_name == DEFAULT_OUTPUT
+        self._place(weighted, output_name)
         self._functions: dict[Any, Any] = {}
         self._check_reduction()
         self.check_options()
-        self.target_name = target if isinstance(target, str) else None
-        self.target_variable: Any = None
-        self._target: Any = None
-        self._weights: Any = None
-        if is_integer(target):
-            ndim = Whole(None, 1, 32).check("target", target, f"loss {self.name!r}")
-            self.bind(*_free_variables(self, ndim))
-        elif target is not None and not isinstance(target, str):
-            if not isinstance(target, Variable):
-                raise ConfigurationError(
-                    f"loss {self.name!r}: target={target!r} is not a name, a number of "
-                    "dimensions or a symbolic variable"
-                )
-            self.target_variable = target
-            self.bind(target, _weights_like(target) if weighted else None)
+        self._take_target(target)
 
     @classmethod
     def build(cls, spec: Any, **keywords: Any) -> Loss:
@@ -208,8 +182,6 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
                 f"reduction={self.reduction!r} needs errors(self, target, output) instead"
             )
 
-    # ---- its place in a network ------------------------------------------------
-
     @property
     def weight(self) -> float:
         """Strength of the loss in the sum that training minimizes; may be changed at any time."""
@@ -220,108 +192,14 @@ class Loss(Reduced, Numeric, Registered, abstract=True):
         self._weight = number("weight", value, where=f"loss {self.name!r}")
 
     @property
-    def output_name(self) -> str:
-        """Full name of the output that is compared with the target."""
-        return self._output_name
-
-    @output_name.setter
-    def output_name(self, value: str) -> None:
-        self._output_name = _names.output_name(value)
-        self._follows = False
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the data hold an array of weights for the target."""
-        return self._weighted
-
-    @weighted.setter
-    def weighted(self, value: bool) -> None:
-        self._weighted = flag("weighted", value, f"loss {self.name!r}")
-        self._asks_weighted = False
-
-    @property
-    def follows(self) -> bool:
-        """Whether nobody said which output it is about, so that it is the network's."""
-        return self._follows
-
-    @property
-    def main(self) -> bool:
-        """Whether it is about the output of the network that it is in."""
-        return self._main
-
-    def follow(self, output: str, weighted: bool) -> None:
-        """Tell the loss what the output of its network is, and whether that is weighted."""
-        if self._follows:
-            self._output_name = output
-        if self._asks_weighted:
-            self._weighted = weighted
-        self._main = self.output_name == output
-
-    @property
     def name(self) -> str:
         """Canonical name of its class."""
         return Loss.registry.name_of(type(self)) or type(self).__name__.lower()
 
     @property
-    def variables(self) -> list[Expression]:
-        """The symbolic inputs of the loss: its target, and its weights if it has any."""
-        return [v for v in (self._target, self._weights) if v is not None]
-
-    def output(self, outputs: Mapping[str, Any]) -> Expression:
-        """Get the output that the loss is about."""
-        return self.find(outputs, self.output_name)
-
-    def find(self, outputs: Mapping[str, Any], name: str) -> Expression:
-        """Get an output by its full name."""
-        if name not in outputs:
-            raise unknown(f"output of loss {self.name!r}", name, outputs)
-        return outputs[name]
-
-    @property
-    def output_names(self) -> list[str]:
-        """Full names of the outputs that the loss is about; `output_name` is one of them."""
-        return [self.output_name]
-
-    @property
     def array_names(self) -> list[str]:
         """Names of the arrays that `value` takes: by default the outputs."""
         return self.output_names
-
-    def target_shape(self, shape: Callable[[str], Shape], labels: bool) -> Shape:
-        """Get the shape of one example's target; None for an axis of any length.
-
-        Parameters
-        ----------
-        shape : callable
-            Gets the shape of one example of an output by its full name.
-        labels : bool
-            Whether the target is class labels.
-        """
-        found = shape(self.output_name)
-        return found[:-1] if labels else found
-
-    def blank_label(self, classes: int | None) -> int | None:
-        """Get the label, of so many, that targets must not have; None if there is none."""
-        return None
-
-    def bind(self, target: Expression, weights: Expression | None = None) -> None:
-        """Set the symbolic target and weights.
-
-        Raises
-        ------
-        ConfigurationError
-            If the target is labels, and the loss is for values only.
-        """
-        if target.dtype.startswith("int") and not self.accepts_labels:
-            raise ConfigurationError(
-                f"loss {self.name!r} compares values, but its target {target.name!r} is class "
-                "labels, as a classifier's targets are; for numbers, or distributions over "
-                f"classes, write theanets.Regressor(layers, loss={self.name!r}), whose last layer "
-                "is (3, 'softmax') where these are of 3 classes; or give the loss a target of its "
-                "own: target='name'"
-            )
-        self._target = target
-        self._weights = weights
 
     def log(self) -> str:
         """Describe the loss in one line."""
@@ -393,14 +271,3 @@ class Function(Loss, abstract=True):
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the loss again; the form is the function."""
         return {**super().to_spec(), "form": self.function}
-
-
-def _free_variables(loss: Loss, ndim: int) -> tuple[Expression, Expression]:
-    dtype = "int32" if loss.labels else "floatX"
-    target = pt.tensor(name="target", dtype=dtype, shape=(None,) * ndim)
-    return target, _weights_like(target) if loss.weighted else None
-
-
-def _weights_like(target: Expression) -> Expression:
-    dtype = target.dtype if target.dtype.startswith("float") else "floatX"
-    return pt.tensor(name="weights", dtype=dtype, shape=target.type.shape)

@@ -14,8 +14,9 @@ from ..errors import ConfigurationError
 from ..expressions import Expression
 from ..options import Flag, Name, Number
 from ..outputs import Outputs
-from .base import Limits, Loss, Shape
+from .base import Limits, Loss
 from .formulas import FLOOR, const, log_sum_exp, safe_exp, safe_log
+from .place import Shape
 
 
 class Likelihood(Loss, abstract=True):

@@ -12,8 +12,9 @@ from ..errors import ConfigurationError
 from ..expressions import Expression
 from ..options import Numbers
 from ..outputs import Outputs
-from .base import Loss, Shape
+from .base import Loss
 from .formulas import const
+from .place import Shape
 from .reduction import Compared
 
 Array = npt.NDArray[Any]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import feedforward
 from ..errors import FileError
-from ..layers import Bidirectional, Layer
+from ..layers import Layer
 from ..losses import Loss
 from ..network import Network
 from .forms import OldLayer
@@ -259,7 +259,7 @@ def _as_old(layer: Layer, arrays: Mapping[str, Any], version: str, activation: s
     prefix = f"{layer.name}."
     params = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
     old = OldLayer(str(layer.name), form, spec, params, version.startswith("0.8"))
-    if isinstance(layer, Bidirectional):
+    if layer.workers:
         old.halves = [_as_old(half, arrays, version, activation) for half in layer.workers]
         old.params = {}
     return old

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigurationError, DataError
-from ..layers.convolution import Convolution, Transposed
 from ..network import Network
 from ..options import whole_number
 from .axes import GREY, new_or_given, pyplot
@@ -106,8 +105,9 @@ def _images(
     """
     values = net.find(param).get_value().astype(float)
     layer = net.graph.layer(param.rpartition(".")[0])
-    if isinstance(layer, Convolution) and values.ndim == 4:
-        if not isinstance(layer, Transposed):
+    if values.ndim == 4 and layer.linear_map in ("filters", "transposed_filters"):
+        if layer.linear_map == "filters":
+            # A convolution turns its filters around.
             values = values[:, :, ::-1, ::-1]
         if shape is not None:
             raise ConfigurationError(f"shape={shape}: the filters of {param!r} have a shape")

@@ -14,31 +14,9 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..expressions import Expression
-from ..layers import (
-    CRF,
-    BatchNorm,
-    Conv1Transposed,
-    Conv2Transposed,
-    Dropout,
-    Feedforward,
-    Flatten,
-    Input,
-    Inputs,
-    Layer,
-    LayerNorm,
-    Noise,
-    Pool1,
-    Pool2,
-    Reshape,
-    Tied,
-)
-from ..layers import Conv1 as _Conv1
-from ..layers import Conv2 as _Conv2
+from ..layers import Flatten, Inputs, Layer, Pool1, Pool2, Reshape, Tied
 from ..layers.signals import Shape
 from ..ops.windows import ImageGradient, SumSpread, one_line
-
-#: Layers that a decoder leaves out: what they give is like what they get.
-UNCHANGED = (BatchNorm, LayerNorm, Dropout, Noise)
 
 
 class _Back(Layer, abstract=True):
@@ -53,6 +31,11 @@ class _Back(Layer, abstract=True):
     options: ClassVar[dict[str, Any]] = {"partner": None}
     partner: Layer
     default_activation = "linear"
+
+    @property
+    def tied_to(self) -> Layer:
+        """The partner."""
+        return self.partner
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``: that of the partner's input."""
@@ -139,17 +122,14 @@ def check(layer: Layer, before: Layer, where: str) -> None:
             f"layer before it, {before.output_name!r}; only a chain of layers can be turned "
             "around; try algo='layerwise'"
         )
-    plain = isinstance(layer, Feedforward) and not isinstance(layer, CRF)
-    if plain and layer.pre_size != layer.output_size:
+    if layer.linear_map == "matrix" and layer.pre_size != layer.output_size:
         raise ConfigurationError(
             f"{where}: layer {layer.name!r} has the activation {layer.activation.name!r}, whose "
             f"output is smaller than what it is of ({layer.output_size}, not {layer.pre_size} "
             "units), so that it has no transpose; try algo='layerwise'"
         )
-    convolution = isinstance(layer, (_Conv1, _Conv2))
-    convolution = convolution and not isinstance(layer, (Conv1Transposed, Conv2Transposed))
-    others = (Pool1, Pool2, Flatten, Reshape, *UNCHANGED)
-    if not (plain or convolution or isinstance(layer, others)):
+    turned = layer.linear_map in ("matrix", "filters") or layer.keeps_entries
+    if not (turned or isinstance(layer, (Pool1, Pool2, Flatten, Reshape))):
         kind = type(layer).__name__.lower()
         raise ConfigurationError(
             f"{where}: layer {layer.name!r} is a {kind} layer, which cannot be turned around; "
@@ -176,7 +156,7 @@ def mirror(encoders: Sequence[Layer], output: str, activation: Any) -> list[Laye
     list of Layer
         Not bound yet.
     """
-    chain = [layer for layer in encoders if not isinstance(layer, UNCHANGED)]
+    chain = [layer for layer in encoders if not layer.keeps_entries]
     taken = {str(layer.name) for layer in encoders} | {output}
     found: list[Layer] = []
     source = encoders[-1].output_name
@@ -189,10 +169,10 @@ def mirror(encoders: Sequence[Layer], output: str, activation: Any) -> list[Laye
 
 
 def _decoder(layer: Layer, name: str, source: str, activation: Any) -> Layer:
-    if isinstance(layer, Feedforward):
+    if layer.linear_map == "matrix":
         return Tied(name, partner=layer, inputs=source, activation=activation)
     like = [source, layer.input_name]
-    if isinstance(layer, (_Conv1, _Conv2)):
+    if layer.linear_map == "filters":
         return ConvolutionBack(name, partner=layer, inputs=like, activation=activation)
     form = PoolingBack if isinstance(layer, (Pool1, Pool2)) else ShapeBack
     # What pooling and flatten give back is an output of a layer: it has its activation.
@@ -203,7 +183,7 @@ def _activation(encoders: Sequence[Layer], layer: Layer, last: Any) -> Any:
     """Get the activation of what a layer gets."""
     position = next(i for i, other in enumerate(encoders) if other is layer)
     for below in reversed(encoders[:position]):
-        if isinstance(below, Input):
+        if below.is_input:
             return last
         if below.params:
             return below.to_spec()["activation"]

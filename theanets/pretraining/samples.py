@@ -16,7 +16,7 @@ from .. import prediction, process
 from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import DataError
-from ..layers import Conv1, Conv2, Feedforward, Input, Layer
+from ..layers import Layer
 from ..ops.sparse import is_sparse
 from ..structure import Structure
 
@@ -70,7 +70,7 @@ def _stack(first: Any, second: Any) -> Any:
 
 def units(layer: Layer) -> int:
     """Get how many units a layer has whose weights are taken from data."""
-    return layer.pre_size if isinstance(layer, (Conv1, Conv2, Feedforward)) else 0
+    return layer.pre_size if layer.linear_map in ("matrix", "filters") else 0
 
 
 def set_weights(
@@ -90,7 +90,7 @@ def set_weights(
         How to compile.
     """
     layers = [layer for layer in net.layers if units(layer)]
-    known = {x.output_name: pool[str(x.name)] for x in net.layers if isinstance(x, Input)}
+    known = {x.output_name: pool[str(x.name)] for x in net.layers if x.is_input}
     wanted = [name for layer in layers for name in layer.input_names if name not in known]
     inputs = [pool[variable.name] for variable in net.inputs]
     chosen: dict[str, Array] = {}
@@ -102,7 +102,7 @@ def set_weights(
             outputs.update(prediction.compute(net, inputs, list(dict.fromkeys(wanted)), _on(mode)))
         arrays = [outputs[name] for name in layer.input_names]
         where = f"layer {layer.name!r}"
-        if isinstance(layer, (Conv1, Conv2)):
+        if layer.linear_map == "filters":
             _set_filters(layer, arrays[0], rng, where)
             continue
         targets = _targets(net, layer, pool, rng)

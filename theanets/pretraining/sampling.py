@@ -10,7 +10,6 @@ from pytensor.compile.mode import Mode
 from .. import rng as _rng
 from ..data import Dataset, sparse
 from ..errors import ConfigurationError
-from ..layers import CRF, Conv1, Conv1Transposed, Conv2, Conv2Transposed, Feedforward
 from ..structure import Structure
 from ..training import Run, options, setup
 from ..training.compiled import Evaluation
@@ -157,12 +156,9 @@ def _check(net: Structure) -> None:
     """Refuse layers with weights of a kind that samples are no use for."""
     found = False
     for layer in net.layers:
-        plain = isinstance(layer, Feedforward) and not isinstance(layer, CRF)
-        convolution = isinstance(layer, (Conv1, Conv2)) and not isinstance(
-            layer, (Conv1Transposed, Conv2Transposed)
-        )
-        found = found or plain or convolution
-        if not (plain or convolution) and any(p.ndim > 1 for p in layer.params):
+        sampled = units(layer) > 0
+        found = found or sampled
+        if not sampled and any(p.ndim > 1 for p in layer.params):
             raise ConfigurationError(
                 f"algo='sample': layer {layer.name!r} is a {type(layer).__name__.lower()} layer; "
                 "only the weights of feedforward and convolution layers can be samples of the data"

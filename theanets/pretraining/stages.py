@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import names as _names
 from ..errors import ConfigurationError
-from ..layers import Flatten, Input, Layer, Tied
+from ..layers import Flatten, Layer
 from ..losses import Loss
 from ..structure import Structure
 from . import decoders
@@ -125,14 +125,14 @@ def _check_shapes(net: Structure, stage: Structure, losses: Sequence[Loss]) -> N
 
 def _tied_tail(layers: Sequence[Layer]) -> list[Layer]:
     """Get the layers from the first tied one on, if none of them has weights of its own."""
-    first = next((i for i, x in enumerate(layers) if isinstance(x, Tied)), len(layers))
+    first = next((i for i, x in enumerate(layers) if x.tied_to is not None), len(layers))
     tail = list(layers[first:])
     return [] if any(has_matrix(layer) for layer in tail) else tail
 
 
 def _above(kept: Sequence[Layer], tail: Sequence[Layer]) -> list[Layer]:
     """Get the layers whose partners there are, the first on top of the last of these."""
-    partners = [getattr(layer, "partner", None) for layer in tail]
+    partners = [layer.tied_to for layer in tail]
     first = next((i for i, x in enumerate(partners) if x is not None and _among(x, kept)), None)
     if first is None:
         return []
@@ -152,7 +152,7 @@ def _ends(net: Structure, losses: Sequence[Loss]) -> list[Layer]:
         found.append(layer)
         while not has_matrix(layer) and len(layer.input_names) == 1:
             layer = named[_names.split_output(layer.input_name)[0]]
-            if isinstance(layer, Input):
+            if layer.is_input:
                 break
             found.append(layer)
     return [layer for layer in net.layers if _among(layer, found)]
@@ -171,7 +171,7 @@ def _taps(
     later = [x for x in net.layers if x.name in about and not _among(x, [*kept, *ends])]
     there = {str(layer.name) for layer in kept}
     used = {_names.split_output(n)[0] for layer in kept for n in layer.input_names}
-    tops = [x for x in kept if x.name not in used and not isinstance(x, Input)]
+    tops = [x for x in kept if x.name not in used and not x.is_input]
     made: list[Layer] = []
     for layer in [*ends, *later]:
         fitting = [n for n in layer.input_names if _names.split_output(n)[0] in there]
@@ -199,7 +199,7 @@ def _flat(top: Layer, end: Layer, made: list[Layer]) -> str:
 
 def _layers(net: Structure, kept: Sequence[Layer], ends: Sequence[Layer]) -> list[Layer]:
     """Get the layers of a stage; it has all inputs, as the data have arrays for them."""
-    late = [x for x in net.layers if isinstance(x, Input) and not _among(x, kept)]
+    late = [x for x in net.layers if x.is_input and not _among(x, kept)]
     return [*kept, *late, *ends]
 
 
@@ -231,7 +231,7 @@ def unsupervised(net: Structure) -> list[Stage]:
         or one that cannot be turned around.
     """
     where = "algo='pretrain'"
-    inputs = [layer for layer in net.layers if isinstance(layer, Input)]
+    inputs = [layer for layer in net.layers if layer.is_input]
     if len(inputs) != 1 or not inputs[0].variable.dtype.startswith("float"):
         described = ", ".join(f"{x.name} ({x.variable.dtype})" for x in inputs)
         raise ConfigurationError(
@@ -243,7 +243,7 @@ def unsupervised(net: Structure) -> list[Stage]:
             f"{where}: input layer {inputs[0].name!r} is sparse, and what reproduces it would not "
             "be; give it sparse=False, or try algo='layerwise'"
         )
-    tied = next((i for i, x in enumerate(net.layers) if isinstance(x, Tied)), len(net.layers))
+    tied = next((i for i, x in enumerate(net.layers) if x.tied_to is not None), len(net.layers))
     hidden = net.layers[: min(tied, len(net.layers) - 1)]
     starts = [i for i, layer in enumerate(hidden) if has_matrix(layer)]
     if not starts:

@@ -17,7 +17,7 @@ from ..data.mapped import mapped
 from ..data.series import Padded
 from ..errors import ConfigurationError, DataError
 from ..graph import Graph
-from ..layers import Input, Layer, Lengths
+from ..layers import Layer, Lengths
 from ..structure import Structure
 from . import ragged
 
@@ -43,7 +43,7 @@ def names(net: Structure) -> dict[str, str]:
     if any(getattr(layer, "lengths", None) is not None for layer in layers.values()):
         return {}  # The layers say it themselves.
     known = series_lengths.from_inputs(layers)
-    inputs = [x for x in net.layers if isinstance(x, Input) and not isinstance(x, Lengths)]
+    inputs = [x for x in net.layers if x.is_input and not x.holds_lengths]
     series = [str(x.name) for x in inputs if x.is_series]
     taken = {*layers, *(variable.name for variable in net.variables)}
     found = {}

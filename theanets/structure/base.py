@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from pytensor.compile.mode import Mode
 
 from .. import names as _names
-from .. import process, spec
+from .. import process
 from .. import rng as _rng
 from ..backends import resolve_mode
 from ..data import Field
@@ -18,12 +18,11 @@ from ..errors import ConfigurationError, checked, unknown
 from ..expressions import Expression, placeholder
 from ..graph import Graph
 from ..history import History
-from ..layers import Input, Layer
+from ..layers import Layer
 from ..losses import Loss
 from ..options import flag
-from . import expressions, overrides, targets
+from . import expressions, functions, overrides, shared, targets
 from . import sizes as _sizes
-from .functions import Functions
 from .making import Maker, as_dtype, default_output, listed
 from .summary import summarize
 from .targets import Targets
@@ -98,66 +97,12 @@ class Structure:
         self._targets = Targets(
             lambda loss, name: self._make_target(loss, name), self.graph.shape, self.dtype
         )
-        self._cache = Functions()
+        self._cache = functions.Functions()
 
     # ---- the same on other layers ----------------------------------------------------
 
-    def sharing(
-        self,
-        layers: Iterable[Layer],
-        losses: Sequence[Loss] | None = None,
-        own_methods: bool = True,
-    ) -> Self:
-        """Get a network of the same kind on other layers, or with other losses.
-
-        It has the seed, the type, and the attributes of the user's. Training
-        one trains the other, as far as they have layers in common; so only one
-        of them is trained at a time.
-
-        Parameters
-        ----------
-        layers : list of Layer
-            In order; those of this network are shared, with their parameters.
-        losses : list of Loss, optional
-            Then targets and compiled functions are its own. By default losses,
-            targets and functions are those of this network: what data need
-            must be the same, and functions are told apart by the layers.
-        own_methods : bool
-            Whether what a subclass overrides is about it, too; see
-            `theanets.structure.overrides`.
-
-        Raises
-        ------
-        ConfigurationError
-            If the layers do not fit each other.
-        """
-        graph = Graph(self.dtype, self.graph.seed)
-        for layer in layers:
-            graph.add(layer)
-        # Not by the class, which may take other arguments in a subclass of the user's.
-        made = object.__new__(type(self))
-        vars(made).update(vars(self))
-        made.graph = graph
-        if losses is not None:
-            made.losses = list(losses)
-            made._begin()
-        if not own_methods:
-            made._asks_methods = False
-        return made
-
-    def go_on_from(self, other: Structure) -> None:
-        """Take over all that training changes, and the seed, of a network of the same structure.
-
-        Parameters
-        ----------
-        other : Structure
-            Its parameters have the same shapes.
-        """
-        mine, theirs = ([*net.params, *net.state] for net in (self, other))
-        for target, source in zip(mine, theirs, strict=True):
-            target.set_value(source.get_value(borrow=True))
-        self.reseed(other.seed)
-        self.history, self._runs = other.history, other._runs
+    sharing = shared.sharing
+    go_on_from = shared.go_on_from
 
     def reseed(self, seed: int) -> None:
         """Change the seed of all that is drawn from now on; parameters stay as they are."""
@@ -246,7 +191,7 @@ class Structure:
         maker = Maker(self.DEFAULT_OUTPUT_ACTIVATION, self.INPUT_NDIM)
         made = maker.make(layer, self.layers, is_output, keywords)
         self.graph.add(made)
-        if is_output and not isinstance(made, Input):
+        if is_output and not made.is_input:
             self._last = made.output_name
         return made
 
@@ -303,7 +248,7 @@ class Structure:
             raise ConfigurationError("add_loss(None) needs a loss: a name, dict, Loss or callable")
         built = Loss.build(form, **keywords)
         # Without a layer that computes, what losses are about is yet to come.
-        if any(not isinstance(layer, Input) for layer in self.layers):
+        if any(not layer.is_input for layer in self.layers):
             self._bind([*self.losses, built])
         self.losses.append(built)
         return built
@@ -384,13 +329,7 @@ class Structure:
         """Get what the compiled functions depend on, besides the call's arguments."""
         # Outputs are those of the layers, whatever the class says of the objective.
         own = overrides.key(self) if objective else None
-        parts = [own, *(spec.frozen(layer.cache_key()) for layer in self.layers)]
-        for loss in self.bound_losses():
-            # All attributes: those of a class of the user may shape the graph too.
-            described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
-            about = (loss.output_name, loss.main, loss.weighted)
-            parts.append((type(loss), *loss.variables, about, spec.frozen(described)))
-        return tuple(parts)
+        return (own, *functions.structure_key(self.layers, self.bound_losses()))
 
     def cached(self, key: Hashable, make: Any, objective: bool = True) -> Any:
         """Get a compiled function, made unless it was made before for the same structure.

@@ -11,7 +11,7 @@ import numpy as np
 from .. import activations, process, spec
 from ..errors import ConfigurationError
 from ..graph import Graph
-from ..layers import Input, Layer, is_form
+from ..layers import Layer, is_form
 from ..losses import Loss
 from ..options import as_list
 
@@ -57,13 +57,13 @@ class Maker:
             made = self._completed(layer, before, output, keywords)
         else:
             made = self._new(layer, before, output, keywords)
-        if not before and not isinstance(made, Input):
+        if not before and not made.is_input:
             raise ConfigurationError(
                 f"the first layer is {made!r}; it must be an input: a size, a shape or "
                 "dict(form='input', ...)"
             )
-        if isinstance(made, Input) and made.ndim is None and made.shape and not made.bound:
-            made.ndim = max(self.ndim, len(made.shape) + 1)
+        if made.is_input:
+            made.expect_axes(self.ndim)
         return made
 
     def _completed(
@@ -75,7 +75,7 @@ class Maker:
                 f"{', '.join(keywords)} when it is made"
             )
         if layer.name is None:
-            layer.name = free_name(before, output, isinstance(layer, Input))
+            layer.name = free_name(before, output, layer.is_input)
         ends = layer.name == "out" or output
         if ends and not layer.bound and layer.activation_spec is None:
             layer.activation_spec = self._output_activation(type(layer))
@@ -104,7 +104,7 @@ class Maker:
             raise ConfigurationError(f"layer {layer!r}: form={kind!r} is not a Layer class")
         name = options.pop("name", None)
         if name is None:
-            name = free_name(before, output, issubclass(kind, Input))
+            name = free_name(before, output, kind.is_input)
         named_out = isinstance(name, str) and name == "out"
         if (named_out or output) and options.get("activation") is None:
             options["activation"] = self._output_activation(kind)
@@ -134,7 +134,7 @@ def free_name(before: Sequence[Layer], output: bool, is_input: bool) -> str:
     if output and not is_input and "out" not in taken:
         return "out"
     stem = "in" if is_input else "hid"
-    number = sum(isinstance(layer, Input) == is_input for layer in before) + 1
+    number = sum(layer.is_input == is_input for layer in before) + 1
     while f"{stem}{number}" in taken:
         number += 1
     return f"{stem}{number}"
@@ -153,7 +153,7 @@ def default_output(graph: Graph, losses: Iterable[Loss], last: str | None) -> st
         The output of the last layer of the list that it was made from.
     """
     layers = graph.by_name
-    if "out" in layers and not isinstance(layers["out"], Input):
+    if "out" in layers and not layers["out"].is_input:
         output = layers["out"].output_name
         if not any(output in layer.input_names for layer in graph.layers):
             return output
@@ -162,7 +162,7 @@ def default_output(graph: Graph, losses: Iterable[Loss], last: str | None) -> st
             return loss.output_name
     if last in graph.output_names:
         return str(last)
-    computing = [layer for layer in graph.layers if not isinstance(layer, Input)]
+    computing = [layer for layer in graph.layers if not layer.is_input]
     if not computing:
         raise ConfigurationError(
             f"the network has no layer that computes an output, only {graph.layers!r}; give "
