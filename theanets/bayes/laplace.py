@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, unknown
 from ..network import Network
 from ..options import as_number
 from ..process import building
+from . import matrices
 from . import priors as _priors
 from .likelihoods import Term
 from .models import terms_of
@@ -280,10 +281,10 @@ class _Problem:
                     for matrix, term in zip(block, more, strict=True):
                         matrix += term
         if self.structure == "full":
-            return [_eigen(sums[0][0])]
+            return [matrices.eigen(sums[0][0])]
         if self.structure == "diag":
             return [(diagonal, None) for [diagonal] in sums]
-        return [_kronecker(*block) for block in sums]
+        return [matrices.kronecker(*block) for block in sums]
 
     def _parts(self, root: Array) -> list[list[Array]]:
         """Get what an example adds to the sums of each block, from the root of its matrix."""
@@ -296,7 +297,7 @@ class _Problem:
             if self.structure == "diag":
                 found.append([(own**2).sum(axis=0)])
                 continue
-            matrix = own.reshape(len(own), *_as_matrix(value.shape))
+            matrix = own.reshape(len(own), *matrices.as_matrix(value.shape))
             inputs = np.einsum("kij,klj->il", matrix, matrix)
             found.append([inputs, np.einsum("kij,kil->jl", matrix, matrix)])
         return found
@@ -379,23 +380,3 @@ def _deviation(param: Any, prior: Any) -> float:
             f"{prior!r}"
         )
     return float(prior)
-
-
-def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Get the shape of a parameter as a matrix, all axes but the last being one."""
-    if not shape:
-        return 1, 1
-    return int(np.prod(shape[:-1])), shape[-1]
-
-
-def _eigen(matrix: Array) -> tuple[Array, Array]:
-    values, vectors = np.linalg.eigh(matrix)
-    return np.maximum(values, 0), vectors
-
-
-def _kronecker(inputs: Array, outputs: Array) -> tuple[Array, Any]:
-    """Get eigenvalues and eigenvectors of the Kronecker product with the trace of its factors."""
-    (left, left_vectors), (right, right_vectors) = _eigen(inputs), _eigen(outputs)
-    trace = left.sum()
-    values = np.outer(left, right) / (trace if trace > 0 else 1.0)
-    return values.ravel(), (left_vectors, right_vectors)

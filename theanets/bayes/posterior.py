@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,19 +11,17 @@ import numpy.typing as npt
 import pytensor.tensor as pt
 import xarray as xr
 from pymc.pytensorf import reseed_rngs
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialize
 
-from .. import atomic, losses
+from .. import losses
 from .. import rng as _rng
 from ..data import chunks, gather, prepare
-from ..errors import ConfigurationError, FileError, unknown
+from ..errors import ConfigurationError, unknown
 from ..names import output_name
 from ..network import Network
 from ..options import as_number
 from ..process import building
+from . import files
 from .compiled import Function, Make, linearized, pointwise, raw_outputs
-from .draws import tree
 from .likelihoods import Term
 from .models import arrays_of, expressions, terms_of
 
@@ -346,23 +341,7 @@ class Posterior:
         FileError
             If it cannot be written.
         """
-        draws = self.idata["posterior"]
-        with tempfile.TemporaryDirectory() as folder:
-            own = Path(folder) / "network"
-            self.net.save(own)
-            network = np.frombuffer(own.read_bytes(), np.uint8)
-        arrays = {f"draws/{name}": np.ascontiguousarray(draws[name].values) for name in draws}
-        about = {
-            "format": "theanets.bayes 1",
-            "method": self.method,
-            "noise": self.noise,
-            "kinds": self._kinds,
-            "linear": self._linear,
-            "spreads": self._spreads,
-            "dims": {str(name): list(draws[name].dims) for name in draws},
-        }
-        content = serialize({**arrays, "network": network}, {"theanets": json.dumps(about)})
-        atomic.write(path, content)
+        files.write(self, path)
 
     @classmethod
     def load(cls, path: Any) -> Posterior:
@@ -373,25 +352,7 @@ class Posterior:
         FileError
             If there is no such file, or it is none of a posterior.
         """
-        try:
-            with safe_open(path, "numpy") as file:
-                about = json.loads((file.metadata() or {})["theanets"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if about["format"] != "theanets.bayes 1":
-                raise KeyError(about["format"])
-            with tempfile.TemporaryDirectory() as folder:
-                own = Path(folder) / "network"
-                own.write_bytes(arrays.pop("network").tobytes())
-                net = Network.load(own)
-            draws = {name.removeprefix("draws/"): value for name, value in arrays.items()}
-            posterior = {name: (about["dims"][name], value) for name, value in draws.items()}
-            found = cls(net, tree(xr.Dataset(posterior), net), (), about["method"], about["noise"])
-            found._linear = bool(about["linear"])
-            found._spreads = list(about["spreads"])
-            found._kinds = [(str(name), bool(known)) for name, known in about["kinds"]]
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise FileError(f"{path} is no file of a posterior: {error}") from error
-        return found
+        return files.read(cls, path)
 
 
 def _named(variables: Mapping[Any, Any]) -> dict[str, Any]:
