@@ -264,6 +264,7 @@ def test_dropped_inputs_of_weights(data):
         ("laplace", dict(priors="ard"), "needs normal priors"),
         ("laplace", dict(steps=3), "steps"),
         ("laplace", dict(noise=-1), "noise=-1"),
+        ("laplace", dict(tune="no"), "tune='no'"),
         ("advi", dict(n=0), "n=0"),
         ("advi", dict(likelihood="normal"), "likelihood='normal' is no callable"),
         ("swag", dict(callbacks=3), "callbacks=3"),
@@ -319,3 +320,23 @@ def test_noise_weighs_all_entries_of_an_example(rng):
     squares = (posterior.predict(x).mean(("chain", "draw")).values - y) ** 2
     expected = np.sqrt(np.average(squares.mean(axis=1), weights=w))
     assert posterior.noise["out_noise"] == pytest.approx(expected)
+
+
+def test_swag_freezes_what_is_not_random_and_what_the_user_says(data):
+    net = theanets.Regressor([3, (4, "tanh"), 1], dtype="float64", rng=1)
+    posterior = bayes.fit(
+        net, data, "swag", priors={"out": 1.0}, freeze="out.b", draws=3, epochs=2, progress=False,
+        rng=0,
+    )  # fmt: skip
+    draws, bias = posterior.idata["posterior"], net.find("out.b").get_value()
+    assert set(draws) == {"out.w", "out.b"}
+    np.testing.assert_array_equal(draws["out.b"].values, np.broadcast_to(bias, (1, 3, 1)))
+    assert (draws["out.w"].values != net.find("out.w").get_value()).any()
+
+
+def test_files_hold_the_evidence(net, data, tmp_path):
+    posterior = bayes.fit(net, data, "laplace", draws=2, rng=0)
+    posterior.save(tmp_path / "posterior")
+    loaded = bayes.Posterior.load(tmp_path / "posterior").idata["posterior"].attrs
+    assert loaded == {key: posterior.idata["posterior"].attrs[key] for key in loaded}
+    assert set(loaded) == {"log_evidence", "precision"}

@@ -20,6 +20,9 @@ from .draws import tree
 if TYPE_CHECKING:
     from .posterior import Posterior
 
+#: What Laplace's method says of all draws.
+ATTRIBUTES = ("log_evidence", "precision")
+
 
 def write(posterior: Posterior, path: Any) -> None:
     """Write the file of a posterior; see `Posterior.save`."""
@@ -36,6 +39,7 @@ def write(posterior: Posterior, path: Any) -> None:
         "kinds": posterior._kinds,
         "linear": posterior._linear,
         "spreads": posterior._spreads,
+        "attrs": {key: draws.attrs[key] for key in ATTRIBUTES if key in draws.attrs},
         "dims": {str(name): list(draws[name].dims) for name in draws},
     }
     content = serialize({**arrays, "network": network}, {"theanets": json.dumps(about)})
@@ -57,6 +61,7 @@ def read(cls: type[Posterior], path: Any) -> Posterior:
         draws = {name.removeprefix("draws/"): value for name, value in arrays.items()}
         values = {name: (about["dims"][name], value) for name, value in draws.items()}
         found = cls(net, tree(xr.Dataset(values), net), (), about["method"], about["noise"])
+        found.idata["posterior"].attrs.update(about.get("attrs", {}))
         found._linear = bool(about["linear"])
         found._spreads = list(about["spreads"])
         found._kinds = [(str(name), bool(known)) for name, known in about["kinds"]]

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from .. import backends, losses, objective
 from ..errors import ConfigurationError, unknown
 from ..network import Network
-from ..options import as_number
+from ..options import as_number, flag
 from ..process import building
 from . import matrices
 from . import priors as _priors
@@ -91,6 +91,7 @@ def approximate(
     """
     if structure not in STRUCTURES:
         raise unknown("structure=", structure, STRUCTURES)
+    tune = flag("tune", tune)
     problem = _Problem(copy.deepcopy(net), arrays, priors, noise, structure)
     alpha = 1.0
     for _ in range(ROUNDS):

@@ -100,7 +100,8 @@ def swag(
     average = _Average(params, rank)
     callbacks = [*build(train.pop("callbacks", None)), average]
     if fixed:
-        train["freeze"] = fixed
+        frozen = train.get("freeze")
+        train["freeze"] = [*fixed, *([frozen] if isinstance(frozen, str) else frozen or ())]
     train["rng"] = int(_rng.stream(seed, "path").integers(2**31))
     walker.train(data, algo=algo, epochs=epochs, callbacks=callbacks, **train)
     if average.count < 2:

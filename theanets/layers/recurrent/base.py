@@ -9,7 +9,6 @@ import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, unknown
 from ...expressions import Expression
-from ...names import split_output
 from ...ops.recurrent import (
     Layout,
     Named,
@@ -351,9 +350,6 @@ class Recurrent(StateWeights, abstract=True):
         """Get the number of steps of the input, not of what initial states are made of."""
         given = self.lengths is not None or len(self.output_shapes[output]) < 2
         return {} if given else {self.input_names[0]: lengths}
-
-    def _source(self, output: str) -> Layer:
-        return self.layers[split_output(output)[0]]
 
     def reset(self) -> None:
         """Start the states of a stateful layer anew, with the next batch of training."""
