@@ -250,3 +250,12 @@ def test_networks_and_data_that_do_not_fit_are_refused(rng):
         bayes.model(net, [x[:0], y[:0]])
     with pytest.raises(theanets.DataError):
         bayes.model(net, [x[:, :1], np.ones_like(y)])
+
+
+def test_classes_that_weigh_have_no_distribution(rng):
+    x, labels = rng.normal(size=(8, 2)), np.arange(8) % 3
+    for factors in ([1.0, 2.0, 3.0], np.array([1.0, 2.0, 3.0])):
+        loss = dict(form="xe", class_weight=factors)
+        net = theanets.Classifier([2, 3], loss=loss, dtype="float64", rng=3)
+        model = bayes.model(net, [x, labels])
+        assert not model.observed_RVs and [v.name for v in model.potentials] == ["out"]

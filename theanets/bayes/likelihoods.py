@@ -82,7 +82,7 @@ class Term:
         self.loss = loss
         self.name = name
         self.distribution = DISTRIBUTIONS.get(type(loss))
-        if any(getattr(loss, option, None) for option in _REWEIGHTED):
+        if any(_is_set(getattr(loss, option, None)) for option in _REWEIGHTED):
             self.distribution = None
         if self.distribution is not None and not self._fits(targets):
             self.distribution = None
@@ -140,3 +140,7 @@ class Term:
         if type(self.loss).__call__ is not losses.Loss.__call__:
             return -self.loss.terms(outputs)[0]
         return -self.loss.weighted_errors(outputs)[0]
+
+
+def _is_set(option: Any) -> bool:
+    return bool(option.any() if isinstance(option, np.ndarray) else option)
