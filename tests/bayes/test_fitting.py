@@ -227,6 +227,11 @@ def test_swag_draws_from_the_moments_of_the_path(net, data):
     agree(posterior, (np.mean(path, axis=0), covariance), 0.05, 0.05)
 
 
+def test_a_path_without_noise_is_said_to_be(net, data):
+    with pytest.warns(UserWarning, match="one batch holds all 30 rows"):
+        bayes.fit(net, data, "swag", epochs=3, draws=3, rng=0, progress=False)
+
+
 def test_members_of_an_ensemble_are_trained_networks(net, data):
     train = dict(algo="l-bfgs", epochs=3, progress=False)
     posterior = bayes.fit(net, data, "ensemble", draws=3, rng=0, **train)
@@ -267,11 +272,11 @@ def test_dropped_inputs_of_weights(data):
         ("laplace", dict(tune="no"), "tune='no'"),
         ("advi", dict(n=0), "n=0"),
         ("advi", dict(likelihood="normal"), "likelihood='normal' is no callable"),
-        ("swag", dict(callbacks=3), "callbacks=3"),
+        ("swag", dict(callbacks=3, batch_size=5), "callbacks=3"),
         ("mc_dropout", dict(dropout=1.5), r"dropout=1.5 is not a number in \(0, 1\)"),
         ("mc_dropout", {}, "no weights of hidden outputs"),
         ("swag", dict(rank=1), "rank"),
-        ("swag", dict(epochs=1, progress=False), "epochs=1 are too few"),
+        ("swag", dict(epochs=1, progress=False, batch_size=5), "epochs=1 are too few"),
         ("ensemble", dict(priors={"out.w": 1.0}), "must name all parameters"),
         ("ensemble", dict(epoch=3), "epochs"),
         ("nuts", dict(batch_size=3), "needs all rows"),
@@ -326,6 +331,7 @@ def test_swag_freezes_what_is_not_random_and_what_the_user_says(data):
     net = theanets.Regressor([3, (4, "tanh"), 1], dtype="float64", rng=1)
     posterior = bayes.fit(
         net, data, "swag", priors={"out": 1.0}, freeze="out.b", draws=3, epochs=2, progress=False,
+        batch_size=5,
         rng=0,
     )  # fmt: skip
     draws, bias = posterior.idata["posterior"], net.find("out.b").get_value()

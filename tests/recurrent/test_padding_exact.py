@@ -1,5 +1,7 @@
 """What is measured of series of different lengths: steps that do not exist never count."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -148,3 +150,47 @@ def test_without_padding_scalars_are_taken_as_they_are():
     x, y = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 2))
     found = net.evaluate([x, y], batch_size=2, monitors={"hid1": ("m", lambda h: h.mean())})
     assert found["hid1:m"] == pytest.approx(net.feed_forward(x)["hid1:out"].mean())
+
+
+@pytest.mark.parametrize("kind", ["flat", "list", "column", "full", "steps", "entries", "padded"])
+def test_weights_of_series_are_those_of_their_steps(kind, rng):
+    lengths, of = [2, 5, 3, 8], np.array([1, 2, 0.5, 3])
+    xs = [rng.normal(size=(n, 3)) for n in lengths]
+    ys = [np.cumsum(x, 0)[:, :2] for x in xs]
+    weights = {
+        "flat": of,
+        "list": list(of),
+        "column": of[:, None],
+        "full": of[:, None, None],
+        "steps": [np.full(n, w) for n, w in zip(lengths, of)],
+        "entries": [np.full((n, 2), w) for n, w in zip(lengths, of)],
+        # Steps that do not exist have none, whatever is said of them.
+        "padded": np.repeat(of[:, None], 8, axis=1),
+    }[kind]
+    net = theanets.recurrent.Regressor([3, (5, "rnn"), 2], weighted=True, dtype="float64", rng=1)
+    errors = [(net.predict([x])[0] - y) ** 2 for x, y in zip(xs, ys)]
+    total = sum(w * e.sum() for w, e in zip(of, errors))
+    expected = total / sum(w * e.size for w, e in zip(of, errors))
+    assert net.evaluate([xs, ys, weights])["loss"] == pytest.approx(expected)
+    flat, each = np.concatenate(ys), np.repeat(of, lengths)[:, None]
+    spread = (each * (flat - np.average(flat, axis=0, weights=each[:, 0])) ** 2).sum(axis=0)
+    left = sum(w * e.sum(axis=0) for w, e in zip(of, errors))
+    assert net.score(xs, ys, weights) == pytest.approx((1 - left / spread).mean())
+    train = dict(epochs=2, batch_size=2, algo="sgd", progress=False, rng=0)
+    other = copy.deepcopy(net)
+    net.train([xs, ys, weights], **train)
+    other.train([xs, ys, [np.full(n, w) for n, w in zip(lengths, of)]], **train)
+    for p, q in zip(net.params, other.params):
+        np.testing.assert_array_equal(p.get_value(), q.get_value())
+
+
+def test_weights_of_other_lengths_than_their_series_are_refused(rng):
+    xs = [rng.normal(size=(n, 3)) for n in (2, 5, 3)]
+    net = theanets.recurrent.Regressor([3, (5, "rnn"), 2], weighted=True, rng=1)
+    ys = [x[:, :2] for x in xs]
+    short = [np.ones(1), np.ones(5), np.ones(3)]
+    message = r"the series 'weights' differ in length from 'target': \(1, 5, 3\), but \(2, 5, 3\)"
+    with pytest.raises(theanets.DataError, match=message):
+        net.evaluate([xs, ys, short])
+    with pytest.raises(theanets.DataError, match="the series 'w' differ in length"):
+        net.score(xs, ys, short)

@@ -123,7 +123,8 @@ def fit(
         _check(method, trained.dropout, options)
         made = trained.dropout(net, chosen, seed=seed, draws=count, **options)
     elif method == "swag":
-        made = trained.swag(net, data, chosen, seed=seed, draws=count, **options)
+        rows = len(next(iter(arrays.values())))
+        made = trained.swag(net, data, chosen, rows=rows, seed=seed, draws=count, **options)
     else:
         members = 5 if draws is None else count
         made = trained.ensemble(net, data, chosen, seed=seed, draws=members, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..callbacks import Callback, build
 from ..errors import ConfigurationError
 from ..network import Network
 from ..options import as_number, whole_number
+from ..training.setup import BATCH_SIZE
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +77,7 @@ def swag(
     data: Any,
     chosen: Sequence[Any],
     *,
+    rows: int,
     seed: int,
     draws: int,
     rank: int = 20,
@@ -94,6 +97,12 @@ def swag(
     learning".
     """
     rank = whole_number("rank", rank, 2)
+    if (train.get("batch_size") or BATCH_SIZE) >= rows:
+        warnings.warn(
+            f"one batch holds all {rows} rows, so that gradients have no noise: the posterior of "
+            "method='swag' is far too narrow; give a smaller batch_size=",
+            stacklevel=3,
+        )
     walker = copy.deepcopy(net)
     fixed = [str(p.name) for p in net.params if p not in chosen]
     params = [p for p, own in zip(walker.params, net.params, strict=True) if own in chosen]

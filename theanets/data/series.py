@@ -53,6 +53,55 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
     return padded, lengths
 
 
+def of_steps(weights: Any, lengths: Array, steps: int, names: tuple[str, str]) -> Any:
+    """Make weights those of the steps of series: 0 for steps that do not exist.
+
+    Parameters
+    ----------
+    weights : array_like or list of array_like
+        One for each series, or for each step or entry of it: an array, or a
+        list of series.
+    lengths : ndarray of int
+        Numbers of steps.
+    steps : int
+        Length of the time axis of what is weighed.
+    names : (str, str)
+        What weights and what they weigh are called in messages.
+
+    Returns
+    -------
+    ndarray
+        (series, steps or 1, ...); what fits neither is returned as it is.
+
+    Raises
+    ------
+    DataError
+        If the weights are series of other lengths.
+    """
+    if is_ragged(weights):
+        weights, own = pad(weights)
+        if not np.array_equal(own, lengths):
+            weighing, weighed = names
+            raise DataError(
+                f"the series {weighing!r} differ in length from {weighed!r}: {short(own)}, but "
+                f"{short(lengths)}; a weight for each series is an array of one number for each"
+            )
+    found: Any = plain(weights)
+    if not found.ndim or len(found) != len(lengths) or found.dtype.kind not in "biuf":
+        return weights
+    found = found.reshape(found.shape + (1,) * (found.ndim == 1))
+    if found.shape[1] not in (1, steps):
+        return weights
+    exists = np.arange(steps) < lengths[:, None]
+    return np.where(exists.reshape(exists.shape + (1,) * (found.ndim - 2)), found, 0)
+
+
+def short(lengths: Array) -> str:
+    """Write lengths for a message."""
+    first = ", ".join(map(str, lengths[:6]))
+    return f"({first}{', ...' if len(lengths) > 6 else ''})"
+
+
 class Padded(dict[str, Any]):
     """Arrays by name, of which some hold series that end before the array does.
 

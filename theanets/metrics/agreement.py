@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..data import Field
 from ..data.coerce import load
-from ..data.series import is_ragged, pad
+from ..data.series import is_ragged, of_steps, pad
 from ..errors import DataError
 from ..ops.sparse import is_sparse
 
@@ -51,10 +51,8 @@ def check_targets(
     """
     if is_ragged(y):
         y, lengths = pad(y)
-        if w is None:
-            w = np.arange(y.shape[1]) < lengths[:, None]
-        elif is_ragged(w):
-            w, _ = pad(w)
+        w = np.ones(len(y)) if w is None else w
+        w = of_steps(w, lengths, y.shape[1], ("w", "y"))
     dtype = "float64" if classes is None else "int32"
     by = None if w is None else "w"
     common: dict[str, Any] = {"classes": classes, "ignore": ignore, "weighted_by": by}

@@ -12,7 +12,7 @@ from .. import feedforward
 from .. import rng as _rng
 from ..data import is_stream
 from ..data.mapped import mapped
-from ..data.series import Padded, is_ragged
+from ..data.series import Padded, is_ragged, of_steps
 from ..data.tables import plain
 from ..errors import ConfigurationError, DataError
 from ..network import Network
@@ -83,6 +83,13 @@ class _Series(Network):
         if arrays is None:
             return None
         return ragged.existing_steps(views.view(self, views.needed(self, arrays, "input")), arrays)
+
+    def _weights(self, x: Any, w: Any) -> Any:
+        """Get weights of the steps of the output that exist."""
+        exists = self._existing(x)
+        if w is None or exists is None:
+            return exists if w is None else w
+        return of_steps(w, exists.sum(axis=1), exists.shape[1], ("w", "x"))
 
     def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
         """Compute all outputs; see `Network.feed_forward`."""
@@ -172,7 +179,7 @@ class Regressor(_Series, feedforward.Regressor):
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get R squared, of the steps that exist; see `theanets.Network.score`."""
-        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
+        return super().score(x, y, self._weights(x, w), **kwargs)
 
 
 class Autoencoder(_Series, feedforward.Autoencoder):
@@ -182,7 +189,7 @@ class Autoencoder(_Series, feedforward.Autoencoder):
 
     def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
         """Get R squared of the steps that exist; see `theanets.Autoencoder.score`."""
-        return super().score(x, self._existing(x) if w is None else w, **kwargs)
+        return super().score(x, self._weights(x, w), **kwargs)
 
 
 class Predictor(Regressor):
@@ -266,7 +273,7 @@ class Classifier(_Series, feedforward.Classifier):
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get the share of labels that are predicted; see `theanets.Classifier.score`."""
-        return super().score(x, y, self._existing(x) if w is None else w, **kwargs)
+        return super().score(x, y, self._weights(x, w), **kwargs)
 
     def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Tell an output layer that looks at whole series which steps exist."""

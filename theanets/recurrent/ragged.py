@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import series_lengths
 from ..data import Field
-from ..data.series import Padded, is_ragged, pad
+from ..data.series import Padded, is_ragged, of_steps, pad, short
 from ..data.tables import is_table, plain
 from ..errors import DataError
 from ..ops.sparse import is_sparse
@@ -106,7 +106,7 @@ def padded(net: Structure, arrays: dict[str, Any], only: str | None = None) -> P
     added = _add_all_steps(net, found, lengths)
     if lengths:
         _add_lengths(net, found, lengths)
-        _add_weights(fields, found, lengths)
+        _add_weights(fields, found, lengths, arrays)
         if only is None:
             _check_targets(net, lengths)
         _check_known(net, fields, lengths, only)
@@ -146,8 +146,8 @@ def _add_lengths(net: Structure, arrays: Padded, lengths: Mapping[str, Array]) -
             value = arrays.setdefault(variable, lengths[name].astype("int32"))
             if not np.array_equal(np.ravel(value), lengths[name]):
                 raise DataError(
-                    f"the series {name!r} have other lengths, {_short(lengths[name])}, than "
-                    f"{variable!r} says, {_short(np.ravel(value))}; layers of lengths with of= "
+                    f"the series {name!r} have other lengths, {short(lengths[name])}, than "
+                    f"{variable!r} says, {short(np.ravel(value))}; layers of lengths with of= "
                     "can say the lengths of different inputs"
                 )
 
@@ -162,11 +162,16 @@ def _of(net: Structure) -> dict[str, list[str]]:
     return {name: found.get(name, every) for name in _holders(net)}
 
 
-def _add_weights(fields: Mapping[str, Field], arrays: Padded, lengths: Mapping[str, Array]) -> None:
-    """Add weights, where they are not given: 1 for what exists."""
+def _add_weights(
+    fields: Mapping[str, Field],
+    arrays: Padded,
+    lengths: Mapping[str, Array],
+    given: Mapping[str, Any],
+) -> None:
+    """Make weights those of what exists: 1 where none are given, and 0 for all other steps."""
     for field in fields.values():
         weighs = field.weighs
-        if weighs is None or field.name in arrays or weighs not in arrays:
+        if weighs is None or weighs not in arrays:
             continue
         weighed = np.asarray(arrays[weighs])
         found = lengths.get(weighs)
@@ -174,12 +179,14 @@ def _add_weights(fields: Mapping[str, Field], arrays: Padded, lengths: Mapping[s
             # A target that was padded by the caller has the steps of an input.
             fits = [n for n in lengths.values() if weighed.shape[1:2] == (n.max(),)]
             found = fits[0] if fits else None
-        ones = (1,) * len(field.shape)
-        if found is None:
-            arrays[field.name] = np.ones((len(weighed), *ones))
-        else:
-            mask = np.arange(weighed.shape[1]) < found[:, None]
-            arrays[field.name] = mask.reshape(mask.shape + ones[1:])
+        weights = given.get(field.name)
+        if weights is None:
+            weights = np.ones((len(weighed), *(1,) * len(field.shape)))
+        elif found is None:
+            continue
+        if found is not None:
+            weights = of_steps(weights, found, weighed.shape[1], (field.name, weighs))
+        arrays[field.name] = weights
 
 
 def _check_targets(net: Structure, lengths: Mapping[str, Array]) -> None:
@@ -193,7 +200,7 @@ def _check_targets(net: Structure, lengths: Mapping[str, Array]) -> None:
             if not np.array_equal(lengths.get(name, lengths[target]), lengths[target]):
                 raise DataError(
                     f"the series {target!r} differ in length from {name!r}: "
-                    f"{_short(lengths[target])}, but {_short(lengths[name])}"
+                    f"{short(lengths[target])}, but {short(lengths[name])}"
                 )
 
 
@@ -227,7 +234,7 @@ def _check_known(
             continue
         if f"{name}:out" not in known and not explicit:
             raise DataError(
-                f"the series {name!r} have different lengths, {_short(found)}, but nothing tells "
+                f"the series {name!r} have different lengths, {short(found)}, but nothing tells "
                 "the network which steps exist: give it a layer of lengths, "
                 f"dict(form='lengths', name='lengths', of={name!r}), after that input, or for "
                 "training, with a target for each step, weighted=True"
@@ -326,8 +333,3 @@ def _rows(values: Any, rows: Array) -> Array:
     if is_ragged(values):
         return np.stack([plain(values[i]) for i in rows])
     return plain(values)[rows]
-
-
-def _short(lengths: Array) -> str:
-    first = ", ".join(map(str, lengths[:6]))
-    return f"({first}{', ...' if len(lengths) > 6 else ''})"
