@@ -173,3 +173,23 @@ def test_arguments_that_nobody_takes(cls):
         message = str(caught.value)
         assert any(name in message.lower() for name in names), message
         assert "nonsense" in message or "too many positional arguments; it takes" in message
+
+
+@pytest.mark.parametrize(
+    "base", [theanets.Layer, theanets.Regularizer, theanets.optimizers.Optimizer]
+)
+def test_a_class_that_says_its_structure_is_asked_for_it(base):
+    """Under the name of before, with what its base class says."""
+    attribute = base is theanets.optimizers.Optimizer
+
+    def structure(self):
+        more = super(made, self).structure
+        return more if attribute else more(), 7
+
+    with pytest.warns(DeprecationWarning, match=r"structure\(\) is now called cache_key\(\)"):
+        body = {"structure": property(structure) if attribute else structure}
+        made = type(base)("Own", (base,), body, register=False)
+    one = object.__new__(made)
+    one.__dict__.update(options={}, weight=1.0, patterns=(), inputs=None)
+    with pytest.warns(DeprecationWarning):
+        assert one.cache_key() == (base.cache_key(one), 7)

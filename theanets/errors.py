@@ -325,10 +325,18 @@ def renamed(**keywords: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def formerly(old: str, new: str) -> Callable[[Any], Any]:
-    """Make a method that is what another one was called in earlier versions."""
+    """Make a method that is what another one was called in earlier versions.
+
+    A class of the user's may still have it, and ask its base class for more.
+    """
+    name = old.removesuffix("()")
 
     def call(self: Any) -> Any:
         deprecated(f"{old} of {type(self).__name__} is now {new}()")
+        for cls in type(self).__mro__:
+            own, earlier = vars(cls).get(new), vars(cls).get(name)
+            if own is not None and own is not getattr(earlier, "fget", earlier):
+                return own(self)
         return getattr(self, new)()
 
     return call

@@ -242,6 +242,11 @@ class Registered:
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
+        if "structure" in vars(cls) and "cache_key" not in vars(cls) and not is_ours(cls):
+            # What it says is as important as it was: compiled functions are found by it.
+            deprecated(f"{cls.__name__}.structure() is now called cache_key()")
+            earlier = vars(cls)["structure"]
+            cls.cache_key = getattr(earlier, "fget", earlier)  # type: ignore[attr-defined]
         if abstract or register is False:
             if hasattr(cls, "registry"):
                 cls.registry.forget(cls)
