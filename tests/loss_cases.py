@@ -166,7 +166,8 @@ def cross_entropy(z, t, weight=None, smoothing=0.0, temperature=1.0, ignore=None
     k = z.shape[-1]
     weight = np.ones(k) if weight is None else np.asarray(weight)
     if t.dtype.kind == "f":
-        return -(weight * ((1 - smoothing) * t + smoothing / k) * logp).sum(-1)
+        found = -(weight * ((1 - smoothing) * t + smoothing / k) * logp).sum(-1)
+        return found, (weight * t).sum(-1) / t.sum(-1)
     seen = np.ones(t.shape, bool) if ignore is None else t != ignore
     t = np.where(seen, t, 0)
     found = -(1 - smoothing) * weight[t] * at(logp, t) - smoothing / k * (weight * logp).sum(-1)

@@ -195,6 +195,11 @@ def namesakes(name: object) -> list[str]:
     return _NAMES.get(_plain(str(name)), [])
 
 
+def same_spelling(one: str, other: str) -> bool:
+    """Tell whether two names differ in case, underscores and hyphens only."""
+    return _plain(one) == _plain(other)
+
+
 def phrase(name: object) -> str | None:
     """Get what is written in the place of an unknown name, if that is not another name."""
     return _PHRASES.get(_plain(name)) if isinstance(name, str) else None

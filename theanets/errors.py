@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from pytensor.graph.op import Op
 
-from .earlier import namesakes, phrase
+from .earlier import namesakes, phrase, same_spelling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -170,7 +170,9 @@ def hint(name: object, choices: Iterable[str]) -> str:
     choices : iterable of str
         The valid names.
     """
-    found = phrase(name)
+    found, choices = phrase(name), list(choices)
+    if any(same_spelling(str(name), choice) for choice in choices):
+        found = None
     return f" (write {found})" if found else nearest(str(name), choices)
 
 

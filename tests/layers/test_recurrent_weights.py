@@ -155,7 +155,10 @@ def test_a_suffix_comes_before_the_general_option():
         ({"form": "ff", "diagonal_hh": 1}, r"unknown keyword 'diagonal_hh'.*diagonal_w"),
         ({"form": "ff", "radius": 0.5}, r"parameter 'w': radius=0.5 needs a square matrix"),
         ({"form": "bidirectional", "worker": "gru", "std_xx": 1}, r"'std_xx'.*diagonal_hr"),
-        ({"form": "rnn", "sparsity": 1.5}, r"parameter 'xh': sparsity=1.5 is not a number in \[0, 1\)"),
+        (
+            {"form": "rnn", "sparsity": 1.5},
+            r"parameter 'xh': sparsity=1.5 is not a number in \[0, 1\)",
+        ),
         ({"form": "rnn", "activation": "prelu", "std_leak": 1}, r"unknown keyword 'std_leak'"),
     ],
 )

@@ -159,8 +159,9 @@ def test_weighted(form):
     two = step(net, [X, Y, w])
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
-    # Weights that are all 0 give loss 0 and gradient 0.
-    net.train([X, Y, 0 * w], epochs=2, batch_size=10)
+    # Weights that are all 0 give loss 0 and gradient 0, and are nothing to train on.
+    with pytest.raises(theanets.DataError, match="nothing counts for the loss"):
+        net.train([X, Y, 0 * w], epochs=2, batch_size=10)
     assert net.evaluate([X, Y, 0 * w])["loss"] == 0
     function = pytensor.function(net.variables, pytensor.grad(net.loss(), net.params))
     assert all((g == 0).all() for g in function(X, Y, 0 * w))

@@ -11,6 +11,7 @@ import pytest
 
 import theanets
 from theanets import ConfigurationError, DataError, FileError, UnknownNameError
+from theanets.errors import MissingFileError
 from theanets.layers import Feedforward
 from theanets.regularizers import GaussianNoise
 
@@ -249,8 +250,8 @@ TRAINING = [
     (lambda: train(algo="sdg"), UnknownNameError, r"'sdg' \(did you mean 'sgd'"),
     (lambda: train(algo=5), UnknownNameError, r"optimizer 5"),
     (lambda: train(algo=[]), ConfigurationError, r"algo=\[\] names no algorithm"),
-    (lambda: train(learning_rate="a"), ConfigurationError, r"learning_rate='a'; expected"),
-    (lambda: train(learning_rate=-1), ConfigurationError, r"learning_rate=-1; expected"),
+    (lambda: train(learning_rate="a"), ConfigurationError, r"learning_rate='a' is not a positive"),
+    (lambda: train(learning_rate=-1), ConfigurationError, r"learning_rate=-1 is not a positive"),
     (lambda: train(mode="NUMBER"), UnknownNameError, r"'NUMBER'.*'NUMBA'"),
     (lambda: train(rng="a"), ConfigurationError, r"rng='a' is not a source"),
     (lambda: train(progress=5), ConfigurationError, r"progress=5 is not True"),
@@ -492,8 +493,8 @@ USE = [
     (lambda: reg().find([]), UnknownNameError, r"parameter \[\]"),
     (lambda: reg().find(None), UnknownNameError, r"parameter None"),
     # Files.
-    (lambda: reg().save("/no/such/place"), FileNotFoundError, r"/no/such/place"),
-    (lambda: theanets.Network.load("/no/such/file"), FileNotFoundError, r"/no/such/file"),
+    (lambda: reg().save("/no/such/place"), MissingFileError, r"/no/such/place"),
+    (lambda: theanets.Network.load("/no/such/file"), MissingFileError, r"/no/such/file"),
     (lambda: theanets.Network.load(io.BytesIO(b"abc")), FileError, r"3 bytes are too few"),
     (lambda: theanets.Network.load(io.BytesIO(b"a" * 100)), FileError, r"not a file of theanets"),
     (lambda: theanets.Network.load(io.StringIO("a" * 100)), ConfigurationError, r"text.*'rb'"),
