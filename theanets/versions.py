@@ -12,9 +12,16 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytensor
 import pytensor.tensor as pt
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+#: Derivatives in a direction, which up to PyTensor 3.2 were called ``Rop``.
+pushforward: Callable[..., Any] = (
+    getattr(pytensor.gradient, "pushforward", None) or pytensor.gradient.Rop
+)
 
 
 def shape_arguments(arguments: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pymc as pm
-import pytensor
 from pytensor.graph.replace import clone_replace, graph_replace
 from pytensor.tensor.random.type import RandomType
 
 from .. import linkers, process
 from ..errors import ConfigurationError
 from ..network import Network
+from ..versions import pushforward
 from .likelihoods import Term
-
-# PyTensor 3.3 has a new name for it.
-forward = getattr(pytensor.gradient, "pushforward", None) or pytensor.gradient.Rop
 
 #: From outputs and spreads to an expression.
 Make = Callable[[Any, Mapping[str, Any]], Any]
@@ -67,7 +64,7 @@ def linearized(found: Any, raw: Sequence[Any], drawn: Mapping[Any, Any]) -> Any:
     """
     best, steps = list(drawn), [value - p for p, value in drawn.items()]
     own = clone_replace(list(raw), rebuild_strict=False)
-    slopes = forward(own, best, steps, disconnected_outputs="ignore")
+    slopes = pushforward(own, best, steps, disconnected_outputs="ignore")
     lines = [r + slope for r, slope in zip(own, slopes, strict=True)]
     return graph_replace([found], dict(zip(raw, lines, strict=True)), strict=False)[0]
 

@@ -71,7 +71,7 @@ def fit(
           trained with ``hidden_dropout``. Options: ``dropout`` (0.5), ``params``
           (patterns of weights; by default of all layers but the first).
 
-        The last four but ``'sgld'`` take no account of priors, except for which
+        SWAG, ensembles and dropout take no account of priors, except for which
         parameters are random; regularizers in ``net.train`` have their part.
     priors, likelihood, noise
         As for `theanets.bayes.model`. Methods that are not PyMC's take a
@@ -129,7 +129,7 @@ def fit(
         members = 5 if draws is None else count
         made = trained.ensemble(net, data, chosen, seed=seed, draws=members, **options)
     posterior = _made(net, arrays, made, method, {})
-    return _with_noise(posterior, arrays, data, noise)
+    return _with_noise(posterior, arrays, noise)
 
 
 def _by_model(
@@ -173,7 +173,7 @@ def _made(
     return Posterior(net, inference_data(draws, net), terms_of(net, arrays), method, noise)
 
 
-def _with_noise(posterior: Posterior, arrays: Any, data: Any, noise: Any) -> Posterior:
+def _with_noise(posterior: Posterior, arrays: Any, noise: Any) -> Posterior:
     """Set the noise: what is given, or the best one for the mean of all predictions."""
     terms = [term for term in terms_of(posterior.net, arrays) if term.spread_name]
     known = _known(terms, noise)
@@ -184,8 +184,7 @@ def _with_noise(posterior: Posterior, arrays: Any, data: Any, noise: Any) -> Pos
     for term in terms:
         if term.spread_name in known:
             continue
-        inputs = {field.name: arrays[field.name] for field in posterior.net.fields}
-        given = {name: inputs[name] for name in (v.name for v in posterior.net.inputs)}
+        given = {v.name: arrays[v.name] for v in posterior.net.inputs}
         mean = posterior.predict(given, output=term.loss.output_name).mean(("chain", "draw"))
         target, *weights = (arrays[v.name] for v in term.loss.variables)
         distance = np.abs(mean.values - target)

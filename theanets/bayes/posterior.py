@@ -210,7 +210,8 @@ class Posterior:
         """Get the log-likelihood of each example under each draw.
 
         It becomes the group ``log_likelihood`` of `idata`, from which
-        ``arviz.loo(posterior.idata)`` compares models.
+        ``arviz.loo(posterior.idata)`` compares models. A loss's own weight,
+        by which the model multiplies its term, has no part in it.
 
         Parameters
         ----------

@@ -138,7 +138,8 @@ def sgld(
 
     :math:`\theta \leftarrow \theta + \tfrac\epsilon2 G \nabla \log p(\theta
     | D) + \sqrt{\epsilon G} z` with :math:`G = 1 / (\lambda + \sqrt v)` and v
-    a moving mean of squared gradients.
+    a moving mean of squared gradients; the term for the change of G is left out,
+    as is usual.
 
     References
     ----------
@@ -196,6 +197,8 @@ def dropout(
     params: Any = None,
 ) -> dict[str, Array]:
     """Draw weights whose inputs are dropped, as a network that was trained with dropout has them.
+
+    Of convolutions, these are the single entries of their filters.
 
     References
     ----------
