@@ -257,10 +257,10 @@ def set_state(net: Any, found: Mapping[str, Any]) -> None:
     check_shapes(made, shapes, "pickle")
     set_arrays(made, found["arrays"], "pickle")
     made.history, made._runs = found["history"], found["runs"]
-    made.metadata = found["metadata"]
+    # Those of earlier versions have neither metadata nor attributes.
+    made.metadata = found.get("metadata", {})
     made._seed_chosen = found.get("seed_chosen", True)
     vars(net).update(vars(made))
-    # Those of earlier versions have no attributes.
     if "attributes" in found:
         copies.put_data(net.layers, found["layers"])
         copies.put_data(net.losses, found["losses"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ from .draws import tree
 if TYPE_CHECKING:
     from .posterior import Posterior
 
+#: What is written, and its version; a file of a later one is refused.
+FORMAT, VERSION = "theanets.bayes", 1
 #: What Laplace's method says of all draws.
 ATTRIBUTES = ("log_evidence", "precision")
 
@@ -33,7 +37,7 @@ def write(posterior: Posterior, path: Any) -> None:
         network = np.frombuffer(own.read_bytes(), np.uint8)
     arrays = {f"draws/{name}": np.ascontiguousarray(draws[name].values) for name in draws}
     about = {
-        "format": "theanets.bayes 1",
+        "format": f"{FORMAT} {VERSION}",
         "method": posterior.method,
         "noise": posterior.noise,
         "kinds": posterior._kinds,
@@ -48,12 +52,20 @@ def write(posterior: Posterior, path: Any) -> None:
 
 def read(cls: type[Posterior], path: Any) -> Posterior:
     """Read the file of a posterior; see `Posterior.load`."""
-    try:
+    with _checked(path):
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})["theanets"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if about["format"] != "theanets.bayes 1":
+        kind, _, version = about["format"].rpartition(" ")
+        if kind != FORMAT:
             raise KeyError(about["format"])
+        later = int(version) > VERSION
+    if later:
+        raise FileError(
+            f"{path}: written by a later version of theanets (format {version} of posteriors; "
+            f"this one reads up to {VERSION})"
+        )
+    with _checked(path):
         with tempfile.TemporaryDirectory() as folder:
             own = Path(folder) / "network"
             own.write_bytes(arrays.pop("network").tobytes())
@@ -65,6 +77,13 @@ def read(cls: type[Posterior], path: Any) -> Posterior:
         found._linear = bool(about["linear"])
         found._spreads = list(about["spreads"])
         found._kinds = [(str(name), bool(known)) for name, known in about["kinds"]]
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise FileError(f"{path} is no file of a posterior: {error}") from error
     return found
+
+
+@contextlib.contextmanager
+def _checked(path: Any) -> Iterator[None]:
+    """Say of any error of what is read that the file is none of a posterior."""
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise FileError(f"{path} is no file of a posterior: {error}") from error

@@ -18,3 +18,7 @@ from .autoencoder import NetAutoencoder
 from .estimators import NetClassifier, NetRegressor
 
 __all__ = ["NetAutoencoder", "NetClassifier", "NetRegressor"]
+
+# In pickles they are named by where users find them.
+for _estimator in (NetAutoencoder, NetClassifier, NetRegressor):
+    _estimator.__module__ = __name__

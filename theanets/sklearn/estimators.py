@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ..feedforward import Classifier, Regressor
 from ..losses import Loss, Quantile
 from ..network import Network
 from ..prediction import compute
+from .autoencoder import NetAutoencoder  # noqa: F401 - pickles of before look for it here
 from .base import Examples, NetEstimator
 from .reuse import working
 
@@ -114,6 +115,9 @@ class NetClassifier(ClassifierMixin, NetEstimator):
     _: KW_ONLY
     class_weight: Any = None
 
+    # Pickles of before have none; an annotation would make it an argument.
+    _several = False
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -191,7 +195,7 @@ class NetClassifier(ClassifierMixin, NetEstimator):
             raise ValueError(f"y has {y.shape[1]} columns, but the classes are {found}")
         if not going_on:
             self.classes_ = found
-            self._several: bool = several
+            self._several = several
         elif (classes is not None or not partial) and not np.array_equal(found, self.classes_):
             raise ValueError(f"the classes are {found}; before they were {self.classes_}")
         number = len(self.classes_)
@@ -300,6 +304,8 @@ class NetRegressor(RegressorMixin, NetEstimator):
     output_activation: Any = None
 
     _model: ClassVar[type[Network]] = Regressor
+    # As `NetClassifier._several`.
+    _of_each = cast("int | None", None)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -349,7 +355,7 @@ class NetRegressor(RegressorMixin, NetEstimator):
             partial=partial,
         )
         self.n_outputs_, self._flat = number, y.ndim == 1
-        self._of_each: int | None = None if quantiles is None else many
+        self._of_each = None if quantiles is None else many
         return self
 
     def _quantiles(self) -> Quantile | None:

@@ -157,6 +157,8 @@ class Best:
         LookupError, ValueError
             If something is missing, or is not of its kind; then nothing is changed.
         """
+        # In the first files it is the loss that decides.
+        state = {"_best": state["best_loss"], **state}
         figures = [
             stored.number(key, state[key]) for key in ("best_loss", "_best", "_last_success")
         ]

@@ -14,7 +14,7 @@ from ..optimizers import Schedule
 from ..options import defaults
 from ..registry import Registry
 from ..regularizers import Regularizer
-from .criterion import Criterion
+from .criterion import LOSS, Criterion
 
 if TYPE_CHECKING:
     from .task import Datasets, Task
@@ -105,6 +105,8 @@ def _comparable(described: Mapping[str, Any], kept: Set[str]) -> dict[str, Any]:
             _public(_filled(Regularizer.registry, _spec(one)), kept) for one in regularizers
         ]
     found["schedule"] = _public(found.get("schedule"), kept)
+    # The first files do not have it.
+    found.setdefault("criterion", [LOSS.name, LOSS.direction])
     return found
 
 
