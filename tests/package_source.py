@@ -1,9 +1,12 @@
 """The modules of a package, parsed: what each imports, and what it uses of what it imports."""
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+#: Where the package is.
+PACKAGE = Path(__file__).resolve().parents[1] / "theanets"
 TYPE_CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
@@ -131,3 +134,16 @@ def dotted(node: ast.AST) -> str | None:
         value = dotted(node.value)
         return value and f"{value}.{node.attr}"
     return None
+
+
+def top(module: str) -> str:
+    return module.split(".")[0]
+
+
+def written(root: Path, sources: dict[str, str]) -> Package:
+    """Write a package of modules by name, ``layers__in__base`` for one in another, and parse it."""
+    for name, source in {"__init__": "", **sources}.items():
+        path = root.joinpath(*name.split("__in__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+    return Package(root)

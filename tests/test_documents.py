@@ -1,23 +1,16 @@
 """The code in README, CONTRIBUTING and the documentation runs; but training ends early."""
 
-import re
 import warnings
 from pathlib import Path
 
 import pytest
+from code_of_pages import blocks
 from short_training import end_early
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 # What code that names something needs besides.
 NEEDS = {"matplotlib": "matplotlib", "sklearn": "sklearn", "theanets.bayes": "pymc"}
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page):
-    """Get the blocks of code of a page, padded so that line numbers are the page's."""
-    text = page.read_text(encoding="utf-8")
-    return ["\n" * text[: m.start(1)].count("\n") + m[1] for m in BLOCK.finditer(text)]
 
 
 @pytest.mark.parametrize(

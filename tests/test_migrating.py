@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_documents import blocks
+from code_of_pages import blocks
 
 import theanets
 from theanets import convolution, recurrent

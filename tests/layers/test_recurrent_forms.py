@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_recurrent_layers import FORMS, NIN, N, make, shaken
+from recurrent_twins import FORMS, NIN, N, make, shaken
 
 from theanets import layers, recurrent
 from theanets.errors import ConfigurationError

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from test_recurrent_layers import FORMS, make, shaken, sigmoid
+from recurrent_twins import FORMS, make, shaken, sigmoid
 
 import theanets
 from theanets import recurrent

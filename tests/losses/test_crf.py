@@ -9,7 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from test_structured import COSTS, MATRIX, TWINS, Chains, differences
+from structured_cases import COSTS, MATRIX, TWINS, Chains, differences
 
 import theanets
 from theanets.losses import Loss

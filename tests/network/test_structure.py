@@ -1,7 +1,4 @@
-"""The structure of a network: seeds, layers added later, targets of losses, cached functions."""
-
-import copy
-from concurrent.futures import ThreadPoolExecutor
+"""The structure of a network: layers added later, compiled functions, description."""
 
 import numpy as np
 import pytensor
@@ -9,114 +6,12 @@ import pytensor.tensor as pt
 import pytest
 
 import theanets
-from theanets import rng as _rng
 from theanets.errors import ConfigurationError, UnknownNameError
 from theanets.layers import Input
 
 
 def bits(net):
     return [p.get_value().tobytes() for p in net.params]
-
-
-# ---- seeds ----------------------------------------------------------------------------
-
-SOURCES = {
-    "int": lambda: 5,
-    "numpy": lambda: np.int32(5),
-    "sequence": lambda: np.random.SeedSequence(5),
-    "generator": lambda: np.random.default_rng(5),
-    "state": lambda: np.random.RandomState(5),
-}
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_same_seed_same_bits(source, rng):
-    """Weights, noise and batches alike."""
-    x, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
-    nets = [theanets.Regressor([3, (4, "maxout:2"), 2], rng=SOURCES[source]()) for _ in range(2)]
-    for net in nets:
-        net.train([x, y], epochs=2, batch_size=8, hidden_dropout=0.3, input_noise=0.1)
-    assert bits(nets[0]) == bits(nets[1])
-
-
-def test_seeds_differ():
-    nets = [theanets.Regressor([3, 3, 3], rng=make()) for make in SOURCES.values()]
-    assert len({bits(net)[0] for net in nets}) == len(SOURCES) - 1
-    fresh = [theanets.Regressor([3, 3, 3], rng=None) for _ in range(2)]
-    assert bits(fresh[0]) != bits(fresh[1])
-    generator = np.random.default_rng(5)
-    drawn = [theanets.Regressor([3, 3, 3], rng=generator) for _ in range(2)]
-    assert bits(drawn[0]) != bits(drawn[1])
-    default = [theanets.Regressor([3, 3, 3]) for _ in range(2)]
-    assert bits(default[0]) != bits(default[1])
-
-
-def test_set_seed_makes_fresh_seeds_repeatable():
-    def seeds():
-        return [theanets.Regressor([3, 2]).seed for _ in range(3)]
-
-    theanets.set_seed(1)
-    first, then = seeds(), seeds()
-    assert len({*first, *then}) == 6
-    theanets.set_seed(1)
-    assert seeds() == first
-    theanets.Regressor([3, 2], rng=5)  # draws none
-    assert seeds() == then
-    theanets.set_seed(np.random.default_rng(1))
-    assert not set(seeds()) & {*first, *then}
-    theanets.set_seed(None)
-    assert seeds() != seeds()
-    with pytest.raises(ConfigurationError, match="negative"):
-        theanets.set_seed(-1)
-
-
-def test_set_seed_governs_all_that_has_no_seed(rng):
-    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
-
-    def outcome():
-        theanets.set_seed(2)
-        net = theanets.Regressor([3, 4, 2])
-        net.train([x, y], epochs=2, hidden_dropout=0.5)
-        drawn = theanets.init.random_matrix(3, 2)
-        return bits(net), drawn.tobytes()
-
-    assert outcome() == outcome()
-
-
-def test_threads_draw_seeds_of_their_own():
-    def draw(count):
-        return [_rng.as_seed(None) for _ in range(count)]
-
-    theanets.set_seed(3)
-    alone = draw(400)
-    theanets.set_seed(3)
-    with ThreadPoolExecutor(4) as pool:
-        found = [seed for part in pool.map(draw, [100] * 4) for seed in part]
-    assert len(set(found)) == 400
-    assert set(found) == set(alone)
-
-
-def test_the_seed_stays_with_copies_and_files(tmp_path):
-    net = theanets.Regressor([3, 2])
-    net.save(tmp_path / "net")
-    for twin in (copy.deepcopy(net), theanets.Network.load(tmp_path / "net")):
-        assert twin.seed == net.seed
-        assert bits(twin) == bits(net)
-
-
-@pytest.mark.parametrize("rng", ["13", -1, 1.5, True, [1]])
-def test_wrong_seeds(rng):
-    with pytest.raises(ConfigurationError, match="rng="):
-        theanets.Regressor([3, 2], rng=rng)
-
-
-def test_weights_of_a_layer_belong_to_its_name():
-    """Another layer before it, or an activation of it, does not change how it is drawn."""
-    short = theanets.Regressor([3, dict(size=3, name="x"), 2], rng=1)
-    layers = [3, (3, "maxout:2"), dict(size=3, name="x", activation="prelu"), 2]
-    long = theanets.Regressor(layers, rng=1)
-    for key in ("x.w", "out.w"):
-        np.testing.assert_array_equal(short.find(key).get_value(), long.find(key).get_value())
 
 
 # ---- layers ----------------------------------------------------------------------------
@@ -191,118 +86,6 @@ def test_find():
     for wrong in (("hid1", "q"), ("hid2", "w"), (5, 0), ("hid1.q",), (1,), ("in", 0)):
         with pytest.raises(KeyError):
             net.find(*wrong)
-
-
-# ---- targets ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["target", "weights"])
-def test_inputs_named_like_targets(name, rng):
-    """Arrays are told apart by what they are, and each has a name of its own."""
-    net = theanets.Regressor([dict(size=3, name=name), 4, 2], weighted=True)
-    names = [v.name for v in net.variables]
-    assert names[0] == name
-    assert len(set(names)) == 3
-    x, y, w = rng.normal(size=(8, 3)), rng.normal(size=(8, 2)), rng.random((8, 2))
-    expected = (w * (net.predict(x) - y) ** 2).sum() / w.sum()
-    assert net.evaluate([x, y, w])["loss"] == pytest.approx(expected, rel=1e-5)
-    by_name = dict(zip(names, [x, y, w]))
-    assert net.evaluate(by_name)["loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_an_input_that_takes_the_name_of_a_target(rng):
-    net = theanets.Regressor([3, 2])
-    assert [v.name for v in net.variables] == ["in", "target"]
-    net.add_layer(form="input", size=4, name="target")
-    assert len({v.name for v in net.variables}) == 3
-
-
-def test_names_that_clash():
-    net = theanets.Regressor([3, 2])
-    for target in ("in", pt.matrix("in", dtype="float32")):
-        with pytest.raises(ConfigurationError, match="would be called 'in'"):
-            net.add_loss("mae", target=target)
-    with pytest.raises(ConfigurationError, match="would be called 'target'"):
-        net.add_loss("mae", target=pt.matrix("target", dtype="float32"))
-    with pytest.raises(ConfigurationError, match="has no name"):
-        net.add_loss("mae", target=pt.matrix(dtype="float32"))
-    assert len(net.losses) == 1
-
-
-def test_one_variable_for_losses_on_one_target():
-    net = theanets.Regressor([3, 2])
-    net.add_loss("mae", weighted=True)
-    net.add_loss("mse", target="y2", weighted=True)
-    net.add_loss("mae", target="y2")
-    names = [v.name for v in net.variables]
-    assert names == ["in", "target", "weights", "y2", "y2_weights"]
-    assert net.losses[0]._target is net.losses[1]._target
-    assert net.losses[2]._target is net.losses[3]._target
-
-
-def test_unweighted_losses_see_everything():
-    """NaN under weight 0 is harmless only if no loss looks at the entry all the same."""
-    net = theanets.Regressor([3, 2], weighted=True)
-    assert net.fields[1].weighted_by == "weights"
-    net.add_loss("mae", weighted=False)
-    assert net.fields[1].weighted_by is None
-    assert [f.role for f in net.fields] == ["input", "target", "weights"]
-    net = theanets.Autoencoder([3, 2, 3], weighted=True)
-    assert net.fields[0].impute
-    net.add_loss("mae", weighted=False)
-    assert not net.fields[0].impute
-
-
-def test_the_list_of_losses_says_all():
-    """Nothing remains of losses that are no longer in the list."""
-    net = theanets.Network([3, (4, "softmax")], loss="mse")
-    assert net.variables[1].type.shape == (None, 4)
-    net.losses.clear()
-    net.add_loss("xe")
-    assert (net.variables[1].dtype, net.variables[1].type.shape) == ("int32", (None,))
-    net.add_loss("mse")
-    assert len(net.variables) == 2
-    net.losses.pop(0)
-    assert (net.variables[1].dtype, net.variables[1].type.shape) == ("float32", (None, 4))
-    assert [f.name for f in net.fields] == ["in", "target"]
-
-
-def test_set_loss_keeps_what_was_there_if_it_fails():
-    net = theanets.Regressor([3, 2])
-    before = list(net.losses)
-    for wrong in ("msee", dict(form="mse", output_name="hid7"), dict(form="mse", q=1), 3):
-        with pytest.raises(ConfigurationError):
-            net.set_loss(wrong)
-        with pytest.raises(ConfigurationError):
-            net.add_loss(wrong)
-        assert net.losses == before
-    net.set_loss("mae", weight=2)
-    assert [loss.weight for loss in net.losses] == [2]
-
-
-def test_a_loss_in_two_networks(rng):
-    loss = theanets.losses.MeanSquaredError()
-    nets = [theanets.Regressor([3, n], loss=loss) for n in (2, 4)]
-    for net in nets * 2:
-        x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, net.layers[-1].size))
-        expected = np.mean((net.predict(x) - y) ** 2)
-        assert net.evaluate([x, y])["loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_what_is_not_a_loss():
-    net = theanets.Regressor([3, 2])
-    net.losses.append("mae")
-    with pytest.raises(ConfigurationError, match="'mae', which is not a Loss"):
-        net.evaluate([np.ones((2, 3)), np.ones((2, 2))])
-
-
-def test_labels():
-    net = theanets.Classifier([3, 4, 5])
-    assert (net.fields[1].classes, net.fields[1].shape, net.fields[1].dtype) == (5, (), "int32")
-    net.add_layer((6, "softmax"), inputs="hid1", name="b")
-    with pytest.raises(ConfigurationError, match="out:out has 5, b:out has 6"):
-        net.add_loss("xe", output_name="b")
-        _ = net.fields
 
 
 # ---- compiled functions -----------------------------------------------------------------
