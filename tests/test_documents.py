@@ -10,7 +10,12 @@ from short_training import end_early
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 # What code that names something needs besides.
-NEEDS = {"matplotlib": "matplotlib", "sklearn": "sklearn", "theanets.bayes": "pymc"}
+NEEDS = {
+    "matplotlib": "matplotlib",
+    "sklearn": "sklearn",
+    "theanets.bayes": "pymc",
+    "onnxruntime": "onnxruntime",
+}
 
 
 @pytest.mark.parametrize(

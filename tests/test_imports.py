@@ -30,7 +30,7 @@ RANKS = [
     {"data", "optimizers", "monitors", "objective", "metrics"},
     {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"profiling", "training", "prediction", "pretraining", "runs"},
+    {"profiling", "training", "prediction", "pretraining", "runs", "export"},
     {"network"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import prediction, runs, saving
 from .drawing import network_html
 from .errors import hint
+from .export import export as _export
 from .names import output_name
 from .profiling import Profile, profile
 from .structure import Structure
@@ -78,6 +79,7 @@ class Network(Structure):
     to_spec = saving.to_spec
     from_spec: ClassVar[Any] = classmethod(saving.from_spec)
     save = saving.save
+    export = _export
     load: ClassVar[Any] = saving.Load()
     load_params = saving.load_params
     _load: ClassVar[Any] = classmethod(saving.load)
@@ -171,10 +173,10 @@ class Network(Structure):
             that one waits for. The batches are the same, but they are read in
             that thread.
         buckets : bool
-            Whether batches have series of similar length, where data are
-            lists of series (of recurrent models), which saves work: by
-            default True. Each epoch has other batches. Batches are no longer
-            than the longest series in them in any case.
+            Whether batches have series of similar length, where data are lists
+            of series (of recurrent models), which saves work: by default True.
+            Each epoch has other batches. Batches are no longer than the longest
+            series in them in any case.
         metrics : str, dict or list, optional
             Figures of agreement to measure, as for `evaluate`; in the history
             as ``'train_f1'`` and ``'valid_f1'``. Those of training are of
@@ -192,8 +194,7 @@ class Network(Structure):
         callbacks : Callback, callable, or list of these
             See `theanets.Callback`; a function runs after each epoch.
         progress : bool or 'auto'
-            Whether to show progress; by default if a person watches, at a
-            terminal or in a notebook.
+            Whether to show progress; by default if a person watches.
         checkpoint : path, optional
             Where the state of the run is kept. If the file exists the run
             continues from it, bit for bit; a run that was finished does

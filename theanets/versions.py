@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pytensor
 import pytensor.tensor as pt
+from pytensor.tensor import subtensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +32,33 @@ def shape_arguments(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     """
     node, shapes = arguments[-2:]
     return node, shapes
+
+
+def _present(*names: str) -> tuple[type, ...]:
+    return tuple(vars(subtensor)[name] for name in names if hasattr(subtensor, name))
+
+
+#: What takes from arrays by indices, and what sets there. Up to PyTensor 3.2 a vector of
+#: indices has a class of its own, which later is a function.
+TAKING = tuple(
+    kind
+    for kind in _present("Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1")
+    if isinstance(kind, type)
+)
+SETTING = tuple(
+    kind
+    for kind in _present("IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1")
+    if isinstance(kind, type)
+)
+
+
+def axis_of(node: Any, place: int) -> tuple[Any, list[Any]]:
+    """Get the axis along which arrays are joined, split or sorted, and the other inputs.
+
+    Up to PyTensor 3.2 the axis is an input, a variable, at some place.
+    """
+    axis, inputs = getattr(node.op, "axis", None), list(node.inputs)
+    return (inputs.pop(place) if axis is None else axis), inputs
 
 
 def converts(kind: type) -> Callable[[F], F]:

@@ -1,0 +1,127 @@
+"""Networks in files of other programs: ONNX, for runtimes that know nothing of PyTensor.
+
+`export` is what ``net.export`` does; `to_onnx` gets the model itself. Both go by the expressions
+of a network's outputs: `network` says what goes in and comes out, `writer` makes nodes of ONNX
+of PyTensor's operations, and the other modules say what each operation becomes. So layers of
+the user's are exported too. It needs the package onnx, which the extra ``onnx`` installs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import atomic
+from ..errors import ConfigurationError, check_keywords
+from ..structure import Structure
+
+if TYPE_CHECKING:
+    import onnx
+
+#: The ending of the files that can be written.
+SUFFIX = ".onnx"
+
+
+def to_onnx(
+    net: Structure,
+    *,
+    outputs: str | Sequence[str] | None = None,
+    dtype: str | None = None,
+    lengths: bool = False,
+) -> onnx.ModelProto:
+    """Get a network, as it predicts, as a model of ONNX.
+
+    Parameters
+    ----------
+    net : Network
+        The network. Noise and dropout are left out, as in predictions.
+    outputs : str or list of str, optional
+        Names of outputs, ``'hid1:out'``. By default what the network predicts:
+        its output, and of a classifier ``label`` before that, the most probable
+        class of each example or step, of the type int64.
+    dtype : {'float32', 'float64'}, optional
+        Type of the floats in the file; by default that of the network.
+        onnxruntime computes few things in float64, convolutions not among them.
+    lengths : bool
+        Whether the model takes the lengths of series too, as ``lengths``, or
+        ``<input>_lengths`` if there are several, of the type int32. For
+        networks of series that have no layer of lengths; one that has takes
+        them in any case.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Inputs and outputs have the names of the network's. The axis of
+        examples is called ``batch`` and may have any length, as all others
+        whose length the network leaves open. The network's ``metadata`` are
+        the model's, as JSON but for what is a text.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument has no meaning, or something that the network computes
+        has no counterpart in ONNX, of which the message says the layer.
+    ImportError
+        If the package onnx is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "the export to ONNX needs the package onnx; install it with: pip install "
+            "'theanets[onnx]'"
+        ) from error
+    from .network import model
+
+    if lengths:
+        with_lengths = getattr(net, "_with_lengths", None)
+        if with_lengths is None:
+            raise ConfigurationError(
+                f"lengths={lengths!r}: a {type(net).__name__} has no series; those of "
+                "theanets.recurrent have"
+            )
+        net = with_lengths()
+    named = [outputs] if isinstance(outputs, str) else outputs
+    if named is not None and not named:
+        raise ConfigurationError(f"outputs={outputs!r} names no output")
+    return model(net, named, dtype)
+
+
+def export(net: Structure, target: str | os.PathLike[str], **options: Any) -> None:
+    """Write the network, as it predicts, to a file of ONNX, for other runtimes.
+
+    Parameters
+    ----------
+    target : path
+        Ends in ``.onnx``. It is written atomically, and not touched if the
+        network cannot be exported.
+    outputs, dtype, lengths
+        See `theanets.export.to_onnx`.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument has no meaning, or something that the network computes
+        has no counterpart in ONNX, of which the message says the layer.
+    FileError
+        If the file cannot be written.
+    ImportError
+        If the package onnx is not installed.
+    """
+    path = os.fspath(target)
+    ending = os.path.splitext(path)[1]
+    if ending.lower() != SUFFIX:
+        raise ConfigurationError(
+            f"{path!r} ends in {ending!r}: networks are exported to files that end in {SUFFIX!r}; "
+            "save() writes those that load() reads"
+        )
+    valid = ("outputs", "dtype", "lengths")
+    check_keywords(
+        "export (as the network predicts, without noise)", set(options) - set(valid), valid
+    )
+    atomic.check_writable(path)
+    atomic.write(path, to_onnx(net, **options).SerializeToString())
+
+
+__all__ = ["export", "to_onnx"]
