@@ -114,6 +114,7 @@ class Graph:
         self,
         *,
         training: bool = False,
+        carries: bool = True,
         regularizers: Sequence[Regularizer] = (),
         given: Mapping[str, Any] | None = None,
         needed: Iterable[str] | None = None,
@@ -129,6 +130,8 @@ class Graph:
         ----------
         training : bool
             Whether layers that differ in training show their training form.
+        carries : bool
+            Whether stateful layers then go on from the batch before.
         regularizers : list of Regularizer
             Noise is put in the graph; penalties are ignored here.
         given : dict, optional
@@ -175,7 +178,13 @@ class Graph:
             for name, layer in self._layers.items():
                 if name not in wanted:
                     continue
-                self._connect(layer, result, training, known)
+                inputs = Inputs(
+                    {key: result[key] for key in layer.input_names},
+                    training,
+                    layer.input_names,
+                    carries,
+                )
+                self._connect(layer, result, inputs, known)
                 local = _Local(result, name)
                 for regularizer in regularizers:
                     regularizer.modify_graph(local)
@@ -184,10 +193,9 @@ class Graph:
         return result
 
     def _connect(
-        self, layer: Layer, result: Outputs, training: bool, known: Mapping[str, Any]
+        self, layer: Layer, result: Outputs, inputs: Inputs, known: Mapping[str, Any]
     ) -> None:
         names = layer.input_names
-        inputs = Inputs({name: result[name] for name in names}, training, names)
         inputs.generator = lambda what: result.generator(f"{layer.name}:{what}")
         inputs.lengths = {name: result.lengths[name] for name in names if name in result.lengths}
         inputs.initial = dict(result.initial.get(str(layer.name), {}))
@@ -199,7 +207,7 @@ class Graph:
             if lengths is not None:
                 result.lengths[name] = lengths
         result.updates.update(inputs.updates)
-        if layer.stateful and training:
+        if layer.stateful and inputs.carries:
             result.carried.update({v.name: v for v in layer.carried.values()})
         if inputs.final:
             result.final[str(layer.name)] = inputs.final

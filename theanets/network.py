@@ -82,6 +82,7 @@ class Network(Structure):
     export = _export
     load: ClassVar[Any] = saving.Load()
     load_params = saving.load_params
+    astype = saving.astype
     _load: ClassVar[Any] = classmethod(saving.load)
     __getstate__ = saving.state
     __setstate__ = saving.set_state
@@ -329,14 +330,14 @@ class Network(Structure):
             ``batch_size`` (4096 rows are computed at once by default),
             ``mode``, and noise, for instance ``hidden_dropout=0.5``: see
             `theanets.regularizers.from_kwargs`. It is new in each call;
-            ``rng`` (an int or Generator) starts it anew.
+            ``rng`` (an int or Generator) starts it anew. ``training=True`` takes layers as they
+            are in training: ``dropout`` is on, ``batch_norm`` by the rows computed at once.
 
         Returns
         -------
         dict of str to ndarray
-            By full name, ``'hid1:out'``; where there is noise, what it was
-            added to as ``'hid1:out-prenoise'`` or ``'hid1:out-predrop'``. There
-            is a row for each of ``x``; there may be none.
+            By full name, ``'hid1:out'``, with a row for each of ``x``; where there is noise,
+            what it was added to as ``'hid1:out-prenoise'`` or ``'hid1:out-predrop'``.
 
         Raises
         ------

@@ -12,11 +12,13 @@ from pytensor.compile.mode import Mode
 from . import backends, process
 from . import rng as _rng
 from .data import Field, chunks, gather, prepare, sparse
-from .errors import ConfigurationError, check_keywords
+from .data.batches import FEW
+from .errors import ConfigurationError, DataError, check_keywords
 from .expressions import placeholder
 from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .ops.sparse import is_sparse
+from .options import flag
 from .regularizers import Regularizer, from_kwargs, keywords
 from .structure import Structure
 
@@ -25,7 +27,7 @@ Array = npt.NDArray[Any]
 #: Rows that are computed at once, where the caller does not say.
 BATCH_SIZE = 4096
 #: Keywords of ``predict`` and the like besides those of regularizers.
-OPTIONS = ("batch_size", "rng", "mode")
+OPTIONS = ("batch_size", "rng", "mode", "training")
 
 
 class Compiled:
@@ -43,6 +45,9 @@ class Compiled:
         Variables that stand for some outputs, instead of the inputs.
     mode : str or Mode or None
         How to compile.
+    training : bool
+        Whether layers that differ in training show their training form. What
+        they would change by it is left as it is.
     """
 
     def __init__(
@@ -52,15 +57,22 @@ class Compiled:
         regularizers: Sequence[Any],
         given: Mapping[str, Any],
         mode: Mode | str | None,
+        training: bool = False,
     ) -> None:
         self.outputs = net.graph.outputs(
-            regularizers=regularizers, needed=wanted, given=given, seed=net.seed
+            training=training,
+            carries=False,
+            regularizers=regularizers,
+            needed=wanted,
+            given=given,
+            seed=net.seed,
         )
+        kept = {*net.params, *net.state}
         self.wanted = list(self.outputs if wanted is None else wanted)
         self.function = backends.function(
             list(given.values()) or net.inputs,
             [self.outputs[name] for name in self.wanted],
-            self.outputs.updates,
+            {v: new for v, new in self.outputs.updates.items() if v not in kept},
             mode=mode,
             dtype=net.dtype,
             name="predict",
@@ -116,6 +128,7 @@ def compute(
         - ``rng``: an int, Generator or RandomState starts the noise anew;
           without it, noise goes on where the last call stopped;
         - ``mode``: how to compile; by default as the network says;
+        - ``training``: whether layers show their training form;
         - noise at prediction time, see `theanets.regularizers.from_kwargs`.
           Penalties have no meaning here and are ignored.
     given : str, optional
@@ -131,14 +144,16 @@ def compute(
     Raises
     ------
     DataError
-        If ``x`` does not have the form that the network needs.
+        If ``x`` does not have the form that the network needs, or too few
+        rows for a layer that compares them.
     ConfigurationError
         If an output does not exist, or a keyword is unknown.
     """
     options = dict(options or {})
     valid = [*OPTIONS, *keywords()]
     check_keywords("prediction", set(options) - set(valid), valid)
-    size, rng, mode = (options.pop(key, None) for key in OPTIONS)
+    size, rng, mode, training = (options.pop(key, None) for key in OPTIONS)
+    training = training is not None and flag("training", training, "prediction")
     mode = net.mode if mode is None else mode
     names = None if wanted is None else tuple(output_name(name) for name in wanted)
     for name in names or ():
@@ -146,20 +161,24 @@ def compute(
     found, _ = from_kwargs(net.layers, **options)
     noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
     padded, x = _padded(x)
-    key = ("predict", names, given, tuple([(r.cache_key(), r.weight) for r in noise]))
+    key = ("predict", names, given, training, tuple([(r.cache_key(), r.weight) for r in noise]))
     known = net.cached((*key, backends.mode_key(mode)), lambda: _Known(net, given), objective=False)
     fields = known.fields
     arrays = prepare(fields, x, where)
     if known.check is not None:
         known.check([array.shape[1:] for array in arrays], where)
     rows = int(arrays[0].shape[0])
-    parts = list(chunks(rows, BATCH_SIZE if size is None else size))
+    size = BATCH_SIZE if size is None else size
+    least = max(layer.least_examples for layer in net.layers) if training else 1
+    parts = list(chunks(rows, size, least))
+    if not padded and min(rows, size) < least:
+        raise DataError(f"{where}: batches of {min(rows, size)} row, but {FEW.format(least)}")
     compiled = known.compiled
     if compiled is None:
         with process.building(net.dtype):
             if known.compiled is None:
                 replaced = {} if given is None else {output_name(given): _variable(net, given)}
-                known.compiled = Compiled(net, names, noise, replaced, mode)
+                known.compiled = Compiled(net, names, noise, replaced, mode, training)
             compiled = known.compiled
     function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
 

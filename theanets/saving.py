@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from . import checkpoint, copies, process
-from .errors import FileError, renamed
+from .errors import ConfigurationError, FileError, renamed
 from .layers.held import Held
 from .structure import Structure
+from .structure.making import as_dtype
 
 N = TypeVar("N", bound=Structure)
 
@@ -280,10 +281,45 @@ def copied(net: Any) -> Any:
 
     Only those that refer to the network or its parts are copied, see `theanets.copies`.
     """
+    return _copy_of(net, _state(net, copies.exact(net), {}))
+
+
+def _copy_of(net: N, state: Mapping[str, Any]) -> N:
     made = _new(type(net))
-    set_state(made, _state(net, copies.exact(net), {}))
+    set_state(made, state)
     vars(made).update(copies.moved(_attributes(net), net, made))
     return made
+
+
+def astype(net: N, dtype: Any) -> N:
+    """Get a network of the same structure and parameters that computes in another type.
+
+    It is as a copy by ``copy.copy`` besides. Losses, layers and figures of before
+    stay as they are; float64 adds no digits to parameters of float32.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'float64', 'floatX'}
+        The type, as for `theanets.Network`.
+
+    Returns
+    -------
+    Network
+        A new one, of the same class, also where the type is the same.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no such type, or a parameter is beyond its numbers.
+    """
+    dtype = as_dtype(dtype)
+    state = _state(net, {**copies.exact(net), "dtype": dtype}, {})
+    # Layers know the type that they were bound with.
+    state["layers"] = [{**found, "dtype": dtype} for found in state["layers"]]
+    for name, value in state["arrays"].items():
+        if _converted(value, dtype) is None:
+            raise ConfigurationError(f"astype({dtype!r}): {_beyond(name, value, dtype)}")
+    return _copy_of(net, state)
 
 
 def deep_copied(net: Any, memo: dict[int, Any]) -> Any:
@@ -312,14 +348,23 @@ def _cast(param: Any, value: Any, where: str) -> Any:
             f"{where}: parameter {param.name!r} has the type {value.dtype}; expected are "
             "floating-point numbers"
         )
-    with np.errstate(over="ignore"):
-        made = np.array(value, param.dtype, order="C")
-    if made.itemsize < value.itemsize and (np.isinf(made) & ~np.isinf(value)).any():
-        raise FileError(
-            f"{where}: parameter {param.name!r} has the value {np.nanmax(np.abs(value)):g}, beyond "
-            f"those of {param.dtype}"
-        )
+    made = _converted(value, param.dtype)
+    if made is None:
+        raise FileError(f"{where}: {_beyond(param.name, value, param.dtype)}")
     return made
+
+
+def _converted(value: Any, dtype: str) -> Any:
+    """Get an array in another type, or None if it has numbers that are infinite there."""
+    with np.errstate(over="ignore"):
+        made = np.array(value, dtype, order="C")
+    lost = made.itemsize < value.itemsize and (np.isinf(made) & ~np.isinf(value)).any()
+    return None if lost else made
+
+
+def _beyond(name: str, value: Any, dtype: str) -> str:
+    most = np.nanmax(np.abs(value[np.isfinite(value)]))
+    return f"parameter {name!r} has the value {most:g}, beyond those of {dtype}"
 
 
 @contextlib.contextmanager

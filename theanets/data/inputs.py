@@ -31,7 +31,7 @@ def prepare(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
     return load([field for field in fields if field.role == "input"], data, where)
 
 
-def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
+def chunks(n: int, batch_size: int | None = None, least: int = 1) -> Iterator[slice]:
     """Cut rows into consecutive batches.
 
     Parameters
@@ -40,10 +40,13 @@ def chunks(n: int, batch_size: int | None = None) -> Iterator[slice]:
         Number of rows.
     batch_size : int, optional
         Rows per batch, the last may have fewer; by default all are one batch.
+    least : int
+        Rows of the last one, at least: fewer are joined to the batch before.
 
     Returns
     -------
     iterator of slice
     """
     size = max(n, 1) if batch_size is None else whole_number("batch_size", batch_size)
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+    starts = range(0, max(n - least + 1, min(n, 1)), size)
+    return (slice(start, n if start == starts[-1] else start + size) for start in starts)

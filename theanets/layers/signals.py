@@ -27,11 +27,13 @@ class Inputs(dict[str, Any]):
         Whether the graph is the one that trains, or the clean one.
     order : list of str, optional
         The names of the layer's inputs, where one may be repeated.
+    carries : bool
+        Whether stateful layers, in training, go on from the batch before.
 
     Attributes
     ----------
-    training : bool
-        As above.
+    training, carries : bool
+        As above; the second is False where the first is.
     ordered : list
         The expressions in the order of the layer's inputs; one that the
         layer has twice is here twice.
@@ -55,9 +57,10 @@ class Inputs(dict[str, Any]):
         values: Mapping[str, Any],
         training: bool = False,
         order: Sequence[str] | None = None,
+        carries: bool = True,
     ) -> None:
         super().__init__(values)
-        self.training = training
+        self.training, self.carries = training, training and carries
         self.ordered = [self[name] for name in (self if order is None else order)]
         self.updates: dict[Any, Any] = {}
         self.generator: Callable[[str], Any] = _no_generator

@@ -94,19 +94,23 @@ class _Series(Network):
     def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
         """Compute all outputs; see `Network.feed_forward`."""
         compute = super().feed_forward
-        found = ragged.alone(self, x, lambda part: compute(part, **kwargs))
+        found = self._alone(x, lambda part: compute(part, **kwargs), kwargs)
         if found is not None:
             return found
         net, x = self._inputs(x)
         outputs = super(_Series, net).feed_forward(x, **kwargs)
         return {k: v for k, v in outputs.items() if k.partition(":")[0] in self.graph.by_name}
 
+    def _alone(self, x: Any, compute: Any, options: Mapping[str, Any]) -> dict[str, Array] | None:
+        # As in training, all are there at once, filled up with steps that do not exist.
+        return None if options.get("training") else ragged.alone(self, x, compute)
+
     def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
         compute = super()._compute
         if "given" in given:
             # What `decode` gets is no input.
             return compute(x, wanted, options, **given)
-        parts = ragged.alone(self, x, lambda part: {"": compute(part, wanted, options, **given)})
+        parts = self._alone(x, lambda part: {"": compute(part, wanted, options, **given)}, options)
         if parts is not None:
             return parts[""]
         net, x = self._inputs(x)

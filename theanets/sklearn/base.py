@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -303,6 +303,20 @@ class NetEstimator(BaseEstimator):
             text = "training was interrupted; the best parameters until then are kept"
         if text:
             warnings.warn(text, ConvergenceWarning, stacklevel=5)
+
+    def astype(self, dtype: str) -> Self:
+        """Get a fitted estimator that computes in another type, see `theanets.Network.astype`.
+
+        Parameters
+        ----------
+        dtype : {'float32', 'float64', 'floatX'}
+            The type, which its parameter ``dtype`` is then too.
+        """
+        check_is_fitted(self)
+        found = copy.copy(self)
+        found.network_ = self.network_.astype(dtype)
+        found.dtype = dtype
+        return found
 
     # ---- computing -----------------------------------------------------------------
 

@@ -320,13 +320,13 @@ class Recurrent(StateWeights, abstract=True):
                 # Zero times NaN would be NaN in the gradient of the weights.
                 series = pt.switch(mask, series, 0)
             lengths = lengths.astype("int64")
-        carried = bool(inputs.initial) or (self.stateful and inputs.training)
+        carried = bool(inputs.initial) or (self.stateful and inputs.carries)
         layout = continued(self) if carried else self.layout()
         states = initial_states(self, inputs, series, layout)
         result = self.run(inputs, layout, self.project(series), lengths, states)
         final = dict(zip(layout.states, result.final, strict=True))
         inputs.final.update(final)
-        if self.stateful and inputs.training:
+        if self.stateful and inputs.carries:
             inputs.updates.update({self.carried[s]: value for s, value in final.items()})
         outputs = self.finish(dict(result.outputs), mask)
         if str(self.direction).lower() == "reversed":

@@ -36,7 +36,7 @@ def initial_states(layer: Recurrent, inputs: Inputs, series: Any, layout: Layout
     for state, size in layout.states.items():
         if state in inputs.initial:
             found.append(inputs.initial[state])
-        elif layer.stateful and inputs.training:
+        elif layer.stateful and inputs.carries:
             found.append(_carried(layer, state, series.shape[0], sizes[size]))
         elif state in names:
             (which, parts), width = layer.part, sizes[size]
