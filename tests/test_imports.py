@@ -27,11 +27,11 @@ RANKS = [
     {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"},
     {"layers", "losses", "regularizers"},
     {"graph", "series_lengths"},
-    {"data", "optimizers", "monitors", "objective", "metrics"},
+    {"data", "optimizers", "monitors", "objective", "costs", "metrics"},
     {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
     {"profiling", "training", "prediction", "pretraining", "runs", "export"},
-    {"network"},
+    {"network", "minimization"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}
     | {"trainer", "original"}

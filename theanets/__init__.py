@@ -54,6 +54,7 @@ with uninterrupted():
     from .history import History
     from .layers import Layer
     from .losses import Loss
+    from .minimization import iterminimize, minimize
     from .network import Network
     from .original import load_original
     from .precompile import warmup
@@ -88,12 +89,14 @@ __all__ = [
     "convolution",
     "feedforward",
     "init",
+    "iterminimize",
     "layers",
     "load_original",
     "log",
     "losses",
     "main",
     "metrics",
+    "minimize",
     "monitors",
     "optimizers",
     "penalty",

@@ -18,6 +18,12 @@ Expression: TypeAlias = TensorVariable
 Shared: TypeAlias = SharedVariable
 
 
+def untrained(variable: Shared) -> Shared:
+    """Mark a shared variable of ours as none that a gradient changes, and return it."""
+    variable.tag.trained = False
+    return variable
+
+
 def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Expression:
     """Make a symbolic variable; ``pt.tensor`` takes names such as ``'int'`` for types."""
     return pt.TensorType(dtype, shape=shape)(name)

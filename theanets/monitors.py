@@ -85,11 +85,11 @@ def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Expression
         of numbers (the fraction of entries below each, named ``'x<0.1'`` for a
         pattern ``'x'``, ``'x:out<0.1'`` for ``'x:out'`` and ``'*:out'``), a
         callable (named ``'x:function'``), a pair ``(label, callable)``, or a
-        dict from labels to callables. A callable maps the expression to an
-        expression, whose mean is watched. Of an output with series of
-        different lengths it has to give a value for each entry, so that only
-        steps that exist count. A scalar of other outputs is that of each
-        batch, averaged by their examples.
+        dict from labels to callables; None for what matches itself. A callable
+        maps the expression to an expression, whose mean is watched. Of an
+        output with series of different lengths it has to give a value for each
+        entry, so that only steps that exist count. A scalar of other outputs is
+        that of each batch, averaged by their examples.
     outputs : Outputs
         Expressions by full name.
     params : list
@@ -150,6 +150,8 @@ def _matching(pattern: Any, every: Iterable[str]) -> dict[str, str]:
 
 
 def _watched(what: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+    if what is None:
+        return [("", lambda x: x)]
     if isinstance(what, (np.ndarray, range)):
         what = list(np.atleast_1d(what))
     if isinstance(what, Mapping):

@@ -18,7 +18,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from . import monitors, process, series_lengths
 from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
-from .expressions import Expression, Shared, scalar
+from .expressions import Expression, Shared, scalar, untrained
 from .graph import Graph, Outputs
 from .losses import Loss
 from .losses.formulas import nonzero
@@ -60,7 +60,7 @@ class Strengths:
     def _get(self, key: str) -> Shared:
         if key not in self._shared:
             value = np.asarray(1, dtype=self._dtype)
-            self._shared[key] = pytensor.shared(value, name=key)
+            self._shared[key] = untrained(pytensor.shared(value, name=key))
         return self._shared[key]
 
     def number(self, regularizers: Sequence[Regularizer]) -> None:

@@ -173,7 +173,7 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     """Do all of `coerce` but the check for NaN and inf."""
     array = _as_array(value, where)
     got = f"{where} has shape {array.shape} and dtype {array.dtype}"
-    if array.dtype.kind not in ("biu" if field.dtype == "int32" else "biuf"):
+    if array.dtype.kind not in ("biu" if field.integral else "biuf"):
         hint = _one_hot(field, array.shape)
         if array.dtype.kind == "f" and not hint:
             hint = "; if it does hold integers, use y.astype(int)"
@@ -221,7 +221,7 @@ def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
     rank = 1 + len(field.shape)
     hint = ""
     # A column of labels is clear; of other data, an axis too many may mean anything.
-    labels = field.dtype == "int32"
+    labels = field.integral
     # A single variable, but not a single series (time, 1).
     single = field.shape[-1:] == (1,) and len(shape) == rank - 1 and shape[1:] != (1,)
     if single and field.role != "weights":
@@ -275,7 +275,7 @@ def _fit_weights(field: Field, array: Any, shape: tuple[int, ...], where: str) -
 
 
 def _cast(field: Field, array: Any, where: str) -> Any:
-    if field.dtype == "int32":
+    if field.integral:
         _check_range(field, array, where)
     elif field.role == "weights":
         check_weights(array, field.dtype, where)
@@ -285,7 +285,7 @@ def _cast(field: Field, array: Any, where: str) -> Any:
 
 def _cast_sparse(field: Field, matrix: Any, where: str) -> Any:
     matrix = as_csr(matrix, where)
-    if field.dtype == "int32" and matrix.nnz:
+    if field.integral and matrix.nnz:
         _check_range(field, matrix.data, where)
     elif field.role == "weights":
         check_weights(matrix.data, field.dtype, where)
@@ -309,8 +309,12 @@ def _refuse_blank(field: Field, labels: Any, weights: Any, where: str) -> None:
 
 def integers(field: Field) -> tuple[int, int]:
     """Get the least and the greatest integer that is valid, but for the one to be ignored."""
-    limits = np.iinfo("int32")
-    return (0, field.classes - 1) if field.classes else (int(limits.min), int(limits.max))
+    if field.classes:
+        return 0, field.classes - 1
+    if field.dtype == "bool":
+        return 0, 1
+    limits = np.iinfo(field.dtype if field.integral else "int32")
+    return int(limits.min), int(limits.max)
 
 
 def _check_range(field: Field, array: Any, where: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Field:
@@ -15,9 +17,10 @@ class Field:
     name : str
         Name of the variable: ``'in'``, ``'target'``, ``'weights'``.
     role : str
-        ``'input'``, ``'target'`` or ``'weights'``.
+        ``'input'``, ``'target'`` or ``'weights'``; ``'array'`` in an expression
+        that is no network's.
     dtype : str
-        ``'float32'``, ``'float64'`` or ``'int32'``.
+        ``'float32'``, ``'float64'``, ``'int32'``; or another of integers, or ``'bool'``.
     shape : tuple of (int or None)
         Lengths of the axes after the batch axis; None is any length.
     classes : int, optional
@@ -63,10 +66,15 @@ class Field:
         return text if self.classes is None else f"{text} in {self.valid}"
 
     @property
+    def integral(self) -> bool:
+        """Whether it holds integers, or truth values."""
+        return np.dtype(self.dtype).kind in "biu"
+
+    @property
     def valid(self) -> str:
         """The range of the integers that are valid, in words."""
         if self.classes is None:
-            return "the range of int32"
+            return f"the range of {self.dtype}"
         return f"[0, {self.classes})" + ("" if self.ignore is None else f" or {self.ignore}")
 
 

@@ -105,6 +105,8 @@ def _not_finite_message(
     )
     if np.isinf(value) and field.dtype == "float32":
         message += " (beyond 3.4e38, float32 has only inf)"
+    if field.role == "array":
+        return f"{message}; leave these out, or have an array more that masks them"
     if field.role == "weights":
         return f"{message}; weights must be finite (0 masks an entry)"
     if field.weighted_by is not None:

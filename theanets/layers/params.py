@@ -11,7 +11,7 @@ import pytensor
 
 from .. import init
 from ..errors import ConfigurationError, check_keywords, unknown
-from ..expressions import Shared
+from ..expressions import Shared, untrained
 from ..options import number
 from . import held
 from .sizes import Sizes
@@ -109,7 +109,7 @@ class Parameters(Sizes):
         -------
         shared variable
         """
-        self._state[name] = self._shared(name, value, shape)
+        self._state[name] = untrained(self._shared(name, value, shape))
         return self._state[name]
 
     def _shared(self, name: str, value: Any, shape: Sequence[int] | None) -> Shared:

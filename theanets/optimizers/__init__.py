@@ -6,7 +6,8 @@
     step = opt.apply(params, gradients, loss, dtype='float32', rng=generator)
     train = pytensor.function(inputs, loss, updates=step.updates)
 
-All numbers are shared scalars (``step.hyper``), so changing them compiles
+or, for the same without the objects, ``updates=optimizers.updates(loss, params,
+learning_rate=1e-3)``. All numbers are shared scalars (``step.hyper``), so changing them compiles
 nothing: ``step.set_rate(1e-4)``, or ``optimizers.build('adam', ...).assign(step)``
 if ``cache_key()`` is the same.
 
@@ -53,6 +54,7 @@ from .base import FirstOrder, Optimizer, Updates, build, keywords, names
 from .hyper import Hyper
 from .lbfgs import LBFGS
 from .schedules import Schedule
+from .symbolic import updates
 from .transforms import State, Transform
 
 __all__ = [
@@ -86,4 +88,5 @@ __all__ = [
     "names",
     "schedules",
     "transforms",
+    "updates",
 ]

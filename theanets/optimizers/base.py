@@ -231,13 +231,14 @@ class FirstOrder(Optimizer, abstract=True):
         loss: Expression | None = None,
         dtype: str = "float32",
         rng: np.random.Generator | None = None,
+        names: Sequence[str] | None = None,
     ) -> Updates:
         """Build the updates.
 
         Parameters
         ----------
         params : sequence of shared variable
-            What to change; floating point, with distinct names.
+            What to change; floating point.
         gradients : sequence of expression
             Gradient of the loss for each parameter.
         loss : expression, optional
@@ -247,15 +248,20 @@ class FirstOrder(Optimizer, abstract=True):
         rng : numpy.random.Generator, optional
             Source of randomness for algorithms that need it; None draws a
             fresh seed. The generator itself is not advanced.
+        names : sequence of str, optional
+            What the parameters are called in `Updates.state`, which has to be
+            distinct; by default their names.
 
         Returns
         -------
         Updates
         """
         params, gradients = list(params), list(gradients)
-        _check_params(params, gradients)
+        names = [p.name for p in params] if names is None else list(names)
+        _check_params(params, gradients, names)
         gradients = [transforms.fit(g, p) for g, p in zip(gradients, params, strict=True)]
-        state = transforms.State(gradients, loss, self._cast(dtype), dtype, rng)
+        called = dict(zip(params, names, strict=True))
+        state = transforms.State(gradients, loss, self._cast(dtype), dtype, rng, called)
         steps = gradients
         for transform in self.chain():
             steps = transform(steps, params, state)
@@ -284,7 +290,7 @@ class FirstOrder(Optimizer, abstract=True):
         return {h.name: h.cast(self.values[h.name], dtype) for h in self.all_hypers()}
 
 
-def _check_params(params: list[Any], gradients: list[Any]) -> None:
+def _check_params(params: list[Any], gradients: list[Any], names: Sequence[Any]) -> None:
     if not params:
         raise ConfigurationError("params=[] holds no parameter to optimize")
     if len(params) != len(gradients):
@@ -292,15 +298,15 @@ def _check_params(params: list[Any], gradients: list[Any]) -> None:
             f"got {len(params)} params but {len(gradients)} gradients; expected one for each"
         )
     seen: set[str] = set()
-    for param in params:
-        if not param.name or param.name in seen:
+    for param, name in zip(params, names, strict=True):
+        if not name or name in seen:
             raise ConfigurationError(
-                f"parameter name {param.name!r} is empty or occurs twice; expected distinct names"
+                f"parameter name {name!r} is empty or occurs twice; expected distinct names"
             )
-        seen.add(param.name)
+        seen.add(name)
         if not np.issubdtype(np.dtype(param.dtype), np.floating):
             raise ConfigurationError(
-                f"parameter {param.name!r} has dtype {param.dtype}; expected floating point"
+                f"parameter {name!r} has dtype {param.dtype}; expected floating point"
             )
 
 

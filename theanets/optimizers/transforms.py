@@ -60,6 +60,8 @@ class State:
         The gradients, before any transform.
     loss : expression or None
         The loss.
+    names : dict of shared variable to str
+        What parameters are called, where that is not their name.
     hypers, generators : dict of str to shared variable
         Hyper-parameters and random generators, by name.
     initial : dict of str to float
@@ -75,7 +77,9 @@ class State:
         values: Mapping[str, np.ndarray],
         dtype: str,
         rng: np.random.Generator | None,
+        names: Mapping[Any, str] | None = None,
     ) -> None:
+        self.names = names or {}
         self.gradients = list(gradients)
         self.loss = loss
         self.dtype = dtype
@@ -100,7 +104,7 @@ class State:
 
     def zeros(self, param: Shared, name: str, fill: float = 0.0) -> Shared:
         """Make a state variable of a parameter's type, filled with zeros (or ``fill``)."""
-        key = f"{param.name}/{name}"
+        key = f"{self.names.get(param, param.name)}/{name}"
         value = np.full(param.get_value(borrow=True).shape, fill, param.dtype)
         return self._add(key, value, fill, param.type.shape)
 

@@ -155,7 +155,7 @@ def datasets(
         shuffle=shuffle,
         where="train data",
         buckets=bool(given.buckets),
-        least=max(layer.least_examples for layer in net.layers),
+        least=max((layer.least_examples for layer in net.layers), default=1),
         **common,
     )
     # Results do not depend on the size of batches, the time does.

@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from ...expressions import untrained
 from ...ops.recurrent import Layout, StepFunction
 from ..signals import Inputs
 
@@ -53,7 +54,8 @@ def _carried(layer: Recurrent, state: str, batch: Any, width: int) -> Any:
     if state not in layer.carried:
         name = f"{layer.name}:{state}"
         none = np.zeros((0, width), layer.dtype)
-        layer.carried[state] = pytensor.shared(none, name=name, shape=(None, width))
+        variable = pytensor.shared(none, name=name, shape=(None, width))
+        layer.carried[state] = untrained(variable)
     known = layer.carried[state]
     rows = pt.minimum(known.shape[0], batch)
     return pt.set_subtensor(pt.zeros((batch, width), dtype=layer.dtype)[:rows], known[:rows])
