@@ -160,7 +160,7 @@ def compute(
         net.graph.shape(name)
     found, _ = from_kwargs(net.layers, **options)
     noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
-    padded, x = _padded(x)
+    padded, x = with_a_row(x)
     key = ("predict", names, given, training, tuple([(r.cache_key(), r.weight) for r in noise]))
     known = net.cached((*key, backends.mode_key(mode)), lambda: _Known(net, given), objective=False)
     fields = known.fields
@@ -207,7 +207,7 @@ def compute(
     }
 
 
-def _padded(x: Any) -> tuple[bool, Any]:
+def with_a_row(x: Any) -> tuple[bool, Any]:
     """Put one row of zeros into arrays that have no rows; tell whether that was done.
 
     Not all that a network computes is defined for no rows at all.

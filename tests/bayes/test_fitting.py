@@ -83,7 +83,7 @@ def test_laplace_finds_precision_and_noise_by_the_evidence(net, data):
 def problem(layers, data, structure, priors=1.0, **keywords):
     model = theanets.Classifier if data[1].dtype.kind == "i" else theanets.Regressor
     net = model(layers, dtype="float64", rng=1, **keywords)
-    return laplace._Problem(net, models.arrays_of(net, data), priors, None, structure)
+    return laplace._Problem(*models.arrays_of(net, data), priors, None, structure)
 
 
 def matrix(eigen, size):

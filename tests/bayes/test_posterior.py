@@ -25,7 +25,7 @@ def drawn(net, rng, data, noise=None, names=None):
     }
     if noise is not None:
         draws["out_noise"] = noise
-    terms = models.terms_of(net, models.arrays_of(net, data))
+    terms = models.terms_of(*models.arrays_of(net, data))
     return bayes.Posterior(net, draws_of.inference_data(draws, net), terms, "test"), draws
 
 
@@ -188,6 +188,52 @@ def test_threads_predict_at_once(made, rng):
             found = pool.map(lambda x: made[0].predict(x).values, xs)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_threads_that_draw_with_one_seed_draw_the_same(made, rng):
+    # Several batches and draws, so that there is time to come between.
+    x = rng.normal(size=(300, 2))
+    expected = made[0].predict(x, "observed", rng=7).values
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda _: made[0].predict(x, "observed", rng=7).values, range(24))
+        for one in found:
+            np.testing.assert_array_equal(one, expected)
+
+
+def test_no_rows_are_predicted_as_none(made, net, data):
+    for given in (data[0][:0], [data[0][:0]], {"in": data[0][:0]}):
+        assert made[0].predict(given).shape == (CHAINS, DRAWS, 0, 1)
+    assert made[0].predict(data[0][:0], "observed").dims == ("chain", "draw", "example", "out:0")
+    assert made[0].interval(data[0][:0]).shape == (2, *net.predict(data[0][:0]).shape)
+    with pytest.raises(theanets.DataError):
+        made[0].predict(data[0][:0, :1])
+
+
+def test_rows_are_predicted_batch_by_batch(made, rng, monkeypatch):
+    posteriors = pytest.importorskip("theanets.bayes.posterior")
+    x = rng.normal(size=(10, 2))
+    expected = made[0].predict(x)
+    monkeypatch.setattr(posteriors, "BATCH_SIZE", 4)
+    np.testing.assert_allclose(made[0].predict(x).values, expected.values)
+
+
+def test_the_weight_of_a_loss_multiplies_its_log_likelihood(made, net, rng, data):
+    posterior, draws = made
+    posterior.net.losses[0].weight = 2.0
+    found = posterior.log_likelihood(data)["out"].values
+    posterior.net.losses[0].weight = 1.0
+    np.testing.assert_allclose(found, 2 * posterior.log_likelihood(data)["out"].values)
+    # As the model's density has it.
+    net.losses[0].weight = 2.0
+    model = bayes.model(net, data, noise=1.0)
+    own = {name: value for name, value in draws.items() if name != "out_noise"}
+    point = {**model.initial_point(), **{name: value[0, 1] for name, value in own.items()}}
+    term = float(model.compile_logp(vars=model.potentials)(point))
+    terms = models.terms_of(*models.arrays_of(net, data))
+    known = bayes.Posterior(
+        net, draws_of.inference_data(own, net), terms, "test", dict(out_noise=1)
+    )
+    np.testing.assert_allclose(known.log_likelihood(data)["out"].values[0, 1].sum(), term)
 
 
 def test_of_a_likelihood_of_the_user_s_outputs_are_predicted(made, net, data):

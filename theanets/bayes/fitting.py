@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pymc as pm
 
 from .. import rng as _rng
 from ..errors import ConfigurationError, check_keywords, unknown
 from ..network import Network
 from ..options import as_number, whole_number
-from . import laplace, trained
+from . import laplace, sampling, trained
 from . import priors as _priors
 from .draws import inference_data
 from .likelihoods import SPREADS, Term
-from .models import arrays_of, check, check_losses, model, terms_of
+from .models import arrays_of, check, check_losses, model, terms_of, weights_of
+from .modes import mode
 from .posterior import Posterior
 
 Array = npt.NDArray[Any]
@@ -104,21 +104,27 @@ def fit(
     if likelihood is not None:
         raise ConfigurationError(f"method={method!r} has the likelihood of the losses only")
     check_losses(net)
-    arrays = arrays_of(net, data)
+    seen, arrays = arrays_of(net, data)
     chosen = list(_priors.choose(net.params, priors))
+    terms = terms_of(seen, arrays)
     if method == "laplace":
         check(net)
         _check(method, laplace.approximate, options)
         found = laplace.approximate(
-            net, arrays, priors, noise, draws=count, generator=_rng.stream(seed, "laplace"),
+            seen, arrays, priors, noise, draws=count, generator=_rng.stream(seed, "laplace"),
             **options,
         )  # fmt: skip
-        posterior = _made(net, arrays, found.draws, method, found.noise)
+        posterior = _made(net, terms, found.draws, method, found.noise)
         posterior.linearize(found.best)
         posterior.idata["posterior"].attrs.update(
             log_evidence=found.log_evidence, precision=found.precision
         )
         return posterior
+    known = _known(terms, noise)
+    if noise is not None and not known:
+        raise ConfigurationError(
+            f"noise={noise!r} is not a positive number, or the network has no loss that needs it"
+        )
     if method == "mc_dropout":
         _check(method, trained.dropout, options)
         made = trained.dropout(net, chosen, seed=seed, draws=count, **options)
@@ -128,8 +134,8 @@ def fit(
     else:
         members = 5 if draws is None else count
         made = trained.ensemble(net, data, chosen, seed=seed, draws=members, **options)
-    posterior = _made(net, arrays, made, method, {})
-    return _with_noise(posterior, arrays, noise)
+    posterior = _made(net, terms, made, method, known)
+    return _with_noise(posterior, seen, terms, arrays)
 
 
 def _by_model(
@@ -140,24 +146,20 @@ def _by_model(
     size = options.pop("batch_size", None)
     if size is not None and method == "nuts":
         raise ConfigurationError("method='nuts' needs all rows at once; batch_size= is for others")
-    built = model(net, data, priors, likelihood, noise=noise, batch_size=size)
-    mode = {} if net.mode is None else {"compile_kwargs": {"mode": net.mode}}
     if method == "sgld":
         _check(method, trained.sgld, options)
-        made = trained.sgld(built, seed=seed, draws=draws, mode=net.mode, **options)
-        idata = inference_data(made, net)
     else:
-        with built:
-            if method == "nuts":
-                idata = pm.sample(draws, random_seed=seed, **{**mode, **options})
-            else:
-                steps = whole_number("n", options.pop("n", 20_000))
-                approximation = pm.fit(steps, method=method, random_seed=seed, **options)
-                idata = approximation.sample(draws, random_seed=seed)
-    arrays = arrays_of(net, data)
-    terms = [] if likelihood is not None else terms_of(net, arrays)
-    known = _known(terms, noise)
-    return Posterior(net, idata, terms, method, known)
+        sampling.check(method, options)
+    built = model(net, data, priors, likelihood, noise=noise, batch_size=size)
+    if method == "sgld":
+        made = trained.sgld(built, seed=seed, draws=draws, mode=mode(net.mode), **options)
+        idata = inference_data(made, net)
+    elif method == "nuts":
+        idata = sampling.sample(net, built, draws, seed, options)
+    else:
+        idata = sampling.approximate(net, built, method, draws, seed, options)
+    terms = [] if likelihood is not None else terms_of(*arrays_of(net, data))
+    return Posterior(net, idata, terms, method, _known(terms, noise))
 
 
 def _known(terms: Sequence[Term], noise: Any) -> dict[str, float]:
@@ -167,34 +169,28 @@ def _known(terms: Sequence[Term], noise: Any) -> dict[str, float]:
 
 
 def _made(
-    net: Network, arrays: Mapping[str, Any], draws: Mapping[str, Array], method: str,
+    net: Network, terms: Sequence[Term], draws: Mapping[str, Array], method: str,
     noise: Mapping[str, float],
 ) -> Posterior:  # fmt: skip
-    return Posterior(net, inference_data(draws, net), terms_of(net, arrays), method, noise)
+    return Posterior(net, inference_data(draws, net), terms, method, noise)
 
 
-def _with_noise(posterior: Posterior, arrays: Any, noise: Any) -> Posterior:
-    """Set the noise: what is given, or the best one for the mean of all predictions."""
-    terms = [term for term in terms_of(posterior.net, arrays) if term.spread_name]
-    known = _known(terms, noise)
-    if noise is not None and not known:
-        raise ConfigurationError(
-            f"noise={noise!r} is not a positive number, or the network has no loss that needs it"
-        )
+def _with_noise(
+    posterior: Posterior, net: Network, terms: Sequence[Term], arrays: Any
+) -> Posterior:
+    """Set the noise that is not known: the best one for the mean of all predictions."""
     for term in terms:
-        if term.spread_name in known:
+        if term.spread_name is None or term.spread_name in posterior.noise:
             continue
-        given = {v.name: arrays[v.name] for v in posterior.net.inputs}
+        given = {v.name: arrays[v.name] for v in net.inputs}
         mean = posterior.predict(given, output=term.loss.output_name).mean(("chain", "draw"))
-        target, *weights = (arrays[v.name] for v in term.loss.variables)
-        distance = np.abs(mean.values - target)
-        error = distance**2 if SPREADS[type(term.loss)] is np.sqrt else distance
-        if weights:  # those of examples are for all of their entries
-            axes = tuple(range(weights[0].ndim, error.ndim))
-            weights = [np.broadcast_to(np.expand_dims(weights[0], axes), error.shape)]
-        average = np.average(error, weights=weights[0] if weights else None)
-        known[str(term.spread_name)] = float(SPREADS[type(term.loss)](average))
-    posterior.noise.update(known)
+        best = SPREADS[type(term.loss)]
+        distance = np.abs(mean.values - arrays[term.loss.variables[0].name])
+        error = distance**2 if best is np.sqrt else distance
+        weights = weights_of(net, term, arrays)
+        if weights is not None:
+            weights = np.broadcast_to(weights, error.shape)
+        posterior.noise[term.spread_name] = float(best(np.average(error, weights=weights)))
     return posterior
 
 

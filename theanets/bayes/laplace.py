@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 STRUCTURES = ("full", "kron", "diag")
 #: Parameters beyond which a full matrix is refused: 800 MB.
 MOST_PARAMETERS = 10_000
+#: Numbers that the derivatives of some examples at once may take: 32 MB.
+ENTRIES = 4_000_000
 #: Rounds of best parameters and evidence, each given the other.
 ROUNDS = 5
 
@@ -127,7 +129,7 @@ class _Problem:
         chosen = _priors.choose(net.params, priors)
         self.net, self.arrays, self.structure = net, arrays, structure
         self.params = list(chosen)
-        self.scales = [_deviation(p, prior) for p, prior in chosen.items()]
+        self.scales = [_priors.deviation(p, prior) for p, prior in chosen.items()]
         self.values = [p.get_value() for p in self.params]
         self.size = sum(value.size for value in self.values)
         if structure == "full" and self.size > MOST_PARAMETERS:
@@ -263,44 +265,63 @@ class _Problem:
     def curvature(self) -> list[tuple[Array, Any]]:
         """Get eigenvalues and eigenvectors of the data's precision, with noise of 1, by block."""
         sums: list[list[Any]] = []
-        data = self._data
-        unit = self.sigma**2 if self.spreads else 1.0
         pairs = zip(self.values, self.scales, strict=True)
         scale = np.concatenate([np.full(value.size, scale) for value, scale in pairs])
-        for row in range(len(data[0])):
-            example = [array[row : row + 1] for array in data]
-            found = self.derivatives(*example, self._number())
-            for jacobian, hessian in zip(found[: self.terms], found[self.terms :], strict=True):
-                # A density need not be concave in each output; its curvature then counts as 0.
-                values, vectors = np.linalg.eigh(unit * (hessian + hessian.T) / 2)
-                root = (vectors * np.sqrt(np.maximum(values, 0))).T @ (jacobian * scale)
-                parts = self._parts(root)
-                if not sums:
-                    sums = parts
-                    continue
-                for block, more in zip(sums, parts, strict=True):
-                    for matrix, term in zip(block, more, strict=True):
-                        matrix += term
+        for jacobians, hessians in self._of_examples():
+            # A density need not be concave in each output; its curvature then counts as 0.
+            values, vectors = np.linalg.eigh((hessians + hessians.swapaxes(1, 2)) / 2)
+            vectors *= np.sqrt(np.maximum(values, 0))[:, None]
+            roots = vectors.swapaxes(1, 2) @ (jacobians * scale)
+            parts = self._parts(roots.reshape(-1, self.size))
+            if not sums:
+                sums = parts
+                continue
+            for block, more in zip(sums, parts, strict=True):
+                for matrix, one in zip(block, more, strict=True):
+                    matrix += one
         if self.structure == "full":
             return [matrices.eigen(sums[0][0])]
         if self.structure == "diag":
             return [(diagonal, None) for [diagonal] in sums]
         return [matrices.kronecker(*block) for block in sums]
 
-    def _parts(self, root: Array) -> list[list[Array]]:
-        """Get what an example adds to the sums of each block, from the root of its matrix."""
+    def _of_examples(self) -> Iterator[tuple[Array, Array]]:
+        """Get what `_derivatives` says of each example, many at once, with noise of 1.
+
+        Yields
+        ------
+        (jacobians, hessians) : ndarrays
+            (examples, outputs, parameters) and (examples, outputs, outputs).
+        """
+        data, sigma = self._data, self._number()
+        unit = self.sigma**2 if self.spreads else 1.0
+        # The call for an example takes far less than what its derivatives are put into.
+        call = backends.repeated(self.derivatives)
+        start, rows = 0, len(data[0])
+        while start < rows:
+            found = [call(*(array[start : start + 1] for array in data), sigma)]
+            entries = sum(jacobian.size for jacobian in found[0][: self.terms])
+            stop = min(rows, start + max(1, ENTRIES // entries))
+            for row in range(start + 1, stop):
+                found.append(call(*(array[row : row + 1] for array in data), sigma))
+            stacked = [np.stack(parts) for parts in zip(*found, strict=True)]
+            for i in range(self.terms):
+                yield stacked[i], unit * stacked[self.terms + i]
+            start = stop
+
+    def _parts(self, roots: Array) -> list[list[Array]]:
+        """Get what rows of roots of examples' matrices add to the sums of each block."""
         if self.structure == "full":
-            return [[root.T @ root]]
+            return [[roots.T @ roots]]
         found, start = [], 0
         for value in self.values:
-            own = root[:, start : start + value.size]
+            own = roots[:, start : start + value.size]
             start += value.size
             if self.structure == "diag":
                 found.append([(own**2).sum(axis=0)])
                 continue
             matrix = own.reshape(len(own), *matrices.as_matrix(value.shape))
-            inputs = np.einsum("kij,klj->il", matrix, matrix)
-            found.append([inputs, np.einsum("kij,kil->jl", matrix, matrix)])
+            found.append([np.tensordot(matrix, matrix, ([0, i], [0, i])) for i in (2, 1)])
         return found
 
     # ---- evidence and draws -------------------------------------------------------------
@@ -370,14 +391,3 @@ class _Problem:
             str(p.name): np.stack([split[i] for split in lists])[None]
             for i, p in enumerate(self.params)
         }
-
-
-def _deviation(param: Any, prior: Any) -> float:
-    if prior == "fan":
-        return _priors.fan(param.get_value(borrow=True))
-    if callable(prior) or isinstance(prior, str):
-        raise ConfigurationError(
-            f"Laplace's method needs normal priors, numbers or 'fan'; that of {param.name!r} is "
-            f"{prior!r}"
-        )
-    return float(prior)

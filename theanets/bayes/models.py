@@ -9,14 +9,17 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from .. import objective
+from .. import backends, objective
+from ..data import is_stream
 from ..data.coerce import load
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import as_number, whole_number
 from ..structure.replacement import replaced
+from . import own
 from . import priors as _priors
 from .likelihoods import Term
+from .modes import Model
 
 
 def model(
@@ -100,18 +103,20 @@ def model(
     if likelihood is not None and not callable(likelihood):
         raise ConfigurationError(f"likelihood={likelihood!r} is no callable (outputs, data)")
     chosen = _priors.choose(net.params, priors)
-    arrays = arrays_of(net, data)
+    seen, arrays = arrays_of(net, data)
+    terms = terms_of(seen, arrays) if likelihood is None else []
+    _check_noise(terms, noise)
     size = None if batch_size is None else whole_number("batch_size", batch_size)
     coords = {dim: values for p in net.params for dim, values in _priors.coords_of(p).items()}
-    with pm.Model(coords=coords) as made:
-        variables, total = _inputs(net, arrays, size)
+    with Model(net.mode, coords=coords) as made:
+        variables, total = _inputs(seen, arrays, size)
         random = {p: _priors.make(p, prior) for p, prior in chosen.items()}
-        outputs, replace = expressions(net, {**random, **variables})
+        outputs, replace = expressions(seen, {**random, **variables})
         if likelihood is not None:
             outputs.replace(replace)
-            likelihood(outputs, {v.name: made for v, made in variables.items()})
+            own.observe(likelihood, outputs, {v.name: made for v, made in variables.items()})
         else:
-            _observe(net, outputs, replace, arrays, noise, total)
+            _observe(terms, outputs, replace, noise, total)
     return made
 
 
@@ -133,8 +138,17 @@ def check_losses(net: Any) -> None:
         raise ConfigurationError("the network has no loss, so no likelihood; see net.add_loss")
 
 
-def arrays_of(net: Network, data: Any, where: str = "data") -> dict[str, Any]:
-    """Get the arrays that the network needs by name, checked."""
+def arrays_of(net: Network, data: Any, where: str = "data") -> tuple[Network, dict[str, Any]]:
+    """Get the network that takes the data, and the arrays that it needs by name, checked.
+
+    For series of different lengths, it is a view of the network, with which it shares all.
+    """
+    if is_stream(data):
+        raise DataError(
+            f"{where} is a {type(data).__name__} that gives batches; a posterior is that of all "
+            "data, so give arrays"
+        )
+    net, data = net._ready(data)
     fields = net.fields
     if any(field.sparse for field in fields):
         raise ConfigurationError("models of PyMC take no sparse inputs; make the network dense")
@@ -144,7 +158,7 @@ def arrays_of(net: Network, data: Any, where: str = "data") -> dict[str, Any]:
         fits([array.shape[1:] for array in arrays], where)
     # What is left of NaN has weight 0, but PyMC takes none at all.
     clean = [np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0) for array in arrays]
-    return {field.name: array for field, array in zip(fields, clean, strict=True)}
+    return net, {field.name: array for field, array in zip(fields, clean, strict=True)}
 
 
 def _inputs(
@@ -188,18 +202,34 @@ def terms_of(net: Network, arrays: Mapping[str, Any]) -> list[Term]:
     return found
 
 
+def weights_of(net: Network, term: Term, arrays: Mapping[str, Any]) -> Any:
+    """Get what each entry of a target counts, 0 where there is no step; None for 1 each."""
+    weights = term.parts(expressions(net, {})[0])[2]
+    if weights is None:
+        return None
+    function = backends.function(net.variables, weights, dtype=net.dtype, mode="FAST_COMPILE")
+    return function(*(arrays[v.name] for v in net.variables))
+
+
+def _check_noise(terms: Sequence[Term], noise: Any) -> None:
+    if noise is None:
+        return
+    if terms and not any(term.spread_name for term in terms):
+        raise ConfigurationError("noise= is for mse and mae; no loss of the network is one of them")
+    if not callable(noise) and as_number(noise, "positive") is None:
+        raise ConfigurationError(
+            f"noise={noise!r} is neither a positive number nor a callable that makes a variable"
+        )
+
+
 def _observe(
-    net: Network,
+    terms: Sequence[Term],
     outputs: Any,
     replace: Callable[[Sequence[Any]], list[Any]],
-    arrays: Mapping[str, Any],
     noise: Any,
     total: int | None,
 ) -> None:
     """Make the observed variables, or potentials."""
-    terms = terms_of(net, arrays)
-    if noise is not None and not any(term.spread_name for term in terms):
-        raise ConfigurationError("noise= is for mse and mae; no loss of the network is one of them")
     for term in terms:
         spread = None if term.spread_name is None else spread_of(term.spread_name, noise)
         loss = term.loss
@@ -223,11 +253,12 @@ def spread_of(name: str, noise: Any) -> Any:
     """Make the variable for the spread of a likelihood, or get the number that it is."""
     if noise is None:
         return pm.HalfNormal(name, 1.0)
-    if callable(noise):
-        return noise(name)
-    number = as_number(noise, "positive")
-    if number is None:
+    if not callable(noise):
+        return pt.constant(np.float64(noise), name=name)
+    made = noise(name)
+    if getattr(made, "name", None) != name or made.ndim:
         raise ConfigurationError(
-            f"noise={noise!r} is neither a positive number nor a callable that makes a variable"
+            f"noise= made {made!r} for {name!r}; expected a variable of PyMC of that name that is "
+            "a single number, such as pm.HalfNormal(name, 1.0)"
         )
-    return pt.constant(np.asarray(number), name=name)
+    return made

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytensor.tensor as pt
 import xarray as xr
-from pymc.pytensorf import reseed_rngs
 
 from .. import losses
 from .. import rng as _rng
@@ -19,11 +18,13 @@ from ..errors import ConfigurationError, unknown
 from ..names import output_name
 from ..network import Network
 from ..options import as_number
+from ..prediction import with_a_row
 from ..process import building
 from . import files
-from .compiled import Function, Make, linearized, pointwise, raw_outputs
+from .compiled import Function, Make, existing, linearized, pointwise, raw_outputs
 from .likelihoods import Term
 from .models import arrays_of, expressions, terms_of
+from .modes import mode
 
 Array = npt.NDArray[Any]
 
@@ -117,7 +118,7 @@ class Posterior:
         Parameters
         ----------
         x : array_like, list or dict
-            Inputs, as for ``net.predict``.
+            Inputs, as for ``net.predict``; of series of different lengths a list.
         what : {'mean', 'observed'}
             The network's output (for poisson, the rate; for a classifier, the
             probabilities), which differs between draws as far as parameters
@@ -136,7 +137,8 @@ class Posterior:
         -------
         xarray.DataArray
             Dimensions ``chain``, ``draw`` (or ``quantile``), ``example`` and
-            those of the output, ``'out:0'`` and so on.
+            those of the output, ``'out:0'`` and so on. 0 at steps that do not
+            exist.
 
         Raises
         ------
@@ -150,16 +152,18 @@ class Posterior:
         levels = None if bands is None else _levels(bands)
         name = self.net.output_name if output is None else output_name(output)
         self.net.graph.shape(name)
-        function = self._function(what, name)
-        if what == "observed":
-            reseed_rngs(function.generators, _rng.as_seed(rng))
-        found = self._over_draws(function, self._batches(x))
+        empty, x = with_a_row(x)
+        seen, x = _taking(self.net, x)
+        function = self._function(seen, what, name)
+        seed = _rng.as_seed(rng) if what == "observed" else None
+        found = self._over_draws(function, _batches(seen, x), seed)[:, :, : 0 if empty else None]
         own = name.partition(":")[0] if name.endswith(":out") else name
-        dims = ["chain", "draw", "example", *(f"{own}:{i}" for i in range(found.ndim - 3))]
-        array = xr.DataArray(found, dims=dims, name=what)
+        dims = ["example", *(f"{own}:{i}" for i in range(found.ndim - 3))]
         if levels is None:
-            return array
-        return array.quantile(levels, dim=("chain", "draw"))
+            return xr.DataArray(found, dims=["chain", "draw", *dims], name=what)
+        quantiles = np.quantile(found, levels, axis=(0, 1))
+        coords = {"quantile": levels}
+        return xr.DataArray(quantiles, coords, dims=["quantile", *dims], name=what)
 
     def interval(
         self, x: Any, probability: float = 0.9, what: Any = "observed", **options: Any
@@ -210,8 +214,8 @@ class Posterior:
         """Get the log-likelihood of each example under each draw.
 
         It becomes the group ``log_likelihood`` of `idata`, from which
-        ``arviz.loo(posterior.idata)`` compares models. A loss's own weight,
-        by which the model multiplies its term, has no part in it.
+        ``arviz.loo(posterior.idata)`` compares models. As in the model,
+        weights multiply it, those of entries and that of the loss.
 
         Parameters
         ----------
@@ -223,19 +227,16 @@ class Posterior:
         xarray.Dataset
             A variable for each loss: chain, draw, example.
         """
-        arrays = arrays_of(self.net, data)
-        terms = self._terms(arrays)
+        seen, arrays = arrays_of(self.net, data)
+        values = [arrays[v.name] for v in seen.variables]
+        rows = [tuple(a[part] for a in values) for part in chunks(len(values[0]), BATCH_SIZE)]
         found = {}
-        for term in terms:
-            key = ("log_likelihood", term.name)
+        for term in self._terms(seen, arrays):
+            key = ("log_likelihood", term.name, term.loss.weight, _names(seen))
             if key not in self._functions:
-                self._functions[key] = self._compile(pointwise(term), self.net.variables)
-            values = [arrays[v.name] for v in self.net.variables]
-            rows = [tuple(a[part] for a in values) for part in chunks(len(values[0]), BATCH_SIZE)]
-            found[term.name] = (
-                ("chain", "draw", "example"),
-                self._over_draws(self._functions[key], rows),
-            )
+                self._functions[key] = self._compile(seen, pointwise(term), seen.variables)
+            densities = self._over_draws(self._functions[key], rows)
+            found[term.name] = ("chain", "draw", "example"), densities
         dataset = xr.Dataset(found)
         self.idata["log_likelihood"] = xr.DataTree(dataset)
         return dataset
@@ -245,9 +246,9 @@ class Posterior:
     def _loss_of(self, name: str) -> Any:
         return next((loss for loss in self.net.losses if loss.output_name == name), None)
 
-    def _terms(self, arrays: Mapping[str, Any]) -> list[Term]:
+    def _terms(self, net: Network, arrays: Mapping[str, Any]) -> list[Term]:
         """Get the likelihoods, with a distribution where they had one when they were fitted."""
-        found = terms_of(self.net, arrays)
+        found = terms_of(net, arrays)
         if not self._kinds:
             raise ConfigurationError(
                 "the posterior is of a likelihood= of your own, of which it knows no distribution; "
@@ -258,35 +259,40 @@ class Posterior:
                 term.distribution = None
         return found
 
-    def _function(self, what: str, name: str) -> Function:
-        """Get the function that predicts, from inputs and parameters."""
-        key = (what, name)
+    def _function(self, net: Network, what: str, name: str) -> Function:
+        """Get the function that predicts, from the inputs of a view of the network, and draws."""
+        key = (what, name, _names(net))
         if key not in self._functions:
-            make = self._mean(name) if what == "mean" else self._observed(name)
-            self._functions[key] = self._compile(make, self.net.inputs)
+            make = self._mean(name) if what == "mean" else self._observed(net, name)
+            self._functions[key] = self._compile(net, make, net.inputs)
         return self._functions[key]
 
     def _mean(self, name: str) -> Make:
         loss = self._loss_of(name)
-        return lambda outputs, _: outputs[name] if loss is None else loss.values(outputs[name])
 
-    def _observed(self, name: str) -> Make:
+        def mean(outputs: Any, _: Any) -> Any:
+            found = outputs[name]
+            return found if loss is None else existing(loss.values(found), outputs, name)
+
+        return mean
+
+    def _observed(self, net: Network, name: str) -> Make:
         # A distribution needs to know only what kind of target it is about.
-        empty = {f.name: np.zeros((1,), f.dtype) for f in self.net.fields}
-        term = next((t for t in self._terms(empty) if t.loss.output_name == name), None)
+        empty = {f.name: np.zeros((1,), f.dtype) for f in net.fields}
+        term = next((t for t in self._terms(net, empty) if t.loss.output_name == name), None)
         if term is None:
             raise ConfigurationError(f"no loss is about the output {name!r}, so none is observed")
 
         def observed(outputs: Any, spreads: Mapping[str, Any]) -> Any:
             raw, link = term.loss.scores(outputs)
             kind, arguments = term.arguments(link(raw), spreads.get(str(term.spread_name)))
-            return kind.dist(**arguments)
+            return existing(kind.dist(**arguments), outputs, name)
 
         return observed
 
-    def _compile(self, make: Make, inputs: Sequence[Any]) -> Function:
+    def _compile(self, net: Network, make: Make, inputs: Sequence[Any]) -> Function:
         """Compile an expression of outputs and spreads, as a function of a draw and a batch."""
-        net, draws = self.net, self.idata["posterior"]
+        draws = self.idata["posterior"]
         with building(net.dtype):
             arguments = {p: p.type(p.name) for p in self._random}
             spreads = {
@@ -298,33 +304,20 @@ class Posterior:
             [found] = replace([make(outputs, {**spreads, **known})])
             if self._linear:
                 found = linearized(found, raw_outputs(net, outputs), arguments)
-            return Function(inputs, {**_named(arguments), **spreads}, found, net.mode)
+            return Function(inputs, {**_named(arguments), **spreads}, found, mode(net.mode))
 
-    def _batches(self, x: Any) -> list[tuple[Any, ...]]:
-        fields = [f for f in self.net.fields if f.role == "input"]
-        arrays = prepare(fields, x, "x")
-        check = self.net.sizes(fields)
-        if check is not None:
-            check([array.shape[1:] for array in arrays], "x")
-        return [
-            tuple(gather(f, a, part, "x") for f, a in zip(fields, arrays, strict=True))
-            for part in chunks(len(arrays[0]), BATCH_SIZE)
-        ]
-
-    def _over_draws(self, function: Function, batches: Sequence[Any]) -> Array:
+    def _over_draws(
+        self, function: Function, batches: Sequence[Any], seed: int | None = None
+    ) -> Array:
         """Call a function with each draw, and put the results together."""
         draws = self.idata["posterior"]
-        values = [
-            np.ascontiguousarray(draws[name].transpose("chain", "draw", ...).values, dtype)
-            for name, dtype in function.types.items()
-        ]
         sizes = draws.sizes["chain"], draws.sizes["draw"]
-        found = []
-        for index in np.ndindex(*sizes):
-            draw = [value[index] for value in values]
-            found.append(np.concatenate([function(*batch, *draw) for batch in batches]))
-        array = np.stack(found)
-        return array.reshape(*sizes, *array.shape[1:])
+        values = []
+        for name, dtype in function.types.items():
+            value = draws[name].transpose("chain", "draw", ...).values
+            values.append(np.ascontiguousarray(value.reshape(-1, *value.shape[2:]), dtype))
+        found = function.over(values, batches, seed)
+        return found.reshape(*sizes, *found.shape[1:])
 
     # ---- files --------------------------------------------------------------------
 
@@ -354,6 +347,28 @@ class Posterior:
             If there is no such file, or it is none of a posterior.
         """
         return files.read(cls, path)
+
+
+def _taking(net: Network, x: Any) -> tuple[Network, Any]:
+    """Get the network that takes inputs, for series of different lengths a view, and these."""
+    return net._inputs(x) if hasattr(net, "_inputs") else (net, x)
+
+
+def _names(net: Network) -> tuple[str, ...]:
+    return tuple(str(v.name) for v in net.inputs)
+
+
+def _batches(net: Network, x: Any) -> list[tuple[Any, ...]]:
+    """Get inputs as compiled functions take them, some rows at a time."""
+    fields = [f for f in net.fields if f.role == "input"]
+    arrays = prepare(fields, x, "x")
+    check = net.sizes(fields)
+    if check is not None:
+        check([array.shape[1:] for array in arrays], "x")
+    return [
+        tuple(gather(f, a, part, "x") for f, a in zip(fields, arrays, strict=True))
+        for part in chunks(len(arrays[0]), BATCH_SIZE)
+    ]
 
 
 def _named(variables: Mapping[Any, Any]) -> dict[str, Any]:

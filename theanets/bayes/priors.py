@@ -111,6 +111,18 @@ def fan(value: Any) -> float:
     return 1.0 if value.ndim < 2 else 1 / float(np.sqrt(np.prod(value.shape[:-1])))
 
 
+def deviation(param: Any, prior: Any) -> float:
+    """Get the standard deviation of a prior that is normal and has a known one."""
+    if prior == "fan":
+        return fan(param.get_value(borrow=True))
+    if callable(prior) or isinstance(prior, str):
+        raise ConfigurationError(
+            f"Laplace's method needs normal priors, numbers or 'fan'; that of {param.name!r} is "
+            f"{prior!r}"
+        )
+    return float(prior)
+
+
 def _scaled(name: str, dims: Dims, value: Any, by_input: bool) -> Any:
     """Make a normal variable whose scale is random too: for each input, or for all alike."""
     start = np.float64(fan(value))
@@ -132,6 +144,11 @@ def _own(prior: Callable[[str, Dims], Any], name: str, dims: Dims, value: Any) -
         raise ConfigurationError(
             f"priors: the prior of {name!r} made {made!r}; expected a variable of PyMC of that "
             "name, such as pm.Laplace(name, 0, 1, dims=dims)"
+        )
+    if not made.dtype.startswith("float"):
+        raise ConfigurationError(
+            f"priors: the prior of {name!r} is over whole numbers, of dtype {made.dtype}; expected "
+            "one over real numbers, such as pm.Laplace(name, 0, 1, dims=dims)"
         )
     shape = tuple(map(int, model.eval_rv_shapes()[name])) if made in model.free_RVs else None
     if made.ndim != value.ndim or (shape is not None and shape != value.shape):

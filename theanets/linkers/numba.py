@@ -42,7 +42,7 @@ class Numba(Compiled):
         from . import numba_setup
 
         function = super().compile(make, inputs, outputs, updates)
-        numba_setup.sparing(function)
+        numba_setup.sparing(function.vm.jit_fn)
         return function
 
     def check_cache(self) -> None:

@@ -203,15 +203,14 @@ def _may_leave_before(compile: Callable[..., Any]) -> Callable[..., Any]:
     return compile_or_leave
 
 
-def sparing(function: Any) -> None:
+def sparing(dispatcher: Any) -> None:
     """Let Numba leave out what nobody uses when it compiles a function, at its first call.
 
     Parameters
     ----------
-    function : pytensor.compile.Function
-        Has been made by PyTensor's linker for Numba.
+    dispatcher : numba.core.dispatcher.Dispatcher
+        What PyTensor's linker made of a whole graph, ``function.vm.jit_fn``.
     """
-    dispatcher = function.vm.jit_fn
     if "compile" in vars(dispatcher):
         return  # another network's too
 
