@@ -14,13 +14,13 @@ from pytensor.graph.traversal import ancestors
 
 from .. import process, series_lengths
 from ..errors import ConfigurationError
-from ..expressions import placeholder
 from ..layers import Layer
 from ..layers.time import exists
 from ..names import output_name
+from ..ops import sparse
 from ..ops.sequences import chain_best, chain_sums, with_boundary
 from ..structure import Structure
-from . import arrays, elementwise, indexing, windows  # noqa: F401 - what operations become
+from . import arrays, chains, elementwise, indexing, loops, recurrent, windows  # noqa: F401
 from .writer import OPSET, UnsupportedError, Writer, onnx_type
 
 #: The format of files; runtimes of 2022 and newer read it.
@@ -53,14 +53,12 @@ class _Model:
         self.net = net
         self.write = Writer({net.dtype: dtype} if dtype != net.dtype else {})
         inputs = [layer for layer in net.layers if layer.is_input]
-        # What is in a sparse matrix is in a dense one too, which is what ONNX has.
-        self.inputs = {str(layer.name): _variable(layer) for layer in inputs}
-        given = {layer.output_name: self.inputs[str(layer.name)] for layer in inputs}
+        self.inputs = {str(layer.name): layer.variable for layer in inputs}
         names = [net.output_name] if outputs is None else [output_name(n) for n in outputs]
         needed = list(names)
         if outputs is None and net.TARGET == "labels":
             needed.append(net.output_layer.scores_output)
-        found = net.graph.outputs(given=given, needed=needed, seed=net.seed)
+        found = net.graph.outputs(needed=needed, seed=net.seed)
         self.found = found
         self.wanted = {name: found[name] for name in names}
         if outputs is None and net.TARGET == "labels":
@@ -123,6 +121,9 @@ class _Model:
         dtype = write.type_of(variable.dtype) if floats else variable.dtype
         write.types[write.fresh(name)] = dtype
         write.names[variable] = write.cast(name, write.type_of(variable.dtype))
+        for vector in sparse.vectors(variable) or ():
+            # What is in a sparse matrix is in a dense one too, which is what ONNX has.
+            write.dense[vector] = name
         known = variable.type.shape[1:]
         shape = ["batch", *(self._axis(name, i) if n is None else n for i, n in enumerate(known))]
         return helper.make_tensor_value_info(name, onnx_type(dtype), shape)
@@ -153,12 +154,6 @@ class _Model:
                 form = Layer.registry.name_of(type(layer))
                 return f"layer {layer.name!r} ({form}) cannot be exported"
         return "the network cannot be exported"
-
-
-def _variable(layer: Layer) -> Any:
-    if layer.sparse:
-        return placeholder(layer.name, layer.dtype, (None, *layer.output_shape))
-    return layer.variable
 
 
 def metadata(given: Mapping[str, Any]) -> dict[str, str]:

@@ -66,6 +66,10 @@ class _Series(Network):
         found = ragged.padded(net, arrays, only)
         return data if found is None else found
 
+    def _with_lengths(self) -> Any:
+        """Get the view of the network that takes the lengths of all its series."""
+        return views.view(self, views.names(self))
+
     def _ready(self, *data: Any) -> tuple[Any, ...]:
         """Get the view of the network that the data need, and the data as it takes them."""
         found = [self.padded(one) for one in data]
