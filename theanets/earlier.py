@@ -34,6 +34,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "weight_l2": ("alpha", "l2", "kernel_regularizer"),
     "weight_l1": ("l1",),
     "dropout": ("dropout_rate", "drop"),
+    "average": ("use_ema", "swa", "averagedmodel"),
     "rng": ("random_state", "seed"),
     # Methods and attributes.
     "train": ("fit", "fit_generator", "partial_fit", "learn"),
@@ -155,6 +156,8 @@ PHRASES: dict[str, str] = {
     "hv_method": "nothing: esgd always uses the R operator",
     "output_ndim": "nothing: targets have the shape of the output",
     # Keywords of other libraries.
+    "ema_momentum": "average={'form': 'ema', 'momentum': 0.99} of train()",
+    "swa_start": "average={'form': 'swa', 'start': 10} of train()",
     "class_weight": "loss={'form': 'xe', 'class_weight': ...} for the network",
     "sample_weight": "weighted=True for the network, with the weights after the targets",
     # Layers.

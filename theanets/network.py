@@ -158,10 +158,8 @@ class Network(Structure):
             default, has no penalties; ``'objective'`` is the loss with them.
             Any other that is measured, such as ``'acc'``; of one that may be
             better either way, ``('hid1<0.1', 'max')`` says which.
-        batch_size : int
-            Examples in a batch, 32 by default.
-        train_batches, valid_batches : int, optional
-            Batches in an epoch and in a validation.
+        batch_size, train_batches, valid_batches : int, optional
+            Examples in a batch, 32 by default; batches in an epoch and in a validation.
         validation_split : float, optional
             The part of the examples that is held back to validate on, in
             (0, 1), where the data are arrays and ``valid`` is not given. They
@@ -188,10 +186,11 @@ class Network(Structure):
         monitor_gradients : bool
             Whether to watch the norm of each parameter's gradient.
         freeze : str or list of str, optional
-            Layers or parameters that stay as they are, by name or pattern:
-            ``'hid1'``, ``'hid*.w'``, ``['hid1', 'hid2.b']``. So do the running
-            means of such a ``batch_norm``, which normalizes by each batch all
-            the same.
+            Layers or parameters that stay as they are, by name or pattern: ``'hid1'``,
+            ``['hid*.w', 'hid2.b']``. So do the running means of such a ``batch_norm``.
+        average : str, dict or Average, optional
+            ``'ema'`` or ``'swa'``: averages of the parameters, that are validated and kept in
+            their place; see `theanets.training.averaging`.
         callbacks : Callback, callable, or list of these
             See `theanets.Callback`; a function runs after each epoch.
         progress : bool or 'auto'
@@ -220,9 +219,9 @@ class Network(Structure):
         rng : int, Generator or RandomState, optional
             Seed of this run; by default a child of the network's.
         **kwargs
-            Hyper-parameters of the algorithm (``learning_rate``, ``momentum``,
-            ``beta1``, ...), see `theanets.optimizers`; regularizers (``weight_l2``,
-            ``hidden_dropout``, ...), see `theanets.regularizers.from_kwargs`.
+            Hyper-parameters of the algorithm (``learning_rate``, ``momentum``, ...), see
+            `theanets.optimizers`; regularizers (``weight_l2``, ``hidden_dropout``, ...), see
+            `theanets.regularizers.from_kwargs`.
 
         Returns
         -------

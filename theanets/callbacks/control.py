@@ -45,7 +45,8 @@ class SaveBest(Callback):
     def epoch(self, run: Run) -> None:
         """Save the network if it is better than before."""
         if run.best_epoch == run.epoch:
-            self._save(run)
+            with run.averages.shown():
+                self._save(run)
 
     def end(self, run: Run) -> None:
         """Save the network unless that was done."""

@@ -82,7 +82,8 @@ class _Saver(Callback):
         else:
             due = run.epoch % self.every == 0
         if due:
-            self.save()
+            with run.averages.shown():
+                self.save()
 
     def end(self, run: Run) -> None:
         self.save()

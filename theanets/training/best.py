@@ -79,6 +79,7 @@ class Best:
         updates: int,
         values: Callable[[], Sequence[Any]],
         min_improvement: float = 0.0,
+        anew: bool = False,
     ) -> bool:
         """Take a validation into account, and keep the parameters if it is the best.
 
@@ -92,6 +93,8 @@ class Best:
             Gets copies of the parameters' values.
         min_improvement : float
             The part of the goal by which a success improves on it.
+        anew : bool
+            Whether what was the best before does not count any more.
 
         Returns
         -------
@@ -105,7 +108,7 @@ class Best:
         """
         self.updates = updates
         figure = self.criterion.figure(valid)
-        first = not math.isfinite(self.figure)
+        first = anew or not math.isfinite(self.figure)
         if not self.valid:
             self.train, self.valid = dict(train), dict(valid)
         if self.criterion.diverged(valid):
@@ -157,8 +160,6 @@ class Best:
         LookupError, ValueError
             If something is missing, or is not of its kind; then nothing is changed.
         """
-        # In the first files it is the loss that decides.
-        state = {"_best": state["best_loss"], **state}
         figures = [
             stored.number(key, state[key]) for key in ("best_loss", "_best", "_last_success")
         ]

@@ -23,6 +23,7 @@ from ..losses import Loss
 from ..metrics.measures import Measures
 from ..monitors import RESERVED
 from ..regularizers import Constraint, Regularizer
+from .averaging import Moving
 from .counts import MeanCounts
 
 #: Changes an objective, see `theanets.structure.overrides`.
@@ -192,11 +193,14 @@ class Step(Evaluation):
         What the losses are divided by.
     variables : list of variables
         What a batch is of.
+    moving : Moving or None
+        The exponential averages of what it updates, if it has these.
     """
 
     optimizer: Any = field(default=None)
     counts: MeanCounts = field(default_factory=lambda: MeanCounts("float32"))
     variables: Sequence[Any] = ()
+    moving: Moving | None = None
 
 
 def compile_evaluation(
@@ -264,8 +268,12 @@ def compile_step(
     mode: Mode | str | None = None,
     rng: np.random.Generator | None = None,
     revise: Revise = None,
+    averaged: bool = False,
 ) -> Step:
-    """Compile one update of the parameters, but those that are frozen, by an optimizer."""
+    """Compile one update of the parameters, but those that are frozen, by an optimizer.
+
+    If ``averaged``, exponential averages of what it updates are updated too.
+    """
     counts = MeanCounts(graph.dtype)
     objective = objectives.build(
         graph,
@@ -292,6 +300,8 @@ def compile_step(
                 regularizer.constrain(graph.layers, updates, objective.strengths.level)
         for variable in frozen:
             updates.pop(variable, None)
+        everything = [*graph.params, *graph.state]
+        moving = Moving(updates, everything, graph.dtype) if averaged else None
         measures = _measures(objective, losses, metrics, graph)
         function = backends.function(
             variables,
@@ -301,7 +311,7 @@ def compile_step(
             dtype=graph.dtype,
             name="step",
         )
-    return Step(function, objective, measures, applied, counts, variables)
+    return Step(function, objective, measures, applied, counts, variables, moving)
 
 
 def trained(graph: Graph, frozen: Sequence[Any]) -> list[Any]:
