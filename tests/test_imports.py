@@ -24,7 +24,8 @@ RANKS = [
         "history",
         "versions",
     },
-    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"},
+    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"}
+    | {"derivatives", "rows"},
     {"layers", "losses", "regularizers"},
     {"graph", "series_lengths"},
     {"data", "optimizers", "monitors", "objective", "costs", "metrics"},

@@ -44,7 +44,8 @@ class Loss(Placed, Numeric, Registered, abstract=True):
       None``, since a symbolic variable has no truth value. Where series have
       different lengths there are weights in any case, 0 at steps that do not
       exist; unless the class says ``by_step = False``, that its targets do not
-      have the steps of its outputs.
+      have the steps of its outputs. One that says ``uses_target = False`` asks
+      the data for no target.
 
     Parameters
     ----------

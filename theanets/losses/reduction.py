@@ -49,6 +49,7 @@ class Reduced:
     joint_axis: int = -1
     #: Whether targets of an output that is a series have its steps.
     by_step: ClassVar[bool] = True
+    uses_target: ClassVar[bool]
     reduction: str
     output_name: str
     _target: Any
@@ -257,6 +258,8 @@ class Reduced:
 
     def compared(self, outputs: Outputs) -> Compared | None:
         """Get what measures of agreement compare, or None if outputs and targets do not match."""
+        if not self.uses_target:
+            return None
         target, output = self._target, self.output(outputs)
         if not isinstance(getattr(target, "type", None), pt.TensorType) or not target.ndim:
             return None
