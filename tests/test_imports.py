@@ -31,7 +31,7 @@ RANKS = [
     {"data", "optimizers", "monitors", "objective", "costs", "metrics"},
     {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"profiling", "training", "prediction", "pretraining", "runs", "export"},
+    {"profiling", "training", "prediction", "predictor", "pretraining", "runs", "export"},
     {"network", "minimization"},
     {"feedforward", "recurrent", "convolution"},
     {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}

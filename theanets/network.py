@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy.typing as npt
 
-from . import prediction, runs, saving
+from . import prediction, predictor, runs, saving
 from .drawing import network_html
 from .errors import hint
 from .export import export as _export
-from .names import output_name
 from .profiling import Profile, profile
 from .structure import Structure
 from .training import Run
@@ -61,8 +60,7 @@ class Network(Structure):
     history : History
         The history of the last call of `train`.
     metadata : dict
-        Anything of yours that JSON can hold, such as the names of classes;
-        saved with the network.
+        Anything of yours that JSON can hold, such as names of classes; files have it.
 
     Raises
     ------
@@ -345,14 +343,15 @@ class Network(Structure):
         ConfigurationError
             If a keyword is unknown or has a value without meaning.
         """
-        return prediction.compute(self, x, None, kwargs)
+        return self._outputs(x, None, kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Array:
         """Compute the network's output, `output_name`, as `feed_forward` does."""
-        return self._compute(x, self.output_name, kwargs)
+        snapshot = self.snapshot()
+        return self._compute(x, snapshot.output_name, kwargs, snapshot=snapshot)
 
-    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
-        return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
+    predictor = predictor.make
+    _outputs, _compute = prediction.compute, prediction.compute_one
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         r"""Get the coefficient of determination, R squared; of decisions, the share that is right.
