@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..layers.time import exists
 from ..names import output_name
 from ..ops import sparse
 from ..ops.sequences import chain_best, chain_sums, with_boundary
+from ..outputs import Outputs
 from ..structure import Structure
 from . import arrays, chains, elementwise, indexing, loops, recurrent, windows  # noqa: F401
 from .writer import OPSET, UnsupportedError, Writer, onnx_type
@@ -27,13 +28,18 @@ from .writer import OPSET, UnsupportedError, Writer, onnx_type
 IR_VERSION = 8
 
 
-def model(net: Structure, outputs: Sequence[str] | None, dtype: str | None) -> onnx.ModelProto:
-    """Get a network as a model of ONNX; see `theanets.export.to_onnx`."""
+def model(
+    net: Structure,
+    outputs: Sequence[str] | None,
+    dtype: str | None,
+    changed: Callable[[Outputs], dict[str, Any]] | None = None,
+) -> onnx.ModelProto:
+    """Get a network as a model of ONNX; see `theanets.export.made`."""
     dtype = net.dtype if dtype is None else dtype
     if dtype not in ("float32", "float64"):
         raise ConfigurationError(f"dtype={dtype!r} of a file is not 'float32' or 'float64'")
     with process.building(net.dtype), process.hold([*net.params, *net.state]):
-        return _Model(net, outputs, dtype).build()
+        return _Model(net, outputs, dtype, changed).build()
 
 
 class _Model:
@@ -47,9 +53,17 @@ class _Model:
         The outputs that are wanted; None for what the network predicts.
     dtype : str
         Type of the floats in the file.
+    changed : callable or None
+        Gets the outputs of the model, of those of the network.
     """
 
-    def __init__(self, net: Structure, outputs: Sequence[str] | None, dtype: str) -> None:
+    def __init__(
+        self,
+        net: Structure,
+        outputs: Sequence[str] | None,
+        dtype: str,
+        changed: Callable[[Outputs], dict[str, Any]] | None,
+    ) -> None:
         self.net = net
         self.write = Writer({net.dtype: dtype} if dtype != net.dtype else {})
         inputs = [layer for layer in net.layers if layer.is_input]
@@ -63,6 +77,8 @@ class _Model:
         self.wanted = {name: found[name] for name in names}
         if outputs is None and net.TARGET == "labels":
             self.wanted = self._labels()
+        if changed is not None:
+            self.wanted = changed(found)
 
     def _labels(self) -> dict[str, Any]:
         """Get the labels that a classifier predicts, and the probabilities of classes."""

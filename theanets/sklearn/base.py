@@ -23,6 +23,7 @@ from .. import rng as _rng
 from ..callbacks import Callback
 from ..errors import ConfigurationError
 from ..network import Network
+from .exporting import export as _export
 from .reuse import working
 
 Array = npt.NDArray[Any]
@@ -319,6 +320,8 @@ class NetEstimator(BaseEstimator):
         return found
 
     # ---- computing -----------------------------------------------------------------
+
+    export = _export
 
     def _compute(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the network."""
