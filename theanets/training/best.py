@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data.finite import all_finite
+from ..monitors import improves
 from . import stored
 from .criterion import LOSS, Criterion
 
@@ -115,13 +116,13 @@ class Best:
             return False
         if first and not math.isfinite(figure):
             raise self.criterion.undefined(valid)
-        if math.isfinite(figure) and (first or figure < self.figure):
+        if improves(figure, self.figure):
             found = list(values())
             if not self._sound(found):
                 return False
             self.figure, self.loss, self.epoch, self.values = figure, valid["loss"], epoch, found
             self.train, self.valid = dict(train), dict(valid)
-        if first or self.goal - figure > abs(self.goal) * min_improvement:
+        if improves(figure, self.goal, min_improvement):
             self.goal, self.failures = figure, 0
         else:
             self.failures += 1
