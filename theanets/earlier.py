@@ -36,6 +36,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "dropout": ("dropout_rate", "drop"),
     "average": ("use_ema", "swa", "averagedmodel"),
     "rng": ("random_state", "seed"),
+    "size": ("units", "n_units", "num_units", "hidden_size", "out_features"),
     # Methods and attributes.
     "train": ("fit", "fit_generator", "partial_fit", "learn"),
     "feed_forward": ("forward", "call"),
@@ -147,6 +148,8 @@ PHRASES: dict[str, str] = {
         for key in ("train_batches", "valid_batches", "patience", "validate_every")
     },
     **{key: f"{key}= of train()" for key in ("min_improvement", "max_updates", "algo")},
+    **{key: f"{key}= of train()" for key in ("epochs", "callbacks", "validation_split")},
+    "shuffle": "nothing: arrays are shuffled in each epoch, and batches come in their own order",
     "pieces": "the activation 'maxout:3'",
     "batch_size": "batch_size= of train()",
     "learning_rate": "learning_rate= of train()",

@@ -156,7 +156,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     for same in namesakes(name):
         if same in lowered:
             return f" (did you mean {same!r}?)"
-    found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
+    # Letters in another order are nearer than letters that are not there.
+    found = [choice for choice in lowered if sorted(choice) == sorted(str(name).lower())]
+    found = found or difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 
 
@@ -171,6 +173,8 @@ def hint(name: object, choices: Iterable[str]) -> str:
         The valid names.
     """
     found, choices = phrase(name), list(choices)
+    if found is None and not {*namesakes(name)}.intersection(choices):
+        found = next(filter(None, map(phrase, namesakes(name))), None)
     if any(same_spelling(str(name), choice) for choice in choices):
         found = None
     return f" (write {found})" if found else nearest(str(name), choices)
@@ -289,6 +293,35 @@ def check_arguments(
         return signature.bind(None, *args, **kwargs)
     except TypeError as error:
         raise ConfigurationError(f"{where}: {error}; it takes {', '.join(valid)}") from None
+
+
+def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
+    """Refuse a function of the user's that cannot be called as it will be.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    function : callable
+        The function; of one that does not tell what it takes, nothing is known.
+    arguments : list of str
+        What it will get, by position.
+
+    Raises
+    ------
+    ConfigurationError
+        If it takes more, or less.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{where} cannot be called with ({', '.join(arguments)}): {error}; it takes {signature}"
+        ) from None
 
 
 def checked(method: Callable[P, R]) -> Callable[P, R]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import pytensor.tensor as pt
@@ -48,6 +48,25 @@ def expression(value: Any, who: str) -> Expression:
         return pt.as_tensor(value)
     except (TypeError, ValueError, NotImplementedError):
         raise ConfigurationError(f"{who} returned {value!r}; expected an expression") from None
+
+
+def applied(function: Callable[..., Any], arguments: Sequence[Any], who: str) -> Expression:
+    """Call a function of the user's with expressions; see `expression`.
+
+    Raises
+    ------
+    ConfigurationError
+        If what it returns is no expression, or it raises a TypeError, as functions of
+        NumPy do of expressions.
+    """
+    try:
+        value = function(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{who} raised TypeError: {error}. What it gets are expressions: functions of NumPy "
+            "do not take them, those of pytensor.tensor do, such as pt.mean or pt.maximum"
+        ) from error
+    return expression(value, who)
 
 
 def scalar(value: Any, who: str) -> Expression:

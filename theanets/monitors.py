@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 
 from . import names as _names
 from .errors import ConfigurationError
-from .expressions import Expression, expression
+from .expressions import Expression, applied
 from .layers.time import existing_terms
 from .losses import Loss
 from .outputs import Outputs
@@ -138,7 +138,7 @@ def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Expression
         pattern, what = pair
         for name, called in _matching(pattern, every).items():
             for label, function in _watched(what):
-                value = expression(function(every[name]), f"monitor {name + label!r}")
+                value = applied(function, [every[name]], f"monitor {name + label!r}")
                 lengths = outputs.lengths.get(name)
                 if lengths is not None:
                     what = f"monitor {name + label!r}"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, check_takes
 
 if TYPE_CHECKING:
     from ..training import Run
@@ -78,6 +78,7 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
         if isinstance(item, Callback):
             found.append(item)
         elif callable(item) and not isinstance(item, type):
+            check_takes(f"callbacks: {item!r}", item, ["run"])
             found.append(_EpochCallback(item))
         else:
             raise ConfigurationError(

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from ..errors import ConfigurationError, nearest
-from ..expressions import Expression, expression
+from ..errors import ConfigurationError, check_takes, nearest
+from ..expressions import Expression, applied
 from ..options import Choice, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
@@ -234,6 +234,7 @@ class Function(Loss, abstract=True):
 
     def __init__(self, function: Callable[[Any, Any], Any], **keywords: Any) -> None:
         self.function = function
+        check_takes(f"loss {self.name!r}", function, ("target", "output"))
         super().__init__(**keywords)
 
     @property
@@ -243,7 +244,7 @@ class Function(Loss, abstract=True):
 
     def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
-        return expression(self.function(target, output), f"loss {self.name!r}")
+        return applied(self.function, (target, output), f"loss {self.name!r}")
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Expression, Expression]:
         """Get the sum and the count whose ratio is the loss."""

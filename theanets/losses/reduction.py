@@ -165,6 +165,15 @@ class Reduced:
             return errors.sum(), batch_length(errors)
         return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
 
+    def all_count(self) -> bool:
+        """Tell whether each entry counts, whatever the data; as long as all steps exist.
+
+        Without building what the loss computes: False is no promise of the contrary.
+        """
+        methods = ("counts", "importance", "weighted_errors", "terms", "relevance")
+        plain = all(getattr(type(self), key) is getattr(Reduced, key) for key in methods)
+        return plain and self._weights is None and self.valid(self._target) is None
+
     def relevance(self, outputs: Outputs) -> Expression | None:
         """Get what counts in the loss, an expression that is 0 where nothing does.
 

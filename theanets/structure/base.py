@@ -64,6 +64,7 @@ class Structure:
         dtype: str = "float32",
         mode: Mode | str | None = None,
     ) -> None:
+        specs = listed(layers)
         dtype = as_dtype(dtype)
         self.seed = _rng.as_seed(rng)
         # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
@@ -82,7 +83,6 @@ class Structure:
         self._trainer = threading.RLock()
         # The same variables for each view of it, so that nothing is compiled anew.
         self._unasked: dict[str, Layer] = {}
-        specs = listed(layers)
         with process.building(dtype):  # once, and not for each layer
             for i, layer in enumerate(specs):
                 self.add_layer(layer, is_output=0 < i == len(specs) - 1)

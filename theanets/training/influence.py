@@ -86,6 +86,8 @@ def check(task: Task, data: Datasets) -> None:
 
 def _compile(net: Structure, losses: Sequence[Loss]) -> Compiled:
     graph = net.graph
+    if all(loss.all_count() for loss in losses) and not any(x.holds_lengths for x in net.layers):
+        return Compiled((), None, (), None)
     with process.building(graph.dtype):
         lengths, weights = series_lengths.from_weights(graph.by_name, losses)
         outputs = graph.outputs(lengths=lengths, weights=weights, seed=graph.seed)

@@ -83,7 +83,7 @@ def make_run(
     task = Task.of(net, options)
     seeds = Seeds.of(network, run_number, loop)
     data = datasets(net, train, valid, options, seeds, shuffle=optimizer.first_order)
-    ranges.check(net.graph, task.losses)
+    ranges.check(net.graph, task.losses, "training may run away")
     inform(net, task.losses, data.whole)
     influence.check(task, data)
     optimizer = optimizer.for_run(*options.limits.length(data.train.batches))
@@ -375,6 +375,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     mode, watched = given.get("mode", net.mode), given.get("monitors", ())
     losses = net.bound_losses()
     task = Task(net, losses, added, scale, mode, watched, given.get("metrics"))
+    ranges.check(net.graph, losses, "the loss may have no meaning")
     fields = net.fields
     found = Dataset(
         fields,
