@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy.typing as npt
 
@@ -98,13 +98,6 @@ class Network(Structure):
             valid = [known for known in dir(type(self)) if known[0] != "_"]
             found = "" if name.startswith("_") else hint(name, [*valid, *vars(self)])
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{found}")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse the call: networks of other libraries compute when they are called."""
-        raise TypeError(
-            f"a {type(self).__name__} is not called; net.predict(x) predicts, and "
-            "net.feed_forward(x) gives the outputs of all layers"
-        )
 
     # ---- training ------------------------------------------------------------------
 

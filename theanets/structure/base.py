@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from pytensor.compile.mode import Mode
 
@@ -89,6 +89,13 @@ class Structure:
             if loss is not None:
                 usual = isinstance(loss, str) and loss == "auto"
                 self.set_loss(self._usual_loss() if usual else loss)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse the call: networks of other libraries compute when they are called."""
+        raise TypeError(
+            f"a {type(self).__name__} is not called; net.predict(x) predicts, and "
+            "net.feed_forward(x) gives the outputs of all layers"
+        )
 
     def _usual_loss(self) -> str:
         """Get what such a network is trained with unless the user says it."""

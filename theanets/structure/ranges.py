@@ -18,7 +18,7 @@ from ..losses import Loss
 PLAIN = (Feedforward.transform, Convolution.transform, Tied.transform)
 
 
-def check(graph: Graph, losses: Sequence[Loss], consequence: str) -> None:
+def check(graph: Graph, losses: Sequence[Loss], risk: str = "training may run away") -> None:
     """Warn of outputs that can be numbers which a loss has no meaning for, or of one class only.
 
     Nothing is said where nobody knows what an output can be, as with layers and
@@ -30,7 +30,7 @@ def check(graph: Graph, losses: Sequence[Loss], consequence: str) -> None:
         The layers.
     losses : list of Loss
         The losses.
-    consequence : str
+    risk : str
         What may come of it.
     """
     for loss in losses:
@@ -47,7 +47,7 @@ def check(graph: Graph, losses: Sequence[Loss], consequence: str) -> None:
             given = _given(layer, name)
             if given is not None and not _within(given, limits):
                 message = _message(loss, layer, name, limits, given)
-                warn(f"{message}: {consequence}; {_advice(loss, name, limits)}")
+                warn(f"{message}: {risk}; {_advice(loss, name, limits)}")
 
 
 def _given(layer: Layer, output: str) -> Limits | None:

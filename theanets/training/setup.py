@@ -83,7 +83,7 @@ def make_run(
     task = Task.of(net, options)
     seeds = Seeds.of(network, run_number, loop)
     data = datasets(net, train, valid, options, seeds, shuffle=optimizer.first_order)
-    ranges.check(net.graph, task.losses, "training may run away")
+    ranges.check(net.graph, task.losses)
     inform(net, task.losses, data.whole)
     influence.check(task, data)
     optimizer = optimizer.for_run(*options.limits.length(data.train.batches))
