@@ -295,35 +295,6 @@ def check_arguments(
         raise ConfigurationError(f"{where}: {error}; it takes {', '.join(valid)}") from None
 
 
-def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
-    """Refuse a function of the user's that cannot be called as it will be.
-
-    Parameters
-    ----------
-    where : str
-        What it is, for messages.
-    function : callable
-        The function; of one that does not tell what it takes, nothing is known.
-    arguments : list of str
-        What it will get, by position.
-
-    Raises
-    ------
-    ConfigurationError
-        If it takes more, or less.
-    """
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{where} cannot be called with ({', '.join(arguments)}): {error}; it takes {signature}"
-        ) from None
-
-
 def checked(method: Callable[P, R]) -> Callable[P, R]:
     """Let a constructor do what `check_arguments` does, for all classes that inherit it."""
     signature = inspect.signature(method)

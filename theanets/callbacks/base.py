@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import ConfigurationError, check_takes
+from ..errors import ConfigurationError
+from ..options import check_takes
 
 if TYPE_CHECKING:
     from ..training import Run

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from ..errors import ConfigurationError, check_takes, nearest
+from ..errors import ConfigurationError, nearest
 from ..expressions import Expression, applied
-from ..options import Choice, number
+from ..options import Choice, check_takes, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigurationError, check_arguments, check_keywords, check_takes
-from ..options import Choice, number
+from ..errors import ConfigurationError, check_arguments, check_keywords
+from ..options import Choice, check_takes, number
 from ..registry import Registered, Registry, signature_of
 
 

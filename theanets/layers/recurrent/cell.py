@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
-from ...errors import ConfigurationError, check_takes
+from ...errors import ConfigurationError
 from ...expressions import Expression
 from ...ops.recurrent import Layout, Named, Products, Results
-from ...options import Whole
+from ...options import Whole, check_takes
 from .base import Recurrent
 
 
