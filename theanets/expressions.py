@@ -1,7 +1,8 @@
-"""Symbolic variables, and what functions of the user return as expressions that fit."""
+"""Symbolic variables, and functions of the user: what they take and return."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -27,6 +28,32 @@ def untrained(variable: Shared) -> Shared:
 def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Expression:
     """Make a symbolic variable; ``pt.tensor`` takes names such as ``'int'`` for types."""
     return pt.TensorType(dtype, shape=shape)(name)
+
+
+def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
+    """Refuse a function of the user's that cannot be called with so many arguments.
+
+    Of a function that does not tell what it takes, nothing is known.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    function : callable
+        The function.
+    arguments : list of str
+        What it will get, by position.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{where} cannot be called with ({', '.join(arguments)}): {error}; it takes {signature}"
+        ) from None
 
 
 def expression(value: Any, who: str) -> Expression:

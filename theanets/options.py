@@ -13,7 +13,6 @@ declared as `Dropped`.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, ClassVar
@@ -73,35 +72,6 @@ def as_list(value: Any) -> list[Any] | None:
     if single or getattr(value, "ndim", 1) == 0:
         return None
     return list(value)
-
-
-def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
-    """Refuse a function of the user's that cannot be called as it will be.
-
-    Parameters
-    ----------
-    where : str
-        What it is, for messages.
-    function : callable
-        The function; of one that does not tell what it takes, nothing is known.
-    arguments : list of str
-        What it will get, by position.
-
-    Raises
-    ------
-    ConfigurationError
-        If it takes more, or less.
-    """
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"{where} cannot be called with ({', '.join(arguments)}): {error}; it takes {signature}"
-        ) from None
 
 
 class Option:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ConfigurationError
-from ..options import check_takes
+from ..expressions import check_takes
 
 if TYPE_CHECKING:
     from ..training import Run

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..errors import ConfigurationError, nearest
-from ..expressions import Expression, applied
-from ..options import Choice, check_takes, number
+from ..expressions import Expression, applied, check_takes
+from ..options import Choice, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
 from ..spec import parse_loss

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ..errors import ConfigurationError, check_arguments, check_keywords
-from ..options import Choice, check_takes, number
+from ..expressions import check_takes
+from ..options import Choice, number
 from ..registry import Registered, Registry, signature_of
 
 

@@ -9,9 +9,9 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from ...errors import ConfigurationError
-from ...expressions import Expression
+from ...expressions import Expression, check_takes
 from ...ops.recurrent import Layout, Named, Products, Results
-from ...options import Whole, check_takes
+from ...options import Whole
 from .base import Recurrent
 
 
