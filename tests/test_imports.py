@@ -34,7 +34,18 @@ RANKS = [
     {"profiling", "training", "prediction", "predictor", "pretraining", "runs", "export"},
     {"network", "minimization"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}
+    {
+        "sklearn",
+        "bayes",
+        "calibration",
+        "plot",
+        "cli",
+        "precompile",
+        "experiment",
+        "util",
+        "compat",
+        "main",
+    }
     | {"trainer", "original"}
     | {"__init__", "__main__"},
 ]
