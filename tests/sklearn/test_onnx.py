@@ -1,5 +1,6 @@
 """Estimators as models of ONNX, alone and in pipelines that skl2onnx converts."""
 
+import json
 import warnings
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_classifier(kind, tmp_path):
     assert list(found) == ["label", "probabilities"]
     np.testing.assert_array_equal(found["label"], net.predict(X[:7]))
     np.testing.assert_allclose(found["probabilities"], net.predict_proba(X[:7]), atol=1e-5)
+    about = session(str(tmp_path / "clf.onnx")).get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == net.classes_.tolist()
 
 
 def test_classifier_of_several_labels(tmp_path):

@@ -26,6 +26,8 @@ from .writer import OPSET, UnsupportedError, Writer, onnx_type
 
 #: The format of files; runtimes of 2022 and newer read it.
 IR_VERSION = 8
+#: Bytes that a file may not reach, by the format, with some for what is not a parameter.
+LIMIT = 2**31 - 2**24
 
 
 def model(
@@ -109,6 +111,12 @@ class _Model:
             made = write.run(list(self.wanted.values()))
         except UnsupportedError as error:
             raise ConfigurationError(f"{self._where()}: {error}") from None
+        held = sum(array.nbytes for array in write.constants.values())
+        if held >= LIMIT:
+            raise ConfigurationError(
+                f"the network has {held} bytes of parameters; a file of ONNX holds less than "
+                f"{LIMIT}"
+            )
         ends = []
         for (name, variable), found in zip(self.wanted.items(), made, strict=True):
             floats = variable.dtype.startswith("float")

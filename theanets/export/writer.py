@@ -217,12 +217,13 @@ class Writer:
         list of str
             What they are called, in the types of the graph that belong to theirs.
         """
-        for variable in graph_inputs(outputs, blockers=self.names):
+        known = self.names.keys() | self.values.keys()
+        for variable in graph_inputs(outputs, blockers=known):
             if isinstance(variable, Constant):
                 self.values.setdefault(variable, variable.data)
             elif isinstance(variable, SharedVariable) and hasattr(variable.type, "dtype"):
                 self.values.setdefault(variable, variable.get_value(borrow=True))
-        nodes = list(toposort(outputs, blockers=self.names))
+        nodes = list(toposort(outputs, blockers=known))
         self.used.update(outputs, *(node.inputs for node in nodes))
         outermost = self.at is None
         for node in nodes:

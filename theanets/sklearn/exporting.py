@@ -6,6 +6,7 @@ classifier, ``variable`` of any other.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ def to_onnx(estimator: NetEstimator, *, dtype: str | None = None) -> onnx.ModelP
     _rename_input(model)
     if is_classifier(estimator) and not estimator._several:
         _name_labels(model, np.asarray(estimator.classes_))
+        model.metadata_props.add(key="classes", value=json.dumps(estimator.classes_.tolist()))
     return model
 
 
