@@ -21,6 +21,7 @@ from .ops.sparse import is_sparse
 from .options import flag, whole_number
 from .regularizers import Regularizer, from_kwargs, keywords
 from .structure import Snapshot, Structure
+from .structure.forward import Compiled
 
 Array = npt.NDArray[Any]
 #: Refuses arrays, given by name.
@@ -36,55 +37,6 @@ class Exactly(int):
     """A number of rows that are computed at once in any case, some of them for nothing."""
 
 
-class Compiled:
-    """A function from inputs to some outputs.
-
-    Parameters
-    ----------
-    net : Structure
-        The network.
-    wanted : list of str, optional
-        Full names of the outputs; by default all, with what noise adds.
-    regularizers : list of Regularizer
-        Noise to put in the graph.
-    given : dict of str to variable
-        Variables that stand for some outputs, instead of the inputs.
-    mode : str or Mode or None
-        How to compile.
-    training : bool
-        Whether layers that differ in training show their training form. What
-        they would change by it is left as it is.
-    """
-
-    def __init__(
-        self,
-        net: Structure,
-        wanted: Sequence[str] | None,
-        regularizers: Sequence[Any],
-        given: Mapping[str, Any],
-        mode: Mode | str | None,
-        training: bool = False,
-    ) -> None:
-        self.outputs = net.graph.outputs(
-            training=training,
-            carries=False,
-            regularizers=regularizers,
-            needed=wanted,
-            given=given,
-            seed=net.seed,
-        )
-        kept = {*net.params, *net.state}
-        self.wanted = list(self.outputs if wanted is None else wanted)
-        self.function = backends.function(
-            list(given.values()) or net.inputs,
-            [self.outputs[name] for name in self.wanted],
-            {v: new for v, new in self.outputs.updates.items() if v not in kept},
-            mode=mode,
-            dtype=net.dtype,
-            name="predict",
-        )
-
-
 class Plan:
     """How some outputs are computed: what is found out once for a structure.
 
@@ -95,7 +47,8 @@ class Plan:
     wanted : tuple of str or None
         Full names of the outputs.
     noise : list of Regularizer
-        Noise to put in the graph.
+        Noise to put in the graph. Plans for other strengths of it have the function
+        in common.
     given : str or None
         The output that stands for the inputs.
     mode : str or Mode or None
@@ -116,6 +69,7 @@ class Plan:
         for name in wanted or ():
             net.graph.shape(name)
         self._asked = wanted, noise, given, mode, training
+        self._noise = list(noise)
         self._least = max(layer.least_examples for layer in net.layers) if training else 1
         self.check: Callable[[Sequence[Any], str], None] | None = None
         self.check_lengths: Check | None = None
@@ -133,10 +87,14 @@ class Plan:
         """Get the function, compiled unless it was before; data should fit by then."""
         if self.compiled is None:
             wanted, noise, given, mode, training = self._asked
-            with process.building(net.dtype):
-                if self.compiled is None:
-                    replaced = {} if given is None else {output_name(given): _variable(net, given)}
-                    self.compiled = Compiled(net, wanted, noise, replaced, mode, training)
+            kinds = tuple([r.cache_key() for r in noise])
+
+            def make() -> Compiled:
+                replaced = {} if given is None else {output_name(given): _variable(net, given)}
+                return Compiled(net, wanted, noise, replaced, mode, training)
+
+            key = ("compiled", wanted, given, training, kinds, backends.mode_key(mode))
+            self.compiled = net.cached(key, make, objective=False)
         return self.compiled
 
     def run(
@@ -168,7 +126,8 @@ class Plan:
         exact = isinstance(size, Exactly)
         size = BATCH_SIZE if size is None else whole_number("batch_size", size)
         arrays = self.ready(x) if arrays is None else arrays
-        quick, padded = arrays is not None and rng is None, False
+        quick = arrays is not None and rng is None and not self._noise
+        padded = False
         if arrays is None:
             padded, x = with_a_row(x)
             arrays = prepare(self.fields, x, where)
@@ -213,13 +172,14 @@ class Plan:
         beginning = batch(parts[0])
 
         def begin() -> Any:
+            compiled.strengths.assign((), self._noise, 1)
             if seed is not None:
-                compiled.outputs.reseed(seed)
+                compiled.generators.reseed(seed)
             return function(*beginning)
 
-        if len(parts) == 1 and seed is None:
+        if len(parts) == 1 and seed is None and not self._noise:
             return function(*beginning)
-        # Parameters of one moment, and noise of one seed.
+        # Parameters of one moment, and noise of one strength and one seed.
         with compiled.function.held(begin) as first:
             results = [first, *(function(*batch(part)) for part in parts[1:])]
         return results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))

@@ -21,7 +21,7 @@ from ..history import History
 from ..layers import Layer
 from ..losses import Loss
 from ..options import flag
-from . import expressions, functions, overrides, shared, targets
+from . import builds, expressions, functions, overrides, shared, targets
 from . import sizes as _sizes
 from .making import Maker, as_dtype, default_output, listed
 from .snapshot import Snapshot
@@ -112,6 +112,7 @@ class Structure:
 
     sharing = shared.sharing
     go_on_from = shared.go_on_from
+    clone = shared.clone
 
     def reseed(self, seed: int) -> None:
         """Change the seed of all that is drawn from now on; parameters stay as they are."""
@@ -358,6 +359,9 @@ class Structure:
     ) -> Any:
         """Get a compiled function, made unless it was made before for the same structure.
 
+        What can be moved, see `theanets.structure.builds`, is made once for all networks
+        of the same build.
+
         Parameters
         ----------
         key : hashable
@@ -372,4 +376,6 @@ class Structure:
         # Outputs are those of the layers, whatever the class says of the objective.
         own = overrides.key(self) if objective else None
         whole = (snapshot or self.snapshot()).key((key, own))
-        return self._cache.get_or_make(whole, make, self.dtype)
+        return self._cache.get_or_make(
+            whole, lambda: builds.get_or_make(self, key, make, objective), self.dtype
+        )

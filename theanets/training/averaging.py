@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -135,6 +135,12 @@ class Moving:
             new = mean + (one - self.momentum) * (updates.get(variable, variable) - mean)
             updates[mean] = pt.cast(new, mean.dtype)
             self.variables.append(mean)
+
+    def moved(self, to: Callable[[Any], Any]) -> Moving:
+        """Get the same on other variables: those of another network."""
+        found = copy.copy(self)
+        found.momentum, found.variables = to(self.momentum), list(map(to, self.variables))
+        return found
 
     def start(self, momentum: float, values: Sequence[Array]) -> None:
         """Begin with some values."""

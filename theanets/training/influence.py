@@ -42,6 +42,13 @@ class Compiled(NamedTuple):
     aligned: tuple[int, ...]
     labels: Any
 
+    def moved(self, to: Callable[[Any], Any]) -> Compiled:
+        """Get the same on other variables: those of another network."""
+        weights, labels = (
+            function and backends.moved(function, to) for function in (self.weights, self.labels)
+        )
+        return self._replace(weights=weights, labels=labels)
+
 
 def check(task: Task, data: Datasets) -> None:
     """Refuse data to train or validate on that have no influence on any loss.

@@ -14,9 +14,9 @@ from ..callbacks import Callback, Callbacks
 from ..data import Dataset
 from ..errors import ConfigurationError, ExhaustedError, interrupted
 from .averaging import Averages
-from .compiled import Evaluation
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
+from .evaluation import Evaluation
 from .limits import Limits
 from .pacing import Pacing
 from .resume import Checkpoint
@@ -240,8 +240,6 @@ class Run(Standing):
         self._in_epoch = False
         self.updates = self._before + done.updates
         if done.updates:
-            for evaluation in self.evaluations:
-                evaluation.used = True
             self.epoch += 1
             self.continued = self._resumed
             self.train = done.monitors

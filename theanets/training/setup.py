@@ -20,16 +20,10 @@ from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure, ranges
 from . import influence, resume
 from .averaging import Averages
-from .compiled import (
-    Evaluation,
-    Step,
-    compile_evaluation,
-    compile_gradient,
-    compile_step,
-    trained,
-)
+from .compiled import compile_evaluation, compile_gradient, compile_step, trained
 from .criterion import Criterion
 from .engines import Engine, GradientEngine, LBFGSEngine
+from .evaluation import Evaluation, Step
 from .identity import identity
 from .loop import Run
 from .options import LoopOptions, TrainOptions, keywords
