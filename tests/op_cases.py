@@ -19,16 +19,34 @@ IMAGES = RNG.normal(size=(2, 5, 6, 2))
 FILTERS = RNG.normal(size=(2, 3, 2, 3))
 RESULTS = RNG.normal(size=(2, *WINDOW.positions((5, 6)), 3))
 POOLED = RNG.normal(size=(2, *WINDOW.positions((5, 6)), 2))
+DIRECTIONS = [RNG.normal(size=(4, 4, 3)) for _ in range(3)]
+MOVES = [RNG.normal(size=(4, 4, 4)) for _ in range(3)]
 ROWS = [
     np.array([1.5, -0.5, 2, 0.3]),
     np.array([0, 3, 1, 1], "int32"),
     np.array([0, 2, 2, 4], "int32"),
 ]
 
-#: Ops with arguments; of these, what has second derivatives.
+#: Ops with arguments, and which of their outputs directions are tried on.
 SMOOTH = {
-    "ForwardBackward": (chain.ForwardBackward(), CHAIN, slice(0, 1)),
-    "Alignments": (ctc.Alignments(0), ALIGNED, slice(0, 1)),
+    "ForwardBackward": (chain.ForwardBackward(), CHAIN, slice(None)),
+    "Alignments": (ctc.Alignments(0), ALIGNED, slice(None)),
+    "Tangent of a chain": (
+        chain.Tangent(),
+        [*CHAIN, DIRECTIONS[0], MOVES[0]],
+        slice(None),
+    ),
+    "Tangent of alignments": (ctc.Tangent(0), [*ALIGNED, DIRECTIONS[0]], slice(None)),
+    "HigherChain": (
+        chain.HigherChain(2),
+        [*CHAIN, DIRECTIONS[0], MOVES[0], DIRECTIONS[1], MOVES[1]],
+        slice(None),
+    ),
+    "HigherAlignments": (
+        ctc.HigherAlignments(2, 0),
+        [*ALIGNED, *DIRECTIONS[:2]],
+        slice(None),
+    ),
     "Convolution": (convolution.Convolution(WINDOW), [IMAGES, FILTERS], slice(None)),
     "FilterGradient": (convolution.FilterGradient(WINDOW), [IMAGES, RESULTS], slice(None)),
     "ImageGradient": (convolution.ImageGradient(WINDOW), [FILTERS, RESULTS, 5, 6], slice(None)),
@@ -44,12 +62,6 @@ SMOOTH = {
         [*ROWS, RNG.normal(size=(3, 2)), 4],
         slice(None),
     ),
-}
-DIRECTION = RNG.normal(size=SCORES.shape)
-#: Derivatives, which have none.
-FIRST = {
-    "Tangent of a chain": (chain.Tangent(), [*CHAIN, DIRECTION, RNG.normal(size=(4, 4, 4))]),
-    "Tangent of alignments": (ctc.Tangent(0), [*ALIGNED, DIRECTION]),
 }
 #: Of integers, or of shapes.
 DISCRETE = {
@@ -71,5 +83,12 @@ def floats(variables):
 
 
 def cost_of(outputs):
+    """A cost that no sum over an output's axes leaves unchanged."""
     rng = np.random.default_rng(1)
-    return sum((pt.sin(out) * rng.normal(size=(1,) * out.ndim)).sum() for out in outputs)
+    return sum(_projected(out, rng) for out in outputs)
+
+
+def _projected(out, rng):
+    factors = [pt.as_tensor(rng.normal(size=7))[pt.arange(n) % 7] for n in out.shape]
+    shapes = [["x"] * i + [0] + ["x"] * (out.ndim - i - 1) for i in range(out.ndim)]
+    return (pt.sin(out) * sum(f.dimshuffle(s) for f, s in zip(factors, shapes))).sum()

@@ -15,7 +15,6 @@ NEEDS = {
     "sklearn": "sklearn",
     "theanets.bayes": "pymc",
     "onnxruntime": "onnxruntime",
-    "skl2onnx": "skl2onnx",
 }
 
 

@@ -41,7 +41,6 @@ with uninterrupted():
     )
     from .activations import Activation
     from .callbacks import Callback
-    from .derivatives import derivative, divergence, laplacian
     from .errors import (
         ConfigurationError,
         DataError,
@@ -88,12 +87,9 @@ __all__ = [
     "activations",
     "callbacks",
     "convolution",
-    "derivative",
-    "divergence",
     "feedforward",
     "init",
     "iterminimize",
-    "laplacian",
     "layers",
     "load_original",
     "log",

@@ -118,7 +118,7 @@ def _missing(path: str) -> str:
 
 
 class DerivativeError(Error, NotImplementedError):
-    """A derivative of a higher order is needed than an operation has.
+    """A derivative is needed of an operation that has none.
 
     Parameters
     ----------
@@ -156,9 +156,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     for same in namesakes(name):
         if same in lowered:
             return f" (did you mean {same!r}?)"
-    # Letters in another order are nearer than letters that are not there.
-    found = [choice for choice in lowered if sorted(choice) == sorted(str(name).lower())]
-    found = found or difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 
 
@@ -173,8 +171,6 @@ def hint(name: object, choices: Iterable[str]) -> str:
         The valid names.
     """
     found, choices = phrase(name), list(choices)
-    if found is None and not {*namesakes(name)}.intersection(choices):
-        found = next(filter(None, map(phrase, namesakes(name))), None)
     if any(same_spelling(str(name), choice) for choice in choices):
         found = None
     return f" (write {found})" if found else nearest(str(name), choices)

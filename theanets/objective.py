@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +11,16 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedGrad, ZeroGrad
-from pytensor.graph.op import Op
 from pytensor.scalar import Ceil, Floor, RoundHalfAwayFromZero, RoundHalfToEven, Sign, Trunc
 from pytensor.tensor.elemwise import Elemwise
 
 from . import monitors, process, series_lengths
-from .errors import ConfigurationError, DerivativeError, ZeroGradientWarning
+from .errors import ConfigurationError, ZeroGradientWarning
 from .expressions import Expression, Shared, scalar, untrained
 from .graph import Graph, Outputs
 from .losses import Loss
 from .losses.formulas import nonzero
 from .monitors import Terms
-from .names import split_output
 from .regularizers import Regularizer
 
 
@@ -67,12 +64,6 @@ class Strengths:
         """Fix the order of the regularizers, by which `assign` finds them again."""
         for i, regularizer in enumerate(regularizers):
             self._index[id(regularizer)] = i
-
-    def moved(self, to: Callable[[Shared], Shared]) -> Strengths:
-        """Get the same on other variables, to be assigned."""
-        found = Strengths(self._dtype)
-        found._shared = {key: to(variable) for key, variable in self._shared.items()}
-        return found
 
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
@@ -288,12 +279,6 @@ def reachable(cost: Expression) -> set[Expression]:
     return seen
 
 
-def still(cost: Expression, params: Sequence[Shared]) -> list[Shared]:
-    """Get the parameters that a cost has no gradient with respect to, by its form."""
-    live = reachable(cost)
-    return [p for p in params if p not in live]
-
-
 def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
     """Get the gradients of a cost, zeros for parameters that it does not depend on.
 
@@ -302,11 +287,12 @@ def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
     ZeroGradientWarning
         If there are such parameters; names them.
     """
-    left = still(cost, params)
-    moving = [p for p in params if p not in left]
-    if left:
+    live = reachable(cost)
+    moving = [p for p in params if p in live]
+    still = [p.name for p in params if p not in live]
+    if still:
         warnings.warn(
-            f"the loss has no gradient with respect to {', '.join(p.name for p in left)}: "
+            f"the loss has no gradient with respect to {', '.join(still)}: "
             "training does not change them",
             ZeroGradientWarning,
             stacklevel=2,
@@ -317,58 +303,3 @@ def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
         else {}
     )
     return [found.get(p, pt.zeros_like(p)) for p in params]
-
-
-@contextmanager
-def differentiable(objective: Objective, who: str | None = None) -> Iterator[None]:
-    """Say who needs higher derivatives, and of what, if there are none.
-
-    Parameters
-    ----------
-    objective : Objective
-        What is differentiated within.
-    who : str, optional
-        Who differentiates; by default the term of the objective that has a
-        derivative in it.
-
-    Raises
-    ------
-    ConfigurationError
-        Instead of a `DerivativeError`.
-    """
-    try:
-        yield
-    except DerivativeError as error:
-        if who is None:
-            flat = {k: [x for p in term for x in p] for k, term in objective.penalties.items()}
-            terms: list[tuple[str, Any]] = [*objective.losses.items(), *flat.items()]
-            asking = [repr(name) for name, pair in terms if _has(pair, type(error.op))]
-            who = ", ".join(asking) or "the objective"
-        layer_of = {value: split_output(name)[0] for name, value in objective.outputs.items()}
-        lacking = []
-        for layer in dict.fromkeys(layer_of.values()):
-            own = [value for value, name in layer_of.items() if name == layer]
-            if _has(own, error.op.derives, layer_of.keys() - own):
-                lacking.append(f"layer {layer!r}")
-        for name, pair in objective.losses.items():
-            if _has(pair, error.op.derives, layer_of):
-                lacking.append(f"loss {name!r}")
-        of = " and ".join(lacking) or error.op.derives.__name__
-        raise ConfigurationError(
-            f"{who} needs derivatives of a higher order than {of} has: leave it out, or train by "
-            "first derivatives, as 'adam' does"
-        ) from error
-
-
-def _has(values: Iterable[Any], kind: type[Op], known: Iterable[Any] = ()) -> bool:
-    """Tell whether expressions need an Op of a kind to be computed from known ones."""
-    stack, seen = list(values), set(known)
-    while stack:
-        variable = stack.pop()
-        if variable in seen or variable.owner is None:
-            continue
-        seen.add(variable)
-        if isinstance(variable.owner.op, kind):
-            return True
-        stack.extend(variable.owner.inputs)
-    return False

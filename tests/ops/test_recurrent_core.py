@@ -83,14 +83,6 @@ def test_what_is_not_elementwise_is_refused_with_its_name():
         trace(layout, step, "float64")
 
 
-def test_second_derivatives_are_refused():
-    case = Case("tanh")
-    outputs, _ = case.fast()
-    first = pytensor.grad(pt.sqr(outputs["out"]).sum(), case.weights[0])
-    with pytest.raises(NotImplementedError, match="has none itself"):
-        pytensor.grad(first.sum(), case.weights[0])
-
-
 def test_outputs_that_nothing_uses_are_not_made():
     case = Case("lstm")
     outputs, _ = case.fast()

@@ -1,4 +1,4 @@
-"""Second derivatives of each Op of ours: those of finite differences, or refused by our error.
+"""Derivatives of each Op of ours, first and second, backward and forward: those of differences.
 
 Differences are of the gradient that PyTensor's `grad` makes, along random directions.
 """
@@ -10,23 +10,36 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from op_cases import DISCRETE, FIRST, SMOOTH, applied, cost_of, floats
-from pytensor.gradient import DisconnectedType, pushforward
+from op_cases import DISCRETE, SMOOTH, applied, cost_of, floats
+from pytensor.gradient import pushforward
 from pytensor.graph.op import Op
-from recurrent_cases import Case
 
 import theanets
 import theanets.ops
-from theanets.errors import ConfigurationError, DerivativeError, Error
+from theanets.errors import DerivativeError, Error
+from theanets.ops.draws import Draws
+from theanets.ops.kernels import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
 
 RNG = np.random.default_rng(2)
 
-#: Those of which all is tested below.
-RECURRENT = {"RecurrentForward", "RecurrentBackward", "FirstOrder"}
-#: Bases; what stands in for PyTensor's Ops once gradients are made; what cells are traced by.
+#: Those of `test_recurrent_derivatives`.
+RECURRENT = {"RecurrentForward", "RecurrentBackward"}
+#: What stands in for PyTensor's Ops once gradients are made.
+MATRIX = pt.matrix("x", dtype="float64")
+STAND_INS = [
+    (MatMul(), [MATRIX, MATRIX]),
+    (RowSoftmax(), [MATRIX]),
+    (Sums("last"), [MATRIX]),
+    (Fill((3,)), [MATRIX.sum(), 3]),
+    (Axes((1, 0), 2), [MATRIX]),
+    (Positions("int64"), [MATRIX]),
+    (RowArgmax(), [MATRIX]),
+]
+#: Bases; stand-ins; what cells are traced by.
 OTHERS = {
-    *("KernelOp", "ChainOp", "CtcOp", "WindowOp", "Pooling", "SparseOp", "_Recurrent"),
-    *("MatMul", "RowArgmax", "RowSoftmax", "Sums", "Fill", "Axes", "Positions", "Draws"),
+    *("KernelOp", "ChainOp", "CtcOp", "WindowOp", "Pooling", "SparseOp", "_Recurrent", "Higher"),
+    *(type(op).__name__ for op, _ in STAND_INS),
+    "Draws",
     *("RowOp", "RowSum", "RowMax", "RowSize", "Early", "FromKey"),
 }
 
@@ -53,7 +66,7 @@ def test_all_operations_are_here():
         if not any(library in module.name for library in ("jax", "torch")):
             importlib.import_module(module.name)
     ours = {op for op in subclasses(Op) if op.__module__.startswith("theanets.")}
-    tested = {type(op) for op, *_ in [*SMOOTH.values(), *FIRST.values(), *DISCRETE.values()]}
+    tested = {type(op) for op, *_ in [*SMOOTH.values(), *DISCRETE.values()]}
     assert {op.__name__ for op in ours - tested} - OTHERS <= RECURRENT
 
 
@@ -90,17 +103,18 @@ def test_first_derivatives_of_all_outputs(name):
     cost = cost_of(outputs)
     gradient = pytensor.grad(cost, wrt, **options)
     slope = sum((g * d).sum() for g, d in zip(gradient, directions))
-    tangents = pushforward(outputs[which], wrt, [pt.as_tensor(d) for d in directions])
-    results = [slope, *tangents]
+    given = (outputs[which], wrt, [pt.as_tensor(d) for d in directions])
+    results = [slope, *pushforward(*given), *pushforward(*given, use_op_pushforward=True)]
     function = pytensor.function(symbols, results, on_unused_input="ignore")
-    plain = pytensor.function(symbols, [cost, *outputs[which]], on_unused_input="ignore")
+    expected = [cost, *outputs[which], *outputs[which]]
+    plain = pytensor.function(symbols, expected, on_unused_input="ignore")
     for a, b in zip(function(*values), difference(plain, values, moved)):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", [*SMOOTH, *DISCRETE, *FIRST])
+@pytest.mark.parametrize("name", [*SMOOTH, *DISCRETE])
 def test_what_is_declared_disconnected_has_no_influence(name):
-    op, arguments, *_ = {**SMOOTH, **DISCRETE, **FIRST}[name]
+    op, arguments, *_ = {**SMOOTH, **DISCRETE}[name]
     symbols, values, outputs = applied(op, arguments)
     function = pytensor.function(symbols, outputs, on_unused_input="ignore")
     node = outputs[0].owner
@@ -114,43 +128,20 @@ def test_what_is_declared_disconnected_has_no_influence(name):
             assert connected or not slope.any(), (i, row)
 
 
-@pytest.mark.parametrize("name", FIRST)
-def test_derivatives_without_derivatives_say_so(name):
-    op, arguments = FIRST[name]
-    symbols, _, outputs = applied(op, arguments)
-    with pytest.raises(DerivativeError, match="has none itself"):
-        pytensor.grad(cost_of(outputs), symbols[0])
+@pytest.mark.parametrize("op, inputs", STAND_INS)
+def test_what_stands_in_says_when_to_differentiate(op, inputs):
+    node = op.make_node(*map(pt.as_tensor, inputs))
+    with pytest.raises(DerivativeError, match="differentiate the expression first"):
+        op.pullback(node.inputs, node.outputs, [pt.zeros_like(o) for o in node.outputs])
     assert issubclass(DerivativeError, Error)
 
 
-@pytest.mark.parametrize("op, arguments", [SMOOTH["ForwardBackward"][:2], SMOOTH["Alignments"][:2]])
-def test_third_derivatives_are_refused(op, arguments):
-    symbols, _, outputs = applied(op, arguments)
-    second = cost_of([pytensor.grad(cost_of(outputs[:1]), symbols[0])])
-    third = cost_of([pytensor.grad(second, symbols[0])])
-    with pytest.raises(DerivativeError, match="Tangent"):
-        pytensor.grad(third, symbols[0])
-
-
-def test_second_derivatives_of_recurrences_are_refused():
-    case = Case("tanh")
-    outputs, _ = case.fast()
-    cost = pt.sqr(outputs["out"]).sum()
-    for wrt in (case.weights[0], case.z, case.states[0]):
-        first = pytensor.grad(cost, wrt)
-        with pytest.raises(DerivativeError, match="has none itself"):
-            pytensor.grad(first.sum(), wrt)
-    with pytest.raises(DerivativeError, match="has none itself"):
-        pushforward(outputs["out"], case.z, case.z)
-
-
-def test_lengths_are_no_input_of_derivatives():
-    case = Case("tanh")
-    node = case.fast()[0]["out"].owner
-    pattern = node.op.connection_pattern(node)
-    assert pattern[0] == [True] * len(node.outputs) and pattern[1] == [False] * len(node.outputs)
-    gradients = node.op.pullback(node.inputs, node.outputs, [o.ones_like() for o in node.outputs])
-    assert isinstance(gradients[1].type, DisconnectedType)
+def test_draws_have_no_derivative():
+    node = Draws("random", 1, "float64").make_node(
+        pytensor.shared(np.random.default_rng()), pt.as_tensor([3])
+    )
+    with pytest.raises(DerivativeError, match="has no derivative"):
+        node.op.pullback(node.inputs, node.outputs, node.outputs)
 
 
 # ---- networks --------------------------------------------------------------------
@@ -193,38 +184,3 @@ def test_esgd_of_ctc_learns_by_its_hessian():
     before = net.evaluate([X, ALIGNMENT])["loss"]
     net.train([X, ALIGNMENT], algo="esgd", epochs=5, learning_rate=0.01)
     assert net.evaluate([X, ALIGNMENT])["loss"] < before
-
-
-RECURRENT_NETS = {
-    "rnn": ([3, (4, "rnn"), (4, "rnn", "tanh"), 2], "layer 'hid1' and layer 'hid2' has"),
-    "both": (
-        [3, (4, "tanh"), dict(form="bidirectional", size=4, worker="gru", name="both"), 2],
-        "layer 'both' has",
-    ),
-}
-
-
-@pytest.mark.parametrize("name, algo", [("rnn", "esgd"), ("both", "sgd"), ("rnn", "l-bfgs")])
-def test_networks_without_second_derivatives_say_who_lacks_them(name, algo):
-    layers, what = RECURRENT_NETS[name]
-    net = theanets.recurrent.Regressor(layers, rng=1)
-    before = [p.get_value() for p in net.params]
-    who = "algorithm ESGD" if algo == "esgd" else "'contractive'"
-    options = {} if algo == "esgd" else dict(contractive=0.1)
-    with pytest.raises(ConfigurationError, match=f"^{who} needs .*higher order than {what}"):
-        net.train([X, X[..., :2]], algo=algo, epochs=1, **options)
-    for p, value in zip(net.params, before):
-        np.testing.assert_array_equal(p.get_value(), value)
-
-
-def test_a_loss_of_the_users_own_that_needs_them():
-    """A penalty on a gradient, of a layer that has no second one."""
-
-    class Slope(theanets.Loss, names=()):
-        def __call__(self, outputs):
-            y = outputs[self.output_name]
-            return pt.sqr(pytensor.grad(y.sum(), outputs["in:out"])).mean()
-
-    net = theanets.recurrent.Regressor([3, (4, "rnn"), 2], loss=Slope(), rng=1)
-    with pytest.raises(ConfigurationError, match=r"needs derivatives .* layer 'hid1'"):
-        net.train([X, X[..., :2]], epochs=1)

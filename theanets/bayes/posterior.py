@@ -322,7 +322,7 @@ class Posterior:
     # ---- files --------------------------------------------------------------------
 
     def save(self, path: Any) -> None:
-        """Write `idata` with all its groups, and the network, to one file, without pickle.
+        """Write the draws and the network to one file, without pickle.
 
         Parameters
         ----------
@@ -333,7 +333,7 @@ class Posterior:
         Raises
         ------
         FileError
-            If it cannot be written, or `idata` holds what only a pickle does.
+            If it cannot be written.
         """
         files.write(self, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from .. import atomic
 from ..data import Dataset
 from ..errors import ConfigurationError
 from ..layers import Layer
-from ..options import as_number
 from .base import Callback
 from .control import SaveBest
 from .logs import CSVLogger
@@ -82,8 +82,7 @@ class _Saver(Callback):
         else:
             due = run.epoch % self.every == 0
         if due:
-            with run.averages.shown():
-                self.save()
+            self.save()
 
     def end(self, run: Run) -> None:
         self.save()
@@ -120,7 +119,7 @@ def saver(net: Any, target: Any, every: Any) -> list[Callback]:
             raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
         return []
     every = every.item() if isinstance(every, np.number) else every
-    if as_number(every, "nonnegative") is None:
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every < math.inf:
         raise ConfigurationError(
             f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
         )

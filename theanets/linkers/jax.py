@@ -30,6 +30,7 @@ class JAX(Compiled):
         "ops.recurrent.by_jax",
         "ops.sequences.chain_by_jax",
         "ops.sequences.ctc_by_jax",
+        "ops.sequences.higher_by_jax",
         "ops.sparse.by_jax",
         "ops.windows.by_jax",
     )

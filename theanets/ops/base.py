@@ -11,13 +11,14 @@ from typing import Any, Self
 
 import numpy.typing as npt
 import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 
 from ..errors import DerivativeError
 from ..expressions import Expression
 from ..process import building
-from ..versions import shape_arguments
+from ..versions import pushforward, shape_arguments
 
 Array = npt.NDArray[Any]
 
@@ -53,31 +54,69 @@ class KernelOp(Op):
         """Get the shapes of the outputs, where inputs may be lengths themselves."""
         return self.output_shapes(*shapes)
 
-    def infer_shape(self, *arguments: Any) -> list[tuple[Expression, ...]]:
-        """Get the shapes of the outputs, for PyTensor."""
-        node, shapes = shape_arguments(arguments)
-        return self.shapes_of(node.inputs, shapes)
-
-
-class FirstOrder(Op):
-    """An Op that is the derivative of another, and has none itself."""
-
-    #: The other one.
-    derives: type[Op]
-
     def pullback(
         self,
         inputs: Sequence[Expression],
         outputs: Sequence[Expression],
         cotangents: Sequence[Expression],
     ) -> list[Expression]:
-        """Refuse."""
+        """Refuse, unless an Op overrides it: what stands in for PyTensor's Ops has no derivative.
+
+        Raises
+        ------
+        DerivativeError
+            Always.
+        """
         raise DerivativeError(
-            f"{self} is a derivative that has none itself, so what needs derivatives of a higher "
-            "order ('esgd', the contractive penalty, a gradient of a gradient) cannot be used "
-            "with it",
+            f"{self} is put in the place of PyTensor's own when a graph is compiled, and has no "
+            "derivative: differentiate the expression first, and compile that",
             self,
         )
+
+    def pushforward(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        tangents: Sequence[Expression],
+    ) -> list[Expression]:
+        """Get the derivative in a direction, by two pullbacks."""
+        node = outputs[0].owner
+        reads = [any(row) for row in self.connection_pattern(node)]
+        moving = [i for i, t in enumerate(tangents) if reads[i] and connected(t) is not None]
+        if not moving:
+            return [DisconnectedType()() for _ in outputs]
+        copies = [copied(x) if i in moving else x for i, x in enumerate(inputs)]
+        found: list[Expression] = pushforward(
+            self(*copies, return_list=True),
+            [copies[i] for i in moving],
+            [tangents[i] for i in moving],
+            disconnected_outputs="ignore",
+            return_disconnected="disconnected",
+        )
+        return found
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        """Tell which outputs change smoothly with which inputs; by default all with all."""
+        return [[True] * len(node.outputs) for _ in node.inputs]
+
+    def infer_shape(self, *arguments: Any) -> list[tuple[Expression, ...]]:
+        """Get the shapes of the outputs, for PyTensor."""
+        node, shapes = shape_arguments(arguments)
+        return self.shapes_of(node.inputs, shapes)
+
+
+def connected(x: Expression) -> Expression | None:
+    """Get a cotangent or tangent, or None if PyTensor says that there is none."""
+    return None if isinstance(x.type, DisconnectedType) else x
+
+
+def copied(x: Expression) -> Expression:
+    """Get a variable of the same value that nothing else depends on.
+
+    A derivative with respect to it is partial, whatever the original is made of. Rewrites
+    take the copy away.
+    """
+    return pt.tensor_copy(x)
 
 
 _registered: set[type[KernelOp]] = set()

@@ -51,8 +51,8 @@ class Contractive(Regularizer, names=("contractive",)):
     Notes
     -----
     Steps that do not exist do not count, and neither do series without steps.
-    ``evaluate`` estimates too; L-BFGS draws v once. Training needs second
-    derivatives, which recurrent layers do not have.
+    ``evaluate`` estimates too; L-BFGS draws v once. Training takes second
+    derivatives.
 
     References
     ----------

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from .base import Structure
-from .snapshot import Snapshot
 
-__all__ = ["Snapshot", "Structure"]
+__all__ = ["Structure"]

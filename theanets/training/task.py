@@ -16,8 +16,7 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..regularizers import Regularizer, from_kwargs
 from ..structure import Structure, overrides
-from . import averaging, resume
-from .averaging import Average
+from . import resume
 
 if TYPE_CHECKING:
     from .options import LoopOptions, TrainOptions
@@ -91,8 +90,6 @@ class Task:
         What else is measured.
     frozen : list of shared variables
         What stays as it is.
-    average : Average or None
-        What is validated and kept in the place of parameters.
     """
 
     net: Structure
@@ -103,7 +100,6 @@ class Task:
     monitors: Any = ()
     metrics: Any = None
     frozen: Sequence[Any] = ()
-    average: Average | None = None
 
     @classmethod
     def of(cls, net: Structure, options: TrainOptions) -> Self:
@@ -119,13 +115,7 @@ class Task:
             loop.monitors or (),
             loop.metrics,
             frozen(net, loop.freeze),
-            averaging.build(loop.average),
         )
-
-    @property
-    def moving(self) -> bool:
-        """Whether each update is to update averages."""
-        return self.average is not None and self.average.each_update
 
     @property
     def penalties(self) -> list[Regularizer]:

@@ -99,6 +99,10 @@ def steps(t, r, reverse, L, n0, z, v0, s0, d0, o0):
             for j in range(n0):
                 o0[b, t, j] = F(0)
 
+**The derivative in a direction** (`tangent`) of a recurrence is a recurrence of the values and
+their changes: a cell with twice the blocks, states and vectors. The derivative of a gradient is
+the gradient of that one, so there are derivatives of any order, by the same loops.
+
 `by_numba` prints the function around them, which goes through the steps and calls BLAS, and
 compiles it all. `by_numpy` prints a line of NumPy for each value instead. `arrays` evaluates
 the values one by one, with the functions of JAX (`by_jax`) or PyTorch (`by_torch`). `operation`
@@ -107,6 +111,7 @@ out what nobody uses. What is not done entry by entry is refused by `entries`, a
 it by PyTensor's scan instead (`scan`).
 """
 
+from . import rewrites  # noqa: F401  (registers them)
 from .operation import Recurrence, RecurrentBackward, RecurrentForward, recur
 from .scan import scan
 from .trace import Layout, Named, NotElementwiseError, Products, Results, StepFunction, trace

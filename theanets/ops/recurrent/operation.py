@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.compile.mode import optdb
-from pytensor.gradient import DisconnectedType
+from pytensor.gradient import DisconnectedType, pullback
 from pytensor.graph.basic import Apply
-from pytensor.graph.rewriting.basic import in2out, node_rewriter
-from pytensor.tensor.rewriting.basic import register_canonicalize
 
 from ...expressions import Expression
-from ..base import Array, FirstOrder, KernelOp
+from ..base import Array, KernelOp, connected, copied
 from . import by_numpy
 from .cell import Cell, with_cotangents
-from .plan import backward_plan
+from .tangent import Moving, tangent
+from .values import ROW
 
 __all__ = ["Recurrence", "RecurrentBackward", "RecurrentForward", "recur"]
 
@@ -182,14 +180,16 @@ class RecurrentForward(_Recurrent):
         if not all(self.kept):
             # A rewrite left out what only the derivative reads.
             return self._complete(inputs, cotangents)
-        connected = [not isinstance(g.type, DisconnectedType) for g in cotangents]
+        arriving = [connected(g) for g in cotangents]
         many = self.cell.num_arrays
-        given, final = tuple(connected[:many]), tuple(connected[many:])
+        given, final = (
+            tuple(g is not None for g in part) for part in (arriving[:many], arriving[many:])
+        )
         op = RecurrentBackward(self.cell, self.dtype, given, final, self.reverse, self.limit)
         cell = with_cotangents(self.cell, given)
         kept = [outputs[i] for i in by_numpy.backward_inputs(cell, given)]
-        connected_ones = [g for g, yes in zip(cotangents, connected, strict=True) if yes]
-        results = iter(op(*inputs, *kept, *connected_ones, return_list=True))
+        typed = [g.astype(self.dtype) for g in arriving if g is not None]
+        results = iter(op(*inputs, *kept, *typed, return_list=True))
         grads = [next(results), DisconnectedType()()]
         grads += [next(results) for _ in self.cell.states]
         grads += [next(results) if yes else DisconnectedType()() for yes in self.cell.trained]
@@ -202,14 +202,97 @@ class RecurrentForward(_Recurrent):
         full = [next(given) if yes else DisconnectedType()() for yes in self.kept]
         return op.pullback(inputs, op(*inputs, return_list=True), [*full, *given])
 
+    def pushforward(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        tangents: Sequence[Expression],
+    ) -> list[Expression]:
+        arrays, final = self.changes(inputs, [connected(t) for t in tangents])
+        shown = [change for change, yes in zip(arrays, self.kept, strict=True) if yes]
+        return [DisconnectedType()() if x is None else x for x in [*shown, *final]]
 
-class RecurrentBackward(FirstOrder, _Recurrent):
+    def changes(
+        self, inputs: Sequence[Expression], directions: Sequence[Expression | None]
+    ) -> tuple[list[Any], list[Any]]:
+        """Get the derivatives of all arrays and of the final states in a direction.
+
+        Parameters
+        ----------
+        inputs, directions : lists of expressions
+            Of the same shapes; the direction is None of what does not move.
+
+        Returns
+        -------
+        (arrays, final) : lists of expressions
+            None for an array that does not change.
+        """
+        typed = [None if d is None else d.astype(self.dtype) for d in directions]
+        d_z, (d_states, d_vectors, d_weights, _) = typed[0], self.split(typed)
+        states, vectors, weights, _ = self.split(inputs)
+        trained = zip(d_vectors, self.cell.trained, strict=True)
+        moving = Moving(
+            d_z is not None,
+            tuple(d is not None and yes for d, yes in trained),
+            tuple(d is not None for d in d_weights),
+        )
+        found = tangent(self.cell, moving, self.limit, self.dtype)
+        many = found.cell.num_arrays
+        op = RecurrentForward(found.cell, self.dtype, (True,) * many, self.reverse, self.limit)
+        pairs = zip(states, d_states, strict=True)
+        results = op(
+            inputs[0] if d_z is None else _beside(inputs[0], d_z),
+            inputs[1],
+            *(*states, *(pt.zeros_like(s) if d is None else d for s, d in pairs)),
+            *(*vectors, *(d for d, yes in zip(d_vectors, moving.vectors, strict=True) if yes)),
+            *((d_weights if direction else weights)[k] for k, direction in found.matrices),
+            return_list=True,
+        )
+        # A change may be one number for each row where the array has one for each unit.
+        shapes = [tuple(x.shape) for x in inputs]
+        full = self.keeping((True,) * self.cell.num_arrays).output_shapes(*shapes)
+        parts: list[list[Any]] = [[] for _ in range(self.cell.num_arrays)]
+        for i, _ in enumerate(self.cell.outputs):
+            which, dim = found.outputs.get(i), self.cell.output_dim(i)
+            change = None if which is None else results[which]
+            if which is not None and found.cell.output_dim(which) != dim:
+                change = _column(change)
+                if dim != ROW:
+                    change = pt.broadcast_to(change, full[self.cell.array(i)])
+            parts[self.cell.array(i)].append(change)
+        return [_packed(part, inputs[0]) for part in parts], results[many + len(states) :]
+
+
+def _beside(z: Expression, d_z: Expression) -> Expression:
+    """Put what is of one shape side by side, (batch, time, 2 width)."""
+    # The gradient of a plain concatenation cuts where it is only known when it runs, which JAX
+    # cannot.
+    batch, time, width = z.shape
+    return pt.stack([z, d_z], axis=2).reshape((batch, time, 2 * width))
+
+
+def _column(x: Expression) -> Expression:
+    return x[:, :, 0].dimshuffle(0, 1, "x")
+
+
+def _packed(parts: list[Any], z: Expression) -> Expression | None:
+    """Put the changes of what is in one array side by side."""
+    if all(part is None for part in parts):
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    none = pt.zeros_like(_column(z))
+    return pt.concatenate([none if part is None else part for part in parts], axis=2)
+
+
+class RecurrentBackward(_Recurrent):
     """The derivative of `RecurrentForward`.
 
     Inputs are its, then the outputs that the derivative reads, the cotangents
     of outputs and those of final states. Outputs are the gradients with
-    respect to ``z``, states, trained vectors, and weights. Has no gradient
-    itself.
+    respect to ``z``, states, trained vectors, and weights. Its own derivative
+    takes it for what it is, a function of the inputs and the cotangents alone:
+    the outputs are functions of the inputs.
 
     Parameters
     ----------
@@ -224,7 +307,6 @@ class RecurrentBackward(FirstOrder, _Recurrent):
     """
 
     __props__ = ("cell", "dtype", "given", "final", "reverse", "limit", "inplace")
-    derives = RecurrentForward
 
     def __init__(
         self,
@@ -266,6 +348,51 @@ class RecurrentBackward(FirstOrder, _Recurrent):
         for place, value in zip(storage, run(self.reverse, self.limit, *inputs), strict=True):
             place[0] = np.ascontiguousarray(value)
 
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        cell, arriving = self.cell, sum(self.given) + sum(self.final)
+        reads = [True, False, *(True for _ in cell.states), *cell.trained]
+        reads += [True] * len(cell.dots)
+        reads += [False] * (len(node.inputs) - len(reads) - arriving) + [True] * arriving
+        return [[yes] * len(node.outputs) for yes in reads]
+
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
+        # The derivative of the gradient of g * F along a direction is the gradient of g times
+        # the change of F in that direction, see `tangent`.
+        cell = self.cell
+        op = RecurrentForward(cell, self.dtype, (True,) * cell.num_arrays, self.reverse, self.limit)
+        given = iter(connected(g) for g in cotangents)
+        directions = [next(given), None, *(next(given) for _ in cell.states)]
+        directions += [next(given) if yes else None for yes in cell.trained]
+        directions += given
+        own = len(directions)
+        copies = [copied(x) for x in inputs[:own]]
+        arrays, final = op.changes(copies, directions)
+        shown = [change for change, yes in zip(arrays, self.given, strict=True) if yes]
+        shown += [change for change, yes in zip(final, self.final, strict=True) if yes]
+        arriving = inputs[len(inputs) - len(shown) :]
+        pairs = [(x, g) for x, g in zip(shown, arriving, strict=True) if x is not None]
+        moving = [True, False, *(True for _ in cell.states), *cell.trained]
+        moving += [True] * len(cell.dots)
+        found = iter(
+            pullback(
+                [x for x, _ in pairs],
+                [x for x, yes in zip(copies, moving, strict=True) if yes],
+                [g for _, g in pairs],
+                disconnected_inputs="ignore",
+                return_disconnected="disconnected",
+            )
+        )
+        grads = [next(found) if yes else DisconnectedType()() for yes in moving]
+        grads += [DisconnectedType()()] * (len(inputs) - own - len(shown))
+        return grads + [
+            pt.zeros_like(g) if x is None else x for x, g in zip(shown, arriving, strict=True)
+        ]
+
 
 def _check(z: Any, lengths: Any) -> None:
     batch, time, _ = z.shape
@@ -276,66 +403,3 @@ def _check(z: Any, lengths: Any) -> None:
             f"lengths from {lengths.min()} to {lengths.max()} are not between 0 and the "
             f"{time} steps"
         )
-
-
-@register_canonicalize
-@node_rewriter([RecurrentForward])
-def drop_unused_outputs(fgraph: Any, node: Apply) -> Any:
-    """Do not make outputs that nothing uses."""
-    op = node.op
-    many = sum(op.kept)
-    used = iter([bool(fgraph.clients[out]) for out in node.outputs[:many]])
-    kept = tuple(yes and next(used) for yes in op.kept)
-    if kept == op.kept:
-        return False
-    return _replaced([node], kept)
-
-
-@register_canonicalize
-@node_rewriter([RecurrentForward])
-def share_steps(fgraph: Any, node: Apply) -> Any:
-    """Make the outputs of two that differ in nothing else by one.
-
-    There are two once a graph was rewritten and then differentiated.
-    """
-    op = node.op
-    for client, _ in fgraph.clients[node.inputs[0]]:
-        other = client.op
-        if client is node or not isinstance(other, RecurrentForward):
-            continue
-        kept = tuple(map(any, zip(op.kept, other.kept, strict=False)))
-        if client.inputs == node.inputs and other.keeping(kept) == op.keeping(kept):
-            return _replaced([node, client], kept)
-    return False
-
-
-def _replaced(nodes: Sequence[Apply], kept: tuple[bool, ...]) -> dict[Any, Any]:
-    """Get what the outputs of some nodes become where one Op makes all that are kept."""
-    many = sum(kept)
-    results = nodes[0].op.keeping(kept)(*nodes[0].inputs, return_list=True)
-    arrays = iter(results[:many])
-    new = [next(arrays) if yes else None for yes in kept]
-    found: dict[Any, Any] = {}
-    for node in nodes:
-        of_op = [variable for variable, yes in zip(new, node.op.kept, strict=True) if yes]
-        pairs = zip(node.outputs, [*of_op, *results[many:]], strict=True)
-        found.update((old, variable) for old, variable in pairs if variable is not None)
-    return found
-
-
-@node_rewriter([RecurrentBackward])
-def overwrite_input(fgraph: Any, node: Apply) -> Any:
-    """Let the gradient with respect to ``z`` take its place, where it is not read."""
-    op = node.op
-    if op.inplace or not node.inputs[0].owner:
-        return False
-    cell = with_cotangents(op.cell, op.given)
-    if any(cell.values[i].op == "x" for i in backward_plan(cell).loads()):
-        return False
-    new = RecurrentBackward(
-        op.cell, op.dtype, op.given, op.final, op.reverse, op.limit, inplace=True
-    )
-    return new(*node.inputs, return_list=True)
-
-
-optdb.register("recurrent_inplace", in2out(overwrite_input), "fast_run", "inplace", position=70)

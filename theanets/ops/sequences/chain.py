@@ -27,8 +27,9 @@ from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
 from ...expressions import Expression
-from ..base import Array, FirstOrder, KernelOp, source_key
-from . import chain_by_numpy
+from ..base import Array, KernelOp, connected, source_key
+from . import chain_by_numpy, hyperdual
+from .higher import Higher, third
 
 
 class ChainOp(KernelOp):
@@ -52,7 +53,7 @@ class ForwardBackward(ChainOp):
     ``mask`` (batch, time) of bool. Outputs ``logz`` (batch), ``node`` (batch,
     time, K), the marginal probabilities of labels, and ``pair`` (batch, K + 1,
     K + 1), the expected numbers of transitions. Computes in float64 and
-    returns the dtype of ``unary``. All outputs are differentiable once.
+    returns the dtype of ``unary``. All outputs are differentiable any number of times.
     """
 
     kernel_name = "forward_backward"
@@ -86,9 +87,7 @@ class ForwardBackward(ChainOp):
         cotangents: Sequence[Expression],
     ) -> list[Expression]:
         (unary, transition, mask), (_, node, pair) = inputs, outputs
-        g_logz, g_node, g_pair = (
-            None if isinstance(g.type, DisconnectedType) else g for g in cotangents
-        )
+        g_logz, g_node, g_pair = map(connected, cotangents)
         d_unary, d_pair = [], []
         if g_logz is not None:
             d_unary.append(g_logz[:, None, None] * node)
@@ -111,16 +110,15 @@ class ForwardBackward(ChainOp):
         ]
 
 
-class Tangent(FirstOrder, ChainOp):
+class Tangent(ChainOp):
     """Derivative of `ForwardBackward`'s ``node`` and ``pair`` along a direction.
 
     Inputs those of `ForwardBackward`, ``d_unary`` (batch, time, K) and
     ``d_transition`` (batch, K + 1, K + 1). Outputs ``d_node`` and ``d_pair``.
-    Has no gradient.
+    Its derivatives are `HigherChain`.
     """
 
     kernel_name = "tangent"
-    derives = ForwardBackward
 
     def make_node(
         self,
@@ -144,6 +142,41 @@ class Tangent(FirstOrder, ChainOp):
 
     def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0], (shapes[0][0], *shapes[1])]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[i != 2] * 2 for i in range(5)]
+
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
+        unary, transition, mask, *direction = inputs
+        arriving = [
+            pt.zeros_like(out) if g is None else g.astype(out.dtype)
+            for g, out in zip(map(connected, cotangents), outputs, strict=True)
+        ]
+        # The second derivative of a sum is symmetric, so that the direction and the cotangents
+        # may change places.
+        linear = self(unary, transition, mask, *arriving, return_list=True)
+        again = third(HigherChain(2), inputs[:3], [tuple(direction), tuple(arriving)])
+        return [*again, *linear]
+
+
+class HigherChain(Higher):
+    """Derivative of `ForwardBackward`'s ``node`` and ``pair`` along several directions.
+
+    Inputs those of `ForwardBackward`, then for each direction ``d_unary`` (batch, time, K) and
+    ``d_transition`` (batch, K + 1, K + 1). Outputs are of these shapes.
+    """
+
+    scores = (0, 1)
+
+    def change(self, *arrays: Array) -> tuple[Array, ...]:
+        unary, transition, mask = arrays[:3]
+        directions = [(du, da) for du, da in self.directions(arrays)]
+        return hyperdual.chain_change(unary, transition, mask, directions)
 
 
 class Viterbi(ChainOp):

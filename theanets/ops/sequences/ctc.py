@@ -22,7 +22,9 @@ from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 
 from ...expressions import Expression
-from ..base import FirstOrder, KernelOp, float_tensor, source_key
+from ..base import KernelOp, connected, float_tensor, source_key
+from . import hyperdual
+from .higher import Higher, third
 
 Array = npt.NDArray[Any]
 
@@ -61,7 +63,7 @@ class Alignments(CtcOp):
     frames exist. Outputs ``total`` (batch), -inf where no alignment is
     possible, and ``usage`` (batch, time, K), the posterior probabilities of
     the labels of each frame, then zeros. Computes in float64 and returns the
-    dtype of ``scores``. Both outputs are differentiable once.
+    dtype of ``scores``. Both outputs are differentiable any number of times.
     """
 
     kernel_name = "sums"
@@ -88,24 +90,23 @@ class Alignments(CtcOp):
         cotangents: Sequence[Expression],
     ) -> list[Expression]:
         parts = []
-        g_total, g_usage = cotangents
-        if not isinstance(g_total.type, DisconnectedType):
+        g_total, g_usage = map(connected, cotangents)
+        if g_total is not None:
             parts.append(g_total[:, None, None] * outputs[1])
-        if not isinstance(g_usage.type, DisconnectedType):
+        if g_usage is not None:
             # The Jacobian is that of a gradient, so symmetric, and the pullback the tangent.
             parts.append(Tangent(self.blank)(*inputs, g_usage.astype(inputs[0].dtype)))
         return [sum(parts[1:], parts[0]), DisconnectedType()(), DisconnectedType()()]
 
 
-class Tangent(FirstOrder, CtcOp):
+class Tangent(CtcOp):
     """Derivative of the ``usage`` of `Alignments` along a direction.
 
     Inputs those of `Alignments`, and ``direction`` of the shape of ``scores``.
-    The output has that shape too. Has no gradient.
+    The output has that shape too. Its derivatives are `HigherAlignments`.
     """
 
     kernel_name = "tangent"
-    derives = Alignments
 
     def make_node(
         self, scores: Expression, labels: Expression, mask: Expression, direction: Expression
@@ -120,6 +121,53 @@ class Tangent(FirstOrder, CtcOp):
 
     def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         return [shapes[0]]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[True], [False], [False], [True]]
+
+    def pullback(
+        self,
+        inputs: Sequence[Expression],
+        outputs: Sequence[Expression],
+        cotangents: Sequence[Expression],
+    ) -> list[Expression]:
+        scores, labels, mask, direction = inputs
+        arriving = cotangents[0].astype(scores.dtype)
+        # The second derivative of a sum is symmetric, so that the direction and the cotangent
+        # may change places.
+        linear = self(scores, labels, mask, arriving).astype(direction.dtype)
+        op = HigherAlignments(2, self.blank)
+        return [*third(op, inputs[:3], [(direction,), (arriving,)]), linear]
+
+
+class HigherAlignments(Higher):
+    """Derivative of the ``usage`` of `Alignments` along several directions.
+
+    Inputs those of `Alignments`, then the directions (batch, time, K).
+
+    Parameters
+    ----------
+    order : int
+        How many directions there are.
+    blank : int
+        Which of the K is the blank.
+    """
+
+    __props__ = ("order", "blank")
+    scores = (0,)
+
+    def __init__(self, order: int, blank: int = 0) -> None:
+        super().__init__(order)
+        self.blank = blank
+
+    def again(self, order: int) -> HigherAlignments:
+        return HigherAlignments(order, self.blank)
+
+    def change(self, *arrays: Array) -> tuple[Array, ...]:
+        scores, labels, mask = arrays[:3]
+        states = alignment_states(scores, labels, mask, self.blank)
+        directions = [d for (d,) in self.directions(arrays)]
+        return (hyperdual.alignment_change(scores, states, mask, directions),)
 
 
 def _inputs(
@@ -158,7 +206,7 @@ def alignments(scores: Array, labels: Array, mask: Array, blank: int = 0) -> tup
     ValueError
         If shapes do not fit, or a label is out of range or the blank.
     """
-    states, skips, final = _states(scores, labels, mask, blank)
+    states, skips, final = alignment_states(scores, labels, mask, blank)
     batch, time, _ = scores.shape
     at = np.take_along_axis(scores.astype(float), states[:, None, :], axis=2)
     alphas = np.full((time + 1, *states.shape), -np.inf)
@@ -206,7 +254,7 @@ def alignments_tangent(
     ValueError
         If shapes do not fit, or a label is out of range or the blank.
     """
-    states, skips, final = _states(scores, labels, mask, blank)
+    states, skips, final = alignment_states(scores, labels, mask, blank)
     if direction.shape != scores.shape:
         raise ValueError(
             f"a direction of shape {direction.shape} does not have the shape of the scores, "
@@ -248,7 +296,9 @@ def alignments_tangent(
     return found.astype(scores.dtype)
 
 
-def _states(scores: Array, labels: Array, mask: Array, blank: int) -> tuple[Array, Array, Array]:
+def alignment_states(
+    scores: Array, labels: Array, mask: Array, blank: int
+) -> tuple[Array, Array, Array]:
     """Get the states of alignments, which one may skip the one before, and which are final."""
     batch, time, k = scores.shape
     if mask.shape != (batch, time) or len(labels) != batch:
