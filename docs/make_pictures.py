@@ -9,10 +9,12 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 
 import theanets
+from theanets import calibration
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -45,6 +47,22 @@ def save(axes, name):
     axes.figure.savefig(IMAGES / name, dpi=96, metadata={"Software": None})
 
 
+def draw_reliability():
+    """Draw a network that is too sure, as in the guide, and the same with a temperature."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3200, 10))
+    labels = (2 * x[:, :3] + rng.gumbel(size=(3200, 3))).argmax(axis=1)
+    train, valid, test = zip(np.split(x, [200, 700]), np.split(labels, [200, 700]))
+    net = theanets.Classifier([10, 50, 3], rng=1)
+    net.train(train, epochs=100, patience=None)
+    scaled = calibration.TemperatureScaling(net, *valid)
+    _, axes = plt.subplots(1, 2, figsize=(7.6, 3.8), layout="compressed")
+    for ax, model, label in zip(axes, (net, scaled), ("before", "after")):
+        found = calibration.reliability(model.predict_proba(test[0]), test[1], bins=10)
+        theanets.plot.reliability(found, ax=ax, label=label)
+    save(axes[0], "reliability.png")
+
+
 def main():
     IMAGES.mkdir(exist_ok=True)
     train, valid, test = load()
@@ -56,6 +74,8 @@ def main():
     save(theanets.plot.weights(net, "hid1.w", columns=9), "weights.png")
     save(theanets.plot.confusion(net, *test), "confusion.png")
     theanets.plot.graph(branching()).save(IMAGES / "graph.svg")
+
+    draw_reliability()
 
     net = theanets.Autoencoder([64, (20, "tanh"), 64])
     net.train(train[0], valid[0], learning_rate=0.003, epochs=200)

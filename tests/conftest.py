@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 import theanets
+from theanets.structure import builds
 
 # No deadline: the first example of a property may compile. In CI the examples
 # do not change from run to run.
@@ -31,9 +32,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Run a test with the same seeds each time, and on a linker that compiles nothing.
 
     But those marked ``linker``. A hook and not a fixture, so that it holds for
-    fixtures of a wider scope too.
+    fixtures of a wider scope too. No test has what another one compiled.
     """
     theanets.set_seed(SEED)
+    builds.clear()
     if item.get_closest_marker("linker"):
         return (yield)
     with pytensor.config.change_flags(mode="FAST_COMPILE"):

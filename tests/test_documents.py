@@ -15,6 +15,7 @@ NEEDS = {
     "sklearn": "sklearn",
     "theanets.bayes": "pymc",
     "onnxruntime": "onnxruntime",
+    "skl2onnx": "skl2onnx",
 }
 
 

@@ -118,8 +118,9 @@ def test_names_of_other_libraries_that_are_ours(kind, name):
 def test_names_lead_somewhere(net):
     keywords = {"valid", "algo", *runs.keywords("adam"), *runs.keywords("rmsprop")}
     methods = {*dir(net), *dir(theanets.Autoencoder)}
+    sizes = net.layers[1]._keywords()
     for right, others in NAMES.items():
-        kinds = [kind for kind in (keywords, methods, *REGISTRIES.values()) if right in kind]
+        kinds = [kind for kind in (keywords, methods, sizes, *REGISTRIES.values()) if right in kind]
         assert kinds, right
         for name in others:
             # Where a name is valid itself it needs no hint, unless it is an alias.

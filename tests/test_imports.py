@@ -24,16 +24,28 @@ RANKS = [
         "history",
         "versions",
     },
-    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"},
+    {"spec", "rng", "init", "activations", "ops", "linkers", "backends", "expressions", "outputs"}
+    | {"derivatives", "rows"},
     {"layers", "losses", "regularizers"},
     {"graph", "series_lengths"},
     {"data", "optimizers", "monitors", "objective", "costs", "metrics"},
     {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"profiling", "training", "prediction", "pretraining", "runs", "export"},
+    {"profiling", "training", "prediction", "predictor", "pretraining", "runs", "export"},
     {"network", "minimization"},
     {"feedforward", "recurrent", "convolution"},
-    {"sklearn", "bayes", "plot", "cli", "precompile", "experiment", "util", "compat", "main"}
+    {
+        "sklearn",
+        "bayes",
+        "calibration",
+        "plot",
+        "cli",
+        "precompile",
+        "experiment",
+        "util",
+        "compat",
+        "main",
+    }
     | {"trainer", "original"}
     | {"__init__", "__main__"},
 ]

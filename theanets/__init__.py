@@ -41,6 +41,7 @@ with uninterrupted():
     )
     from .activations import Activation
     from .callbacks import Callback
+    from .derivatives import derivative, divergence, laplacian
     from .errors import (
         ConfigurationError,
         DataError,
@@ -87,9 +88,12 @@ __all__ = [
     "activations",
     "callbacks",
     "convolution",
+    "derivative",
+    "divergence",
     "feedforward",
     "init",
     "iterminimize",
+    "laplacian",
     "layers",
     "load_original",
     "log",

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
-from pytensor.compile.sharedvalue import SharedVariable
-from pytensor.graph.traversal import graph_inputs
 
 from . import linkers, process
 from .errors import ConfigurationError, FileError, unknown
-from .linkers import Compilations, Linker
+from .linkers import Compilations, Linker, lending
 from .ops import sparse
 
 
@@ -130,8 +128,9 @@ def _compile(
     known = linkers.find(found.linker)
     known.check_installed()
     returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    reads = graph_inputs([*returned, *updates.values()])
-    shared = {*updates, *(v for v in reads if isinstance(v, SharedVariable))}
+    shared, updates = lending.read(returned, updates)
+    places = [lending.placeholder(variable) for variable in shared]
+    outputs, updates = lending.replaced(outputs, updates, dict(zip(shared, places, strict=True)))
     arguments: list[Any] = []
     for variable in inputs:
         parts = sparse.vectors(variable)
@@ -164,11 +163,30 @@ def _compile(
         compiled.trust_input = True
         return compiled
 
-    return process.Function(
-        known.compile(make, arguments, outputs, updates),
-        process.share(shared),
-        compiles=known.compiles_when_called,
+    template = lending.Template(
+        known.compile(make, arguments, outputs, updates), places, known.compiles_when_called
     )
+    return lent(template, shared)
+
+
+def lent(template: lending.Template, variables: Sequence[Any]) -> process.Function:
+    """Get the function of a template on variables of the same types, see `linkers.lending`."""
+    function = lending.Lent(template, variables)
+    fresh = template.compiles and not template.called
+    return process.Function(function, process.share(variables), compiles=fresh)
+
+
+def moved(function: process.Function, to: Callable[[Any], Any]) -> process.Function:
+    """Get the same function on other variables.
+
+    Parameters
+    ----------
+    function : callable
+        From `function`.
+    to : callable
+        Gets the variable in the place of another, of the same type.
+    """
+    return lent(function.template, [to(variable) for variable in function.variables])
 
 
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:

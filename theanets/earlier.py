@@ -34,7 +34,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "weight_l2": ("alpha", "l2", "kernel_regularizer"),
     "weight_l1": ("l1",),
     "dropout": ("dropout_rate", "drop"),
+    "average": ("use_ema", "swa", "averagedmodel"),
     "rng": ("random_state", "seed"),
+    "size": ("units", "n_units", "num_units", "hidden_size", "out_features"),
     # Methods and attributes.
     "train": ("fit", "fit_generator", "partial_fit", "learn"),
     "feed_forward": ("forward", "call"),
@@ -146,6 +148,8 @@ PHRASES: dict[str, str] = {
         for key in ("train_batches", "valid_batches", "patience", "validate_every")
     },
     **{key: f"{key}= of train()" for key in ("min_improvement", "max_updates", "algo")},
+    **{key: f"{key}= of train()" for key in ("epochs", "callbacks", "validation_split")},
+    "shuffle": "nothing: arrays are shuffled in each epoch, and batches come in their own order",
     "pieces": "the activation 'maxout:3'",
     "batch_size": "batch_size= of train()",
     "learning_rate": "learning_rate= of train()",
@@ -155,6 +159,8 @@ PHRASES: dict[str, str] = {
     "hv_method": "nothing: esgd always uses the R operator",
     "output_ndim": "nothing: targets have the shape of the output",
     # Keywords of other libraries.
+    "ema_momentum": "average={'form': 'ema', 'momentum': 0.99} of train()",
+    "swa_start": "average={'form': 'swa', 'start': 10} of train()",
     "class_weight": "loss={'form': 'xe', 'class_weight': ...} for the network",
     "sample_weight": "weighted=True for the network, with the weights after the targets",
     # Layers.

@@ -156,7 +156,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     for same in namesakes(name):
         if same in lowered:
             return f" (did you mean {same!r}?)"
-    found = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
+    # Letters in another order are nearer than letters that are not there.
+    found = [choice for choice in lowered if sorted(choice) == sorted(str(name).lower())]
+    found = found or difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
     return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
 
 
@@ -171,6 +173,8 @@ def hint(name: object, choices: Iterable[str]) -> str:
         The valid names.
     """
     found, choices = phrase(name), list(choices)
+    if found is None and not {*namesakes(name)}.intersection(choices):
+        found = next(filter(None, map(phrase, namesakes(name))), None)
     if any(same_spelling(str(name), choice) for choice in choices):
         found = None
     return f" (write {found})" if found else nearest(str(name), choices)

@@ -1,8 +1,9 @@
-"""Symbolic variables, and what functions of the user return as expressions that fit."""
+"""Symbolic variables, and functions of the user: what they take and return."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import pytensor.tensor as pt
@@ -29,6 +30,32 @@ def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> 
     return pt.TensorType(dtype, shape=shape)(name)
 
 
+def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
+    """Refuse a function of the user's that cannot be called with so many arguments.
+
+    Of a function that does not tell what it takes, nothing is known.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    function : callable
+        The function.
+    arguments : list of str
+        What it will get, by position.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{where} cannot be called with ({', '.join(arguments)}): {error}; it takes {signature}"
+        ) from None
+
+
 def expression(value: Any, who: str) -> Expression:
     """Get an expression from what a function of the user returned.
 
@@ -48,6 +75,25 @@ def expression(value: Any, who: str) -> Expression:
         return pt.as_tensor(value)
     except (TypeError, ValueError, NotImplementedError):
         raise ConfigurationError(f"{who} returned {value!r}; expected an expression") from None
+
+
+def applied(function: Callable[..., Any], arguments: Sequence[Any], who: str) -> Expression:
+    """Call a function of the user's with expressions; see `expression`.
+
+    Raises
+    ------
+    ConfigurationError
+        If what it returns is no expression, or it raises a TypeError, as functions of
+        NumPy do of expressions.
+    """
+    try:
+        value = function(*arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{who} raised TypeError: {error}. What it gets are expressions: functions of NumPy "
+            "do not take them, those of pytensor.tensor do, such as pt.mean or pt.maximum"
+        ) from error
+    return expression(value, who)
 
 
 def scalar(value: Any, who: str) -> Expression:

@@ -16,6 +16,7 @@ from .expressions import Expression
 from .losses import Loss
 from .metrics.agreement import check_targets
 from .network import Network
+from .structure import Snapshot
 
 Array = npt.NDArray[Any]
 
@@ -169,22 +170,28 @@ class Classifier(Network):
             Of a `crf` layer, the most probable sequence of each example, found
             by the algorithm of Viterbi; 0 at steps that do not exist.
         """
-        self._check_mask(mask)
-        return self.output_layer.choose(self._scores(x, kwargs), mask)
+        if mask is not None:
+            self._check_mask()
+        snapshot = self.snapshot()
+        return snapshot.output_layer.choose(self._scores(x, kwargs, snapshot), mask)
 
-    def _check_mask(self, mask: Any) -> None:
-        if mask is not None and not self.output_layer.chooses_jointly:
+    def _check_mask(self) -> None:
+        if not self.output_layer.chooses_jointly:
             raise ConfigurationError(
                 "mask= is for networks whose output layer is a crf layer; this one's is "
                 f"{self.output_layer!r}"
             )
 
-    def _scores(self, x: Any, kwargs: dict[str, Any]) -> Array:
-        layer = self.output_layer
+    def _scores(self, x: Any, kwargs: dict[str, Any], snapshot: Snapshot) -> Array:
         # Logits tell apart what is the same as a probability; but noise may come after them.
-        if layer.chooses_jointly or set(kwargs) <= set(prediction.OPTIONS):
-            return self._compute(x, layer.scores_output, kwargs)
-        return self._compute(x, layer.output_name, kwargs)
+        noisy = kwargs and not set(kwargs) <= set(prediction.OPTIONS)
+        if noisy and not snapshot.output_layer.chooses_jointly:
+            return self._compute(x, snapshot.output_layer.output_name, kwargs, snapshot=snapshot)
+        return self._compute(x, snapshot.scores_output, kwargs, snapshot=snapshot)
+
+    def _usual_prediction(self, snapshot: Snapshot) -> tuple[str, Any] | None:
+        layer = snapshot.output_layer
+        return None if layer.chooses_jointly else (layer.scores_output, layer.choose)
 
     def classify(self, x: Any, **kwargs: Any) -> Array:
         """Do what `predict` does; deprecated."""
@@ -197,11 +204,12 @@ class Classifier(Network):
         Takes what `predict` takes. Of a `crf` layer, these are the marginal
         probabilities of the labels of each step.
         """
-        layer = self.output_layer
-        self._check_mask(mask)
+        snapshot = self.snapshot()
+        layer = snapshot.output_layer
         if mask is not None:
-            return layer.probabilities(self._scores(x, kwargs), mask)
-        return self._compute(x, layer.output_name, kwargs)
+            self._check_mask()
+            return layer.probabilities(self._scores(x, kwargs, snapshot), mask)
+        return self._compute(x, layer.output_name, kwargs, snapshot=snapshot)
 
     def predict_logit(self, x: Any, **kwargs: Any) -> Array:
         """Get the logits, what the softmax is taken of, of shape (examples, ..., classes).
@@ -230,7 +238,7 @@ class Classifier(Network):
             If ``x``, ``y`` or ``w`` do not have the form that the network
             needs, or a weight is negative or all are 0.
         """
-        scores = self._scores(x, kwargs)
+        scores = self._scores(x, kwargs, self.snapshot())
         ignored = {getattr(loss, "ignore_index", None) for loss in self.bound_losses() if loss.main}
         ignore = ignored.pop() if len(ignored) == 1 else None
         labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1], ignore)

@@ -7,6 +7,7 @@ smaller batch counts for what it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -16,7 +17,7 @@ import pytensor.tensor as pt
 
 from . import names as _names
 from .errors import ConfigurationError
-from .expressions import Expression, expression
+from .expressions import Expression, applied
 from .layers.time import existing_terms
 from .losses import Loss
 from .outputs import Outputs
@@ -27,6 +28,23 @@ Terms = dict[str, tuple[Any, Any]]
 RESERVED = ("loss", "err", "objective", "acc")
 #: Which of two values of a monitor is better.
 DIRECTIONS = ("min", "max")
+
+
+def improves(figure: float, last: float, fraction: float = 0.0) -> bool:
+    """Tell whether a figure, of which less is better, is better by more than a fraction.
+
+    Parameters
+    ----------
+    figure : float
+        The figure; one that is not finite is no improvement.
+    last : float
+        What to improve on; on one that is not finite, any does.
+    fraction : float
+        The part of the absolute value of ``last`` by which the figure has to be less.
+    """
+    if not math.isfinite(figure):
+        return False
+    return not math.isfinite(last) or last - figure > abs(last) * fraction
 
 
 def loss_names(losses: Sequence[Loss]) -> list[str]:
@@ -120,7 +138,7 @@ def custom(spec: Any, outputs: Outputs, params: Sequence[Any], batch: Expression
         pattern, what = pair
         for name, called in _matching(pattern, every).items():
             for label, function in _watched(what):
-                value = expression(function(every[name]), f"monitor {name + label!r}")
+                value = applied(function, [every[name]], f"monitor {name + label!r}")
                 lengths = outputs.lengths.get(name)
                 if lengths is not None:
                     what = f"monitor {name + label!r}"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy.typing as npt
 
-from . import prediction, runs, saving
+from . import prediction, predictor, runs, saving
 from .drawing import network_html
 from .errors import hint
 from .export import export as _export
-from .names import output_name
 from .profiling import Profile, profile
 from .structure import Structure
 from .training import Run
@@ -61,8 +60,7 @@ class Network(Structure):
     history : History
         The history of the last call of `train`.
     metadata : dict
-        Anything of yours that JSON can hold, such as the names of classes;
-        saved with the network.
+        Anything of yours that JSON can hold, such as names of classes; files have it.
 
     Raises
     ------
@@ -158,10 +156,8 @@ class Network(Structure):
             default, has no penalties; ``'objective'`` is the loss with them.
             Any other that is measured, such as ``'acc'``; of one that may be
             better either way, ``('hid1<0.1', 'max')`` says which.
-        batch_size : int
-            Examples in a batch, 32 by default.
-        train_batches, valid_batches : int, optional
-            Batches in an epoch and in a validation.
+        batch_size, train_batches, valid_batches : int, optional
+            Examples in a batch, 32 by default; batches in an epoch and in a validation.
         validation_split : float, optional
             The part of the examples that is held back to validate on, in
             (0, 1), where the data are arrays and ``valid`` is not given. They
@@ -188,10 +184,11 @@ class Network(Structure):
         monitor_gradients : bool
             Whether to watch the norm of each parameter's gradient.
         freeze : str or list of str, optional
-            Layers or parameters that stay as they are, by name or pattern:
-            ``'hid1'``, ``'hid*.w'``, ``['hid1', 'hid2.b']``. So do the running
-            means of such a ``batch_norm``, which normalizes by each batch all
-            the same.
+            Layers or parameters that stay as they are, by name or pattern: ``'hid1'``,
+            ``['hid*.w', 'hid2.b']``. So do the running means of such a ``batch_norm``.
+        average : str, dict or Average, optional
+            ``'ema'`` or ``'swa'``: averages of the parameters, that are validated and kept in
+            their place; see `theanets.training.averaging`.
         callbacks : Callback, callable, or list of these
             See `theanets.Callback`; a function runs after each epoch.
         progress : bool or 'auto'
@@ -220,9 +217,9 @@ class Network(Structure):
         rng : int, Generator or RandomState, optional
             Seed of this run; by default a child of the network's.
         **kwargs
-            Hyper-parameters of the algorithm (``learning_rate``, ``momentum``,
-            ``beta1``, ...), see `theanets.optimizers`; regularizers (``weight_l2``,
-            ``hidden_dropout``, ...), see `theanets.regularizers.from_kwargs`.
+            Hyper-parameters of the algorithm (``learning_rate``, ``momentum``, ...), see
+            `theanets.optimizers`; regularizers (``weight_l2``, ``hidden_dropout``, ...), see
+            `theanets.regularizers.from_kwargs`.
 
         Returns
         -------
@@ -346,14 +343,15 @@ class Network(Structure):
         ConfigurationError
             If a keyword is unknown or has a value without meaning.
         """
-        return prediction.compute(self, x, None, kwargs)
+        return self._outputs(x, None, kwargs)
 
     def predict(self, x: Any, **kwargs: Any) -> Array:
         """Compute the network's output, `output_name`, as `feed_forward` does."""
-        return self._compute(x, self.output_name, kwargs)
+        snapshot = self.snapshot()
+        return self._compute(x, snapshot.output_name, kwargs, snapshot=snapshot)
 
-    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: str) -> Array:
-        return prediction.compute(self, x, [wanted], options, **given)[output_name(wanted)]
+    predictor = predictor.make
+    _outputs, _compute = prediction.compute, prediction.compute_one
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         r"""Get the coefficient of determination, R squared; of decisions, the share that is right.

@@ -65,6 +65,12 @@ class Strengths:
         for i, regularizer in enumerate(regularizers):
             self._index[id(regularizer)] = i
 
+    def moved(self, to: Callable[[Shared], Shared]) -> Strengths:
+        """Get the same on other variables, to be assigned."""
+        found = Strengths(self._dtype)
+        found._shared = {key: to(variable) for key, variable in self._shared.items()}
+        return found
+
     def assign(
         self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
     ) -> None:
@@ -279,6 +285,12 @@ def reachable(cost: Expression) -> set[Expression]:
     return seen
 
 
+def still(cost: Expression, params: Sequence[Shared]) -> list[Shared]:
+    """Get the parameters that a cost has no gradient with respect to, by its form."""
+    live = reachable(cost)
+    return [p for p in params if p not in live]
+
+
 def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
     """Get the gradients of a cost, zeros for parameters that it does not depend on.
 
@@ -287,12 +299,11 @@ def gradients(cost: Expression, params: Sequence[Shared]) -> list[Expression]:
     ZeroGradientWarning
         If there are such parameters; names them.
     """
-    live = reachable(cost)
-    moving = [p for p in params if p in live]
-    still = [p.name for p in params if p not in live]
-    if still:
+    left = still(cost, params)
+    moving = [p for p in params if p not in left]
+    if left:
         warnings.warn(
-            f"the loss has no gradient with respect to {', '.join(still)}: "
+            f"the loss has no gradient with respect to {', '.join(p.name for p in left)}: "
             "training does not change them",
             ZeroGradientWarning,
             stacklevel=2,

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from .regularizers import Regularizer
 
 
+class Generators(dict[str, Shared]):
+    """Shared random generators of noise by name, each with a stream of its own."""
+
+    def reseed(self, seed: int) -> None:
+        """Start all anew from a seed."""
+        for name, generator in self.items():
+            generator.set_value(_rng.stream(seed, "noise", name), borrow=True)
+
+    def moved(self, to: Callable[[Shared], Shared]) -> Generators:
+        """Get the same on other variables."""
+        return Generators({name: to(generator) for name, generator in self.items()})
+
+
 class Outputs(dict[str, Any]):
     """Expressions of a network's outputs by full name (``'hid1:out'``).
 
@@ -39,7 +52,7 @@ class Outputs(dict[str, Any]):
     updates : dict
         Updates of shared variables that a function of these outputs needs;
         without those of random generators every call draws the same numbers.
-    generators : dict
+    generators : Generators
         The shared random generators by name.
     lengths : dict
         Number of steps of each series, expressions of shape (batch,), by the
@@ -65,7 +78,7 @@ class Outputs(dict[str, Any]):
         self.log_odds: dict[str, Any] = {}
         self.layers: Mapping[str, Layer] = {}
         self.updates: dict[Any, Any] = {}
-        self.generators: dict[str, Any] = {}
+        self.generators = Generators()
         self.lengths: dict[str, Any] = {}
         self.weights: Any = None
         self.initial: Mapping[str, Mapping[str, Any]] = {}
@@ -88,11 +101,6 @@ class Outputs(dict[str, Any]):
             name += "'"
         self.generators[name] = _rng.shared_rng(_rng.stream(self._seed, "noise", name), name)
         return self.generators[name]
-
-    def reseed(self, seed: int) -> None:
-        """Start all generators anew from a seed."""
-        for name, generator in self.generators.items():
-            generator.set_value(_rng.stream(seed, "noise", name), borrow=True)
 
     def replace(self, replaced: Callable[[list[Any]], list[Any]]) -> None:
         """Replace all expressions by those that a function of their list returns."""

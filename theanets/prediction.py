@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,21 @@ from pytensor.compile.mode import Mode
 
 from . import backends, process
 from . import rng as _rng
-from .data import Field, chunks, gather, prepare, sparse
+from .data import Field, Ready, chunks, gather, prepare, sparse
 from .data.batches import FEW
 from .errors import ConfigurationError, DataError, check_keywords
 from .expressions import placeholder
 from .metrics.agreement import check_targets, r2
 from .names import output_name
 from .ops.sparse import is_sparse
-from .options import flag
+from .options import flag, whole_number
 from .regularizers import Regularizer, from_kwargs, keywords
-from .structure import Structure
+from .structure import Snapshot, Structure
+from .structure.forward import Compiled
 
 Array = npt.NDArray[Any]
+#: Refuses arrays, given by name.
+Check: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 #: Rows that are computed at once, where the caller does not say.
 BATCH_SIZE = 4096
@@ -30,91 +33,173 @@ BATCH_SIZE = 4096
 OPTIONS = ("batch_size", "rng", "mode", "training")
 
 
-class Compiled:
-    """A function from inputs to some outputs.
+class Exactly(int):
+    """A number of rows that are computed at once in any case, some of them for nothing."""
+
+
+class Plan:
+    """How some outputs are computed: what is found out once for a structure.
 
     Parameters
     ----------
     net : Structure
-        The network.
-    wanted : list of str, optional
-        Full names of the outputs; by default all, with what noise adds.
-    regularizers : list of Regularizer
-        Noise to put in the graph.
-    given : dict of str to variable
-        Variables that stand for some outputs, instead of the inputs.
+        The network; it is not held.
+    wanted : tuple of str or None
+        Full names of the outputs.
+    noise : list of Regularizer
+        Noise to put in the graph. Plans for other strengths of it have the function
+        in common.
+    given : str or None
+        The output that stands for the inputs.
     mode : str or Mode or None
         How to compile.
     training : bool
-        Whether layers that differ in training show their training form. What
-        they would change by it is left as it is.
+        Whether layers show their training form.
     """
 
     def __init__(
         self,
-        net: Structure,
-        wanted: Sequence[str] | None,
-        regularizers: Sequence[Any],
-        given: Mapping[str, Any],
+        net: Any,
+        wanted: tuple[str, ...] | None,
+        noise: Sequence[Regularizer],
+        given: str | None,
         mode: Mode | str | None,
-        training: bool = False,
+        training: bool,
     ) -> None:
-        self.outputs = net.graph.outputs(
-            training=training,
-            carries=False,
-            regularizers=regularizers,
-            needed=wanted,
-            given=given,
-            seed=net.seed,
-        )
-        kept = {*net.params, *net.state}
-        self.wanted = list(self.outputs if wanted is None else wanted)
-        self.function = backends.function(
-            list(given.values()) or net.inputs,
-            [self.outputs[name] for name in self.wanted],
-            {v: new for v, new in self.outputs.updates.items() if v not in kept},
-            mode=mode,
-            dtype=net.dtype,
-            name="predict",
-        )
-
-
-class _Known:
-    """What is known of predictions of one kind: their fields, and once data fit them, a function.
-
-    Parameters
-    ----------
-    net : Structure
-        The network.
-    given : str or None
-        The output that stands for the inputs.
-    """
-
-    def __init__(self, net: Structure, given: str | None) -> None:
-        self.check = None
+        for name in wanted or ():
+            net.graph.shape(name)
+        self._asked = wanted, noise, given, mode, training
+        self._noise = list(noise)
+        self._least = max(layer.least_examples for layer in net.layers) if training else 1
+        self.check: Callable[[Sequence[Any], str], None] | None = None
+        self.check_lengths: Check | None = None
         if given is None:
             self.fields = [f for f in net.fields if f.role == "input"]
             self.check = net.sizes(self.fields)
+            self.check_lengths = net._length_check()
         else:
             name = output_name(given)
             self.fields = [Field(name, "input", net.dtype, net.graph.shape(name))]
+        self.ready = Ready(self.fields)
         self.compiled: Compiled | None = None
+
+    def compile(self, net: Structure) -> Compiled:
+        """Get the function, compiled unless it was before; data should fit by then."""
+        if self.compiled is None:
+            wanted, noise, given, mode, training = self._asked
+            kinds = tuple([r.cache_key() for r in noise])
+
+            def make() -> Compiled:
+                replaced = {} if given is None else {output_name(given): _variable(net, given)}
+                return Compiled(net, wanted, noise, replaced, mode, training)
+
+            key = ("compiled", wanted, given, training, kinds, backends.mode_key(mode))
+            self.compiled = net.cached(key, make, objective=False)
+        return self.compiled
+
+    def run(
+        self,
+        net: Structure,
+        x: Any,
+        where: str = "x",
+        size: int | None = None,
+        rng: Any = None,
+        arrays: list[Any] | None = None,
+    ) -> dict[str, Array]:
+        """Compute the outputs for some data, see `compute`.
+
+        Parameters
+        ----------
+        net : Structure
+            The network, of the structure that the plan was made for.
+        x : array_like, list or dict
+            Inputs.
+        where : str
+            What they are called in messages.
+        size : int or Exactly, optional
+            Rows to compute at once.
+        rng : optional
+            Starts the noise anew.
+        arrays : list, optional
+            What `ready` finds in ``x``.
+        """
+        exact = isinstance(size, Exactly)
+        size = BATCH_SIZE if size is None else whole_number("batch_size", size)
+        arrays = self.ready(x) if arrays is None else arrays
+        quick = arrays is not None and rng is None and not self._noise
+        padded = False
+        if arrays is None:
+            padded, x = with_a_row(x)
+            arrays = prepare(self.fields, x, where)
+        if self.check is not None:
+            self.check([array.shape[1:] for array in arrays], where)
+        if self.check_lengths is not None:
+            self.check_lengths(dict(zip([f.name for f in self.fields], arrays, strict=True)))
+        rows = int(arrays[0].shape[0])
+        if not padded and min(rows, size) < self._least:
+            few = FEW.format(self._least)
+            raise DataError(f"{where}: batches of {min(rows, size)} row, but {few}")
+        compiled = self.compiled or self.compile(net)
+        if quick and (rows == size or (rows < size and not exact)):
+            results = compiled.function(*arrays)
+        else:
+            parts: list[Any] = list(chunks(rows, size, self._least))
+            if exact:
+                # The last row again and again.
+                parts = [np.minimum(np.arange(p.start, p.start + size), rows - 1) for p in parts]
+            seed = None if rng is None else _rng.as_seed(rng)
+            results = self._by_parts(compiled, arrays, where, parts, seed)
+        stop = 0 if padded else rows
+        return {
+            name: np.asarray(array)[:stop]
+            for name, array in zip(compiled.wanted, results, strict=True)
+        }
+
+    def _by_parts(
+        self,
+        compiled: Compiled,
+        arrays: Sequence[Any],
+        where: str,
+        parts: Sequence[Any],
+        seed: int | None,
+    ) -> Any:
+        function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
+
+        def batch(part: Any) -> list[Array]:
+            each = zip(self.fields, arrays, strict=True)
+            return sparse.flat(self.fields, [gather(f, a, part, where) for f, a in each])
+
+        beginning = batch(parts[0])
+
+        def begin() -> Any:
+            compiled.strengths.assign((), self._noise, 1)
+            if seed is not None:
+                compiled.generators.reseed(seed)
+            return function(*beginning)
+
+        if len(parts) == 1 and seed is None and not self._noise:
+            return function(*beginning)
+        # Parameters of one moment, and noise of one strength and one seed.
+        with compiled.function.held(begin) as first:
+            results = [first, *(function(*batch(part)) for part in parts[1:])]
+        return results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
 
 
 def compute(
-    net: Structure,
+    net: Any,
     x: Any,
     wanted: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     *,
     given: str | None = None,
     where: str = "x",
+    snapshot: Snapshot | None = None,
 ) -> dict[str, Array]:
     """Compute outputs of a network.
 
     Parameters
     ----------
-    net : Structure
+    net : Network
         The network.
     x : array_like, list or dict
         Inputs: one array, or several in order or by name.
@@ -135,6 +220,8 @@ def compute(
         Name of an output that ``x`` holds, instead of the inputs.
     where : str
         What the data are called in messages.
+    snapshot : Snapshot, optional
+        That of the network, if it was asked for just now.
 
     Returns
     -------
@@ -149,62 +236,58 @@ def compute(
     ConfigurationError
         If an output does not exist, or a keyword is unknown.
     """
-    options = dict(options or {})
-    valid = [*OPTIONS, *keywords()]
-    check_keywords("prediction", set(options) - set(valid), valid)
-    size, rng, mode, training = (options.pop(key, None) for key in OPTIONS)
-    training = training is not None and flag("training", training, "prediction")
+    found, size, rng = look_up(net, wanted, options, given, snapshot)
+    return found.run(net, x, where, size, rng)
+
+
+def look_up(
+    net: Any,
+    wanted: Sequence[str] | None,
+    options: Mapping[str, Any] | None,
+    given: str | None = None,
+    snapshot: Snapshot | None = None,
+) -> tuple[Plan, Any, Any]:
+    """Get how outputs are computed, and the options ``batch_size`` and ``rng``; see `compute`."""
+    size = rng = mode = None
+    training = False
+    noise: Sequence[Regularizer] = ()
+    if options:
+        options = dict(options)
+        valid = [*OPTIONS, *keywords()]
+        check_keywords("prediction", set(options) - set(valid), valid)
+        size, rng, mode, training = (options.pop(key, None) for key in OPTIONS)
+        training = training is not None and flag("training", training, "prediction")
+        found = from_kwargs(net.layers, **options)[0] if options else []
+        noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
     mode = net.mode if mode is None else mode
-    names = None if wanted is None else tuple(output_name(name) for name in wanted)
-    for name in names or ():
-        net.graph.shape(name)
-    found, _ = from_kwargs(net.layers, **options)
-    noise = [r for r in found if type(r).modify_graph is not Regularizer.modify_graph]
-    padded, x = with_a_row(x)
-    key = ("predict", names, given, training, tuple([(r.cache_key(), r.weight) for r in noise]))
-    known = net.cached((*key, backends.mode_key(mode)), lambda: _Known(net, given), objective=False)
-    fields = known.fields
-    arrays = prepare(fields, x, where)
-    if known.check is not None:
-        known.check([array.shape[1:] for array in arrays], where)
-    rows = int(arrays[0].shape[0])
-    size = BATCH_SIZE if size is None else size
-    least = max(layer.least_examples for layer in net.layers) if training else 1
-    parts = list(chunks(rows, size, least))
-    if not padded and min(rows, size) < least:
-        raise DataError(f"{where}: batches of {min(rows, size)} row, but {FEW.format(least)}")
-    compiled = known.compiled
-    if compiled is None:
-        with process.building(net.dtype):
-            if known.compiled is None:
-                replaced = {} if given is None else {output_name(given): _variable(net, given)}
-                known.compiled = Compiled(net, names, noise, replaced, mode, training)
-            compiled = known.compiled
-    function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
+    return plan(net, wanted, mode, noise, given, snapshot, training), size, rng
 
-    def batch(part: Any) -> list[Array]:
-        found = [gather(f, a, part, where) for f, a in zip(fields, arrays, strict=True)]
-        return sparse.flat(fields, found)
 
-    seed = None if rng is None else _rng.as_seed(rng)
-    beginning = batch(parts[0])
+def compute_one(net: Any, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
+    """Compute one output of a network, as its own `compute` does."""
+    found: Array = net._outputs(x, [wanted], options, **given)[output_name(wanted)]
+    return found
 
-    def begin() -> Any:
-        if seed is not None:
-            compiled.outputs.reseed(seed)
-        return function(*beginning)
 
-    if len(parts) == 1 and seed is None:
-        results = [function(*beginning)]
-    else:
-        # Parameters of one moment, and noise of one seed.
-        with compiled.function.held(begin) as first:
-            results = [first, *(function(*batch(part)) for part in parts[1:])]
-    joined = results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
-    stop = 0 if padded else None
-    return {
-        name: np.asarray(array)[:stop] for name, array in zip(compiled.wanted, joined, strict=True)
-    }
+def plan(
+    net: Any,
+    wanted: Sequence[str] | None,
+    mode: Mode | str | None,
+    noise: Sequence[Regularizer] = (),
+    given: str | None = None,
+    snapshot: Snapshot | None = None,
+    training: bool = False,
+) -> Plan:
+    """Get how outputs are computed, found out unless it was before; see `Plan`."""
+    names = None if wanted is None else tuple(map(output_name, wanted))
+    of_noise = tuple([(r.cache_key(), r.weight) for r in noise]) if noise else ()
+    found: Plan = net.cached(
+        ("predict", names, given, training, of_noise, backends.mode_key(mode)),
+        lambda: Plan(net, names, noise, given, mode, training),
+        objective=False,
+        snapshot=snapshot,
+    )
+    return found
 
 
 def with_a_row(x: Any) -> tuple[bool, Any]:

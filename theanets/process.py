@@ -1,17 +1,18 @@
 """What is the process's and not a network's: configuration, imports, signals, who waits for whom.
 
 PyTensor builds graphs by settings of the whole process, and compiles with tables of the whole
-process. So one thread at a time builds or compiles: the one in `building`. A compiled function
-has one set of buffers, and training changes parameters one by one. So there is one lock for all
-functions that share a variable, and who calls one or sets several variables has it; see
-`share` and `hold`.
+process. So one thread at a time builds or compiles: the one in `building`. Training changes
+parameters one by one. So there is one lock for all functions that share a variable, and who
+calls one or sets several variables has it; see `share` and `hold`. A compiled function, which
+networks of one build have in common, has one set of buffers, and a lock of its own.
 
 Who has a lock only ever waits for those that come later here:
 
 1. `building`;
 2. the locks of variables, by their numbers;
-3. that of `lazily`, then those that Python has for each module;
-4. `table`, under which nothing is waited for.
+3. that of a compiled function, see `theanets.linkers.lending`;
+4. that of `lazily`, then those that Python has for each module;
+5. `table`, under which nothing is waited for.
 
 So nothing that runs under a lock of variables may build, but it may import. A module that is
 got by `lazily` neither builds nor calls `lazily` while it is imported. No code of the user's
@@ -128,6 +129,14 @@ _every: WeakSet[Lock] = WeakSet()
 #: For what is done at once with a table.
 table = threading.Lock()
 _made = 0
+
+
+def new_lock() -> Lock:
+    """Get a lock that comes after those of all variables, for what waits for nobody."""
+    lock = Lock(-1)
+    with table:
+        _every.add(lock)
+    return lock
 
 
 def share(variables: Iterable[Any]) -> list[Lock]:

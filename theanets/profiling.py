@@ -125,7 +125,9 @@ def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Pr
         whole = _seconds(lambda: step(*batch), repeats)
         optimizer = engine.step.optimizer
         settings = {*optimizer.state.values(), *optimizer.hyper.values()}
-        parts = _parts(_Places(net, step.maker.fgraph, settings), step, batch, found, repeats)
+        place = _Places(net, step.maker.fgraph, settings)
+        with step.lending():
+            parts = _parts(place, step, batch, found, repeats)
         return Profile(parts, whole)
     finally:
         for variable, value in before.items():

@@ -229,7 +229,7 @@ _KNOWN = {"theanets", "pytensor", "numpy", *sys.stdlib_module_names}
 _HOLDERS = (Namespace, SimpleNamespace)
 
 
-def frozen(value: Any) -> Hashable:
+def frozen(value: Any, met: list[Any] | None = None) -> Hashable:
     """Get what tells a value from others, as what can be the key of a dict.
 
     Collections and arrays go by their contents, an object of a class of the
@@ -243,8 +243,15 @@ def frozen(value: Any) -> Hashable:
     ----------
     value : Any
         The value.
+    met : list, optional
+        Gets what was looked into and can be changed in place: as long as each of these has the
+        very same things in it, what is returned here is the same.
     """
-    return _part(value, {}, False)
+    seen: dict[tuple[int, bool], tuple[int, Any]] = {}
+    found = _part(value, seen, False)
+    if met is not None:
+        met += [one for _, one in seen.values()]
+    return found
 
 
 def _part(value: Any, seen: dict[tuple[int, bool], tuple[int, Any]], within: bool) -> Any:
@@ -258,9 +265,10 @@ def _part(value: Any, seen: dict[tuple[int, bool], tuple[int, Any]], within: boo
         except TypeError:
             return _Identity(value)
         return value if sort == "leaf" else _Identity(value)
-    if sort == "sequence" and _PLAIN.issuperset(map(type, value)):
-        return tuple(value)
     key = (id(value), within)
+    if sort == "sequence" and _PLAIN.issuperset(map(type, value)):
+        seen.setdefault(key, (len(seen), value))
+        return tuple(value)
     if key in seen:
         return (..., seen[key][0])
     # It is held so that its id is not that of another meanwhile.

@@ -61,6 +61,18 @@ def axis_of(node: Any, place: int) -> tuple[Any, list[Any]]:
     return (inputs.pop(place) if axis is None else axis), inputs
 
 
+def joined(node: Any) -> tuple[list[Any], int | None]:
+    """Get what is joined, and along which axis; None where that is not known.
+
+    Up to PyTensor 3.2 the axis comes before the arrays.
+    """
+    if hasattr(node.op, "axis"):
+        return list(node.inputs), int(node.op.axis)
+    axis, *arrays = node.inputs
+    found = getattr(axis, "data", None)
+    return arrays, None if found is None else int(found)
+
+
 def converts(kind: type) -> Callable[[F], F]:
     """Decorate what makes a tensor of instances of a class, wherever PyTensor takes a tensor.
 

@@ -159,6 +159,18 @@ def test_a_reader_that_goes_away_is_no_error(run, messy, tmp_path):
         assert done.stderr == "141\n" and done.stdout == "name,klass\n" * (reader == first)
 
 
+def test_rows_that_end_early_are_said(run, tmp_path):
+    rows = [[i, i % 3, "ab"[i % 2]] for i in range(40)]
+    write("whole.csv", ["a", "b", "y"], rows)
+    mode = ("--mode", "FAST_COMPILE")
+    whole = run("train", "whole.csv", "-t", "y", "-o", "net", "-e", "1", *mode).output
+    assert "early" not in whole
+    write("early.csv", ["y", "a", "b"], [["a", 1, 2], ["b", 3], ["a", 4, ""], ["b"]])
+    found = run("predict", "net", "early.csv", *mode).output
+    assert "early.csv: 2 rows end early, the first is row 2; what is not there is taken" in found
+    assert len(found.splitlines()) == 2 + 4
+
+
 def test_what_is_read_is_not_written_over(run, tmp_path):
     table = tmp_path / "table.csv"
     text = "x,y\n" + "".join(f"{i},{2 * i}\n" for i in range(20))

@@ -7,6 +7,7 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import scipy.sparse as sp
+from linker_cases import COMPILED
 from numpy.testing import assert_allclose
 from sparse_cases import SIZE, entries, pair, refuse_broken, shuffled
 
@@ -270,7 +271,7 @@ def test_inputs_that_cannot_be_sparse(options, part):
 
 # Linkers.
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", COMPILED)
 def test_linkers(mode, rng):
     x, y = entries(rng), rng.integers(3, size=23)
     dense, net = pair()[0], pair(mode=mode)[1]

@@ -1,5 +1,6 @@
 """What is in an exported file besides nodes, and what is refused before anything is written."""
 
+import io
 import json
 import os
 import sys
@@ -74,6 +75,15 @@ def test_batch_of_none():
     assert found["label"].shape == (0,) and found["out:out"].shape == (0, 3)
 
 
+def test_outputs_that_are_inputs():
+    described = [dict(form="symbols", shape=(5,), classes=3), ("embedding", 2), "flat", 3]
+    net = randomize(theanets.Regressor(described, rng=1))
+    feeds = data(net, 2, 1)
+    found = answers(to_onnx(net, outputs=["in", "out", "out:out"]), feeds)
+    assert list(found) == ["in:out", "out:out"] and found["in:out"].dtype == "int32"
+    np.testing.assert_array_equal(found["in:out"], feeds["in"])
+
+
 def test_export_leaves_the_network_as_it_is():
     net = theanets.Regressor([4, 5, 3], rng=1)
     before = net.predict(np.ones((2, 4)))
@@ -133,6 +143,17 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(ConfigurationError, match="outputs=\\[\\]"):
         net.export(tmp_path / "net.onnx", outputs=[])
     assert os.listdir(tmp_path) == []
+
+
+def test_more_than_a_file_may_hold(monkeypatch):
+    monkeypatch.setattr("theanets.export.network.LIMIT", 1000)
+    with pytest.raises(ConfigurationError, match="1000"):
+        to_onnx(theanets.Regressor([4, 100, 3]))
+
+
+def test_targets_that_are_no_paths():
+    with pytest.raises(ConfigurationError, match="SerializeToString"):
+        theanets.Regressor([4, 3]).export(io.BytesIO())
 
 
 def test_without_onnx(monkeypatch, tmp_path):

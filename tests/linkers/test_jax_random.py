@@ -94,7 +94,7 @@ class Watch(theanets.callbacks.Callback):
 
     def epoch(self, run):
         step = run.engine.step
-        for generators in (step.objective.outputs.generators, step.optimizer.generators):
+        for generators in (step.generators, step.optimizer.generators):
             for name, generator in generators.items():
                 self.states.append((name, generator.get_value().bit_generator.state))
 

@@ -1,9 +1,8 @@
 """The linkers agree: the same seed gives the same training, to rounding."""
 
-import importlib.util
-
 import numpy as np
 import pytest
+from linker_cases import EVERY
 
 import theanets
 
@@ -17,21 +16,6 @@ TRAIN = dict(
     learning_rate=0.01,
 )
 
-LINKERS = [
-    "NUMBA",
-    "CVM",
-    pytest.param(
-        "JAX",
-        marks=[
-            pytest.mark.skipif(
-                importlib.util.find_spec("jax") is None, reason="needs the extra 'jax'"
-            ),
-            # Sums of float32 in double precision, which JAX does not have here.
-            pytest.mark.filterwarnings("ignore:Explicitly requested dtype"),
-        ],
-    ),
-]
-
 
 def trained(mode, data):
     chance = [dict(form="dropout", rate=0.2), dict(form="noise", std=0.1)]
@@ -42,7 +26,7 @@ def trained(mode, data):
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", LINKERS)
+@pytest.mark.parametrize("mode", EVERY)
 def test_same_training_as_without_compilation(mode, rng):
     x = rng.normal(size=(96, 6))
     y = rng.integers(3, size=96)

@@ -71,7 +71,7 @@ def test_networks_of_a_kind_share_what_is_compiled(rng):
             [layer.output_size for layer in net.layers], mode="FAST_COMPILE", rng=net.seed
         )
         np.testing.assert_allclose(net.predict(x), twin.predict(x), rtol=1e-4, atol=1e-5)
-        (known,) = net._cache.values()
+        known = next(iter(net._cache.values()))
         functions.append(known.compiled.function.vm.jit_fn)
     assert functions[0] is functions[1]
     assert functions[0] is not functions[2]

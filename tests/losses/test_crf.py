@@ -9,6 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from linker_cases import COMPILED
 from structured_cases import COSTS, MATRIX, TWINS, Chains, differences
 
 import theanets
@@ -105,7 +106,7 @@ def test_one_long_sequence_in_float32(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", COMPILED)
 def test_linkers_agree(mode: str, scores: tuple[Array, Array]) -> None:
     inputs = symbols()
     labels = pt.matrix("labels", dtype="int32")

@@ -8,6 +8,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from linker_cases import COMPILED
 from scipy.special import log_softmax, softmax
 
 import theanets
@@ -165,7 +166,7 @@ def test_against_pytorch(reduction: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", COMPILED)
 def test_linkers_agree(mode: str, z: Array, rng: np.random.Generator) -> None:
     scores, labels = pt.tensor3("z", dtype="float64"), pt.matrix("y", dtype="int32")
     mask = pt.matrix("m", dtype="bool")

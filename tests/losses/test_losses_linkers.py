@@ -3,6 +3,7 @@
 import numpy as np
 import pytensor
 import pytest
+from linker_cases import COMPILED
 from loss_cases import CASES, as_tuple
 from pytensor.tensor import TensorType
 
@@ -50,7 +51,7 @@ def compiled(cases, arrays, mode):
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", COMPILED)
 def test_linkers_agree(mode):
     arrays = sample(CHOSEN)
     function, plain = (compiled(CHOSEN, arrays, m) for m in (mode, "FAST_COMPILE"))

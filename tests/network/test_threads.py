@@ -9,16 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytensor
 import pytest
+from linker_cases import COMPILED
 from thread_cases import Builders
 
 import theanets
 from theanets import process
 
-LINKERS = [
-    "FAST_COMPILE",
-    pytest.param("NUMBA", marks=pytest.mark.linker),
-    pytest.param("CVM", marks=pytest.mark.linker),
-]
+LINKERS = ["FAST_COMPILE", *(pytest.param(mode, marks=pytest.mark.linker) for mode in COMPILED)]
 THREADS = 8
 
 

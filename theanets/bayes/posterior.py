@@ -322,7 +322,7 @@ class Posterior:
     # ---- files --------------------------------------------------------------------
 
     def save(self, path: Any) -> None:
-        """Write the draws and the network to one file, without pickle.
+        """Write `idata` with all its groups, and the network, to one file, without pickle.
 
         Parameters
         ----------
@@ -333,7 +333,7 @@ class Posterior:
         Raises
         ------
         FileError
-            If it cannot be written.
+            If it cannot be written, or `idata` holds what only a pickle does.
         """
         files.write(self, path)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ConfigurationError
+from ..expressions import check_takes
 
 if TYPE_CHECKING:
     from ..training import Run
@@ -78,6 +79,7 @@ def build(spec: CallbackLike | Iterable[CallbackLike] | None) -> list[Callback]:
         if isinstance(item, Callback):
             found.append(item)
         elif callable(item) and not isinstance(item, type):
+            check_takes(f"callbacks: {item!r}", item, ["run"])
             found.append(_EpochCallback(item))
         else:
             raise ConfigurationError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import atomic
 from ..errors import ConfigurationError
-from ..monitors import DIRECTIONS
+from ..monitors import DIRECTIONS, improves
 from ..options import Choice, Number, number
 from .base import Callback
 from .watching import Watching
@@ -45,7 +45,8 @@ class SaveBest(Callback):
     def epoch(self, run: Run) -> None:
         """Save the network if it is better than before."""
         if run.best_epoch == run.epoch:
-            self._save(run)
+            with run.averages.shown():
+                self._save(run)
 
     def end(self, run: Run) -> None:
         """Save the network unless that was done."""
@@ -142,9 +143,7 @@ class EarlyStop(Watching):
         figure = self._sign * value
         if self.threshold is not None and figure <= self._sign * self.threshold:
             return f"{self.monitor} reached {self.threshold:g}"
-        first = not math.isfinite(self._last)
-        gain = self._last - figure
-        if math.isfinite(figure) and (first or gain > abs(self._last) * self.min_improvement):
+        if improves(figure, self._last, self.min_improvement):
             self._last, self._failures = figure, 0
         else:
             self._failures += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from .. import atomic
 from ..data import Dataset
 from ..errors import ConfigurationError
 from ..layers import Layer
+from ..options import as_number
 from .base import Callback
 from .control import SaveBest
 from .logs import CSVLogger
@@ -82,7 +82,8 @@ class _Saver(Callback):
         else:
             due = run.epoch % self.every == 0
         if due:
-            self.save()
+            with run.averages.shown():
+                self.save()
 
     def end(self, run: Run) -> None:
         self.save()
@@ -119,7 +120,7 @@ def saver(net: Any, target: Any, every: Any) -> list[Callback]:
             raise ConfigurationError(f"save_every={every!r} needs save_progress=<path or file>")
         return []
     every = every.item() if isinstance(every, np.number) else every
-    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 <= every < math.inf:
+    if as_number(every, "nonnegative") is None:
         raise ConfigurationError(
             f"save_every={every!r} is not a number of epochs (int) or minutes (float)"
         )

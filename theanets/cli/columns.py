@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DataError, unknown
-from .reading import are_decorated, is_missing, numbers
-from .schema import Category, Note, Number, check_finite, quoted
+from .reading import Note, are_decorated, is_missing, numbers
+from .schema import Category, Number, check_finite, quoted
 
 Array = npt.NDArray[Any]
 

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from .. import atomic
 from ..errors import DataError
 from .options import read_text
 
+#: Is told, in a sentence, what the user should know.
+Note = Callable[[str], Any]
+
 SEPARATORS = ",;\t|"
 
 #: Texts that stand for a missing number, in any case. (An empty one is always missing.)
@@ -28,7 +31,9 @@ _DECORATED = r"[+-]?[$€£]? ?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? 
 _NUMBER = r"[+-]?(?:" + _DIGITS + r"|inf|infinity)"
 
 
-def read(path: Path, separator: str | None = None) -> tuple[pd.DataFrame, str]:
+def read(
+    path: Path, separator: str | None = None, note: Note | None = None
+) -> tuple[pd.DataFrame, str]:
     """Read a file of separated values with a line of names, each value as the text that it is.
 
     Parameters
@@ -38,6 +43,8 @@ def read(path: Path, separator: str | None = None) -> tuple[pd.DataFrame, str]:
     separator : str, optional
         What separates the values, if the line of names has any. By default
         that makes the most names of this line.
+    note : callable, optional
+        Is told, in a sentence, what the user should know.
 
     Returns
     -------
@@ -80,8 +87,28 @@ def read(path: Path, separator: str | None = None) -> tuple[pd.DataFrame, str]:
             f"names has {names}"
         )
     frame.columns = [str(name).strip() for name in frame.columns]
-    # A row that ends early has no text at all there.
+    early = _early(text, separator, len(frame.columns)) if note else []
+    if note and early:
+        rows = "1 row ends" if len(early) == 1 else f"{len(early)} rows end"
+        note(
+            f"{path}: {rows} early, the first is row {early[0]}; what is not there is taken for "
+            "missing"
+        )
     return frame.fillna(""), separator
+
+
+def _early(text: str, separator: str, columns: int) -> list[int]:
+    """Get the numbers of the rows of fewer values than there are names, from 1.
+
+    What pandas reads has no text there, as in a row that says so.
+    """
+    lines = csv.reader(io.StringIO(text.lstrip()), delimiter=separator, skipinitialspace=True)
+    # Nor are lines of blanks rows to pandas.
+    rows = (row for row in lines if len(row) > 1 or "".join(row).strip())
+    try:
+        return [i for i, row in enumerate(rows) if len(row) < columns]
+    except csv.Error:  # of a text that is longer than this reader takes; pandas does
+        return []
 
 
 def _separator(text: str, likely: str | None) -> str:

@@ -6,7 +6,7 @@ the same row gives the same inputs whatever rows are beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -15,10 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import DataError, FileError
-from .reading import is_missing, numbers
+from .reading import Note, is_missing, numbers
 
 Array = npt.NDArray[Any]
-Note = Callable[[str], Any]
 
 #: What `Schema.to_dict` gives has this version.
 VERSION = 2

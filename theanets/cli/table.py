@@ -119,7 +119,7 @@ def train(
     what `theanets predict` needs to know of the columns.
     """
     _keep_apart(output, data)
-    frame, separator = read(data)
+    frame, separator = read(data, note=_note)
     for name in (target, *ignore):
         if name not in frame:
             raise unknown("column", name, frame.columns)
@@ -280,7 +280,7 @@ def predict(
     schema = Schema.from_dict(table.get("schema", {}), str(model))
     if probabilities and not isinstance(net, Classifier):
         raise ConfigurationError(f"{model} predicts a number; --probabilities is for classes")
-    frame, _ = read(data, schema.separator)
+    frame, _ = read(data, schema.separator, _note)
     for name in keep:
         if name not in frame:
             raise unknown("column", name, frame.columns)

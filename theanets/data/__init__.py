@@ -5,7 +5,7 @@ from __future__ import annotations
 from .batches import Dataset
 from .coerce import gather
 from .fields import Field
-from .inputs import chunks, prepare
+from .inputs import Ready, chunks, prepare
 from .streams import is_stream
 
-__all__ = ["Dataset", "Field", "chunks", "gather", "is_stream", "prepare"]
+__all__ = ["Dataset", "Field", "Ready", "chunks", "gather", "is_stream", "prepare"]

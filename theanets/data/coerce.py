@@ -133,7 +133,10 @@ def locate(fields: Sequence[Field], where: str) -> list[str]:
 def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
     """Get one value per field, in order, out of whatever form the data have."""
     names = [field.name for field in fields]
-    listed = ", ".join(map(str, fields))
+
+    def listed() -> str:
+        return ", ".join(map(str, fields))
+
     if isinstance(data, Mapping) and not is_sparse(data):
         extra = [f"{name!r}{nearest(str(name), names)}" for name in data if name not in names]
         missing = [field for field in fields if field.name not in data]
@@ -143,11 +146,11 @@ def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
             lacking = ", ".join(repr(field.name) for field in missing)
             problems.append(f"lacks {lacking}{weights}")
         if problems:
-            raise DataError(f"{where} {' and '.join(problems)}; expected: {listed}")
+            raise DataError(f"{where} {' and '.join(problems)}; expected: {listed()}")
         return [data[name] for name in names]
     if isinstance(data, (list, tuple)):
         if len(data) == len(fields):
-            return list(data)
+            return [data] if len(fields) == 1 and _is_row(fields[0], data[0]) else list(data)
         # One field: a list of rows, unless the items are whole arrays.
         if len(fields) == 1 and not any(
             getattr(item, "ndim", 0) > max(1, len(fields[0].shape)) for item in data
@@ -157,7 +160,7 @@ def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
         missed = ", ".join(map(str, last)) if len(data) == len(fields) - len(last) else ""
         raise DataError(
             f"{where} has {len(data)} array{'' if len(data) == 1 else 's'}, but {len(fields)} "
-            f"{'is' if len(fields) == 1 else 'are'} expected: {listed}"
+            f"{'is' if len(fields) == 1 else 'are'} expected: {listed()}"
             + (f"; the weights are missing: {missed}" if missed else "")
         )
     if len(fields) == 1:
@@ -165,14 +168,38 @@ def _arrange(fields: Sequence[Field], data: Any, where: str) -> list[Any]:
     shape = f" of shape {data.shape}" if hasattr(data, "shape") else ""
     raise DataError(
         f"{where} is one {type(data).__name__}{shape}, but {len(fields)} arrays are "
-        f"expected, as a list or a dict: {listed}"
+        f"expected, as a list or a dict: {listed()}"
     )
+
+
+def _is_row(field: Field, value: Any) -> bool:
+    """Tell whether the only item of a list is a row, and not an array of rows."""
+    first, ndim = value, 0
+    while isinstance(first, (list, tuple)) and first:
+        first, ndim = first[0], ndim + 1
+    if ndim + getattr(first, "ndim", 0) != len(field.shape):
+        return False
+    try:
+        return agree(np.shape(value), field.shape)
+    except ValueError:
+        return False  # of no shape at all, which is said later
+
+
+class _Got:
+    """An array in words, which are made where they are needed."""
+
+    def __init__(self, where: str, array: Any, batch: str = "") -> None:
+        self._said = where, array, batch
+
+    def __str__(self) -> str:
+        where, array, batch = self._said
+        return f"{where} has shape {array.shape}{batch} and dtype {array.dtype}"
 
 
 def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool = True) -> Any:
     """Do all of `coerce` but the check for NaN and inf."""
     array = _as_array(value, where)
-    got = f"{where} has shape {array.shape} and dtype {array.dtype}"
+    got = _Got(where, array)
     if array.dtype.kind not in ("biu" if field.integral else "biuf"):
         hint = _one_hot(field, array.shape)
         if array.dtype.kind == "f" and not hint:
@@ -187,7 +214,7 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
             array = array.T if axis in (1, -1) else array
         else:
             array = np.moveaxis(array, axis, 0)
-        got = f"{where} has shape {array.shape} (batch first) and dtype {array.dtype}"
+        got = _Got(where, array, " (batch first)")
     shape = _fit(field, array.shape, got)
     if is_sparse(array):
         if shape == array.shape and len(field.shape) == 1:
@@ -216,7 +243,7 @@ def _as_array(value: Any, where: str) -> Any:
         ) from error
 
 
-def _fit(field: Field, shape: tuple[int, ...], got: str) -> tuple[int, ...]:
+def _fit(field: Field, shape: tuple[int, ...], got: _Got) -> tuple[int, ...]:
     """Get the shape that an array must be given, of the same number of entries."""
     rank = 1 + len(field.shape)
     hint = ""

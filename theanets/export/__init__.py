@@ -9,11 +9,12 @@ the user's are exported too. It needs the package onnx, which the extra ``onnx``
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
 from ..errors import ConfigurationError, check_keywords
+from ..outputs import Outputs
 from ..structure import Structure
 
 if TYPE_CHECKING:
@@ -65,15 +66,6 @@ def to_onnx(
     ImportError
         If the package onnx is not installed.
     """
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "the export to ONNX needs the package onnx; install it with: pip install "
-            "'theanets[onnx]'"
-        ) from error
-    from .network import model
-
     if lengths:
         with_lengths = getattr(net, "_with_lengths", None)
         if with_lengths is None:
@@ -85,7 +77,26 @@ def to_onnx(
     named = [outputs] if isinstance(outputs, str) else outputs
     if named is not None and not named:
         raise ConfigurationError(f"outputs={outputs!r} names no output")
-    return model(net, named, dtype)
+    return made(net, named, dtype)
+
+
+def made(
+    net: Structure,
+    outputs: Sequence[str] | None,
+    dtype: str | None,
+    changed: Callable[[Outputs], dict[str, Any]] | None = None,
+) -> onnx.ModelProto:
+    """Get a model of outputs, or of what a function makes of their expressions, by name."""
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "the export to ONNX needs the package onnx; install it with: pip install "
+            "'theanets[onnx]'"
+        ) from error
+    from .network import model
+
+    return model(net, outputs, dtype, changed)
 
 
 def export(net: Structure, target: str | os.PathLike[str], **options: Any) -> None:
@@ -109,6 +120,19 @@ def export(net: Structure, target: str | os.PathLike[str], **options: Any) -> No
     ImportError
         If the package onnx is not installed.
     """
+    valid = ("outputs", "dtype", "lengths")
+    where = "export (as the network predicts, without noise)"
+    check_keywords(where, set(options) - set(valid), valid)
+    written(target, lambda: to_onnx(net, **options))
+
+
+def written(target: str | os.PathLike[str], make: Callable[[], onnx.ModelProto]) -> None:
+    """Write a model, made once it is known that it can be written."""
+    if not isinstance(target, (str, os.PathLike)):
+        raise ConfigurationError(
+            f"export to {target!r}: expected a path; theanets.export.to_onnx(net)."
+            "SerializeToString() gives what would be in the file"
+        )
     path = os.fspath(target)
     ending = os.path.splitext(path)[1]
     if ending.lower() != SUFFIX:
@@ -116,12 +140,8 @@ def export(net: Structure, target: str | os.PathLike[str], **options: Any) -> No
             f"{path!r} ends in {ending!r}: networks are exported to files that end in {SUFFIX!r}; "
             "save() writes those that load() reads"
         )
-    valid = ("outputs", "dtype", "lengths")
-    check_keywords(
-        "export (as the network predicts, without noise)", set(options) - set(valid), valid
-    )
     atomic.check_writable(path)
-    atomic.write(path, to_onnx(net, **options).SerializeToString())
+    atomic.write(path, make().SerializeToString())
 
 
 __all__ = ["export", "to_onnx"]

@@ -28,7 +28,7 @@ from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.sort import ArgSortOp, SortOp
 from pytensor.tensor.special import LogSoftmax, Softmax
 
-from ..ops.sparse.products import Dense, Product
+from ..ops.sparse.products import Product
 from ..versions import axis_of
 from .writer import UnsupportedError, Writer, translate
 
@@ -175,10 +175,10 @@ def _(op: Blockwise, node: Apply, write: Writer) -> Sequence[str]:
 
 @translate.register
 def _(op: Product, node: Apply, write: Writer) -> Sequence[str]:
-    raise UnsupportedError("a sparse matrix that is not an input has no counterpart in ONNX")
-
-
-translate.register(Dense, translate.dispatch(Product))
+    data, *_, w = node.inputs
+    if data not in write.dense:
+        raise UnsupportedError("a sparse matrix that is not an input has no counterpart in ONNX")
+    return [write.node("MatMul", write.dense[data], write(w))]
 
 
 # ---- sums and what is like them ----------------------------------------------------

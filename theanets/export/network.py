@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,34 @@ from pytensor.graph.traversal import ancestors
 
 from .. import process, series_lengths
 from ..errors import ConfigurationError
-from ..expressions import placeholder
 from ..layers import Layer
 from ..layers.time import exists
 from ..names import output_name
+from ..ops import sparse
 from ..ops.sequences import chain_best, chain_sums, with_boundary
+from ..outputs import Outputs
 from ..structure import Structure
-from . import arrays, elementwise, indexing, windows  # noqa: F401 - what operations become
+from . import arrays, chains, elementwise, indexing, loops, recurrent, windows  # noqa: F401
 from .writer import OPSET, UnsupportedError, Writer, onnx_type
 
 #: The format of files; runtimes of 2022 and newer read it.
 IR_VERSION = 8
+#: Bytes that a file may not reach, by the format, with some for what is not a parameter.
+LIMIT = 2**31 - 2**24
 
 
-def model(net: Structure, outputs: Sequence[str] | None, dtype: str | None) -> onnx.ModelProto:
-    """Get a network as a model of ONNX; see `theanets.export.to_onnx`."""
+def model(
+    net: Structure,
+    outputs: Sequence[str] | None,
+    dtype: str | None,
+    changed: Callable[[Outputs], dict[str, Any]] | None = None,
+) -> onnx.ModelProto:
+    """Get a network as a model of ONNX; see `theanets.export.made`."""
     dtype = net.dtype if dtype is None else dtype
     if dtype not in ("float32", "float64"):
         raise ConfigurationError(f"dtype={dtype!r} of a file is not 'float32' or 'float64'")
     with process.building(net.dtype), process.hold([*net.params, *net.state]):
-        return _Model(net, outputs, dtype).build()
+        return _Model(net, outputs, dtype, changed).build()
 
 
 class _Model:
@@ -47,24 +55,32 @@ class _Model:
         The outputs that are wanted; None for what the network predicts.
     dtype : str
         Type of the floats in the file.
+    changed : callable or None
+        Gets the outputs of the model, of those of the network.
     """
 
-    def __init__(self, net: Structure, outputs: Sequence[str] | None, dtype: str) -> None:
+    def __init__(
+        self,
+        net: Structure,
+        outputs: Sequence[str] | None,
+        dtype: str,
+        changed: Callable[[Outputs], dict[str, Any]] | None,
+    ) -> None:
         self.net = net
         self.write = Writer({net.dtype: dtype} if dtype != net.dtype else {})
         inputs = [layer for layer in net.layers if layer.is_input]
-        # What is in a sparse matrix is in a dense one too, which is what ONNX has.
-        self.inputs = {str(layer.name): _variable(layer) for layer in inputs}
-        given = {layer.output_name: self.inputs[str(layer.name)] for layer in inputs}
+        self.inputs = {str(layer.name): layer.variable for layer in inputs}
         names = [net.output_name] if outputs is None else [output_name(n) for n in outputs]
         needed = list(names)
         if outputs is None and net.TARGET == "labels":
             needed.append(net.output_layer.scores_output)
-        found = net.graph.outputs(given=given, needed=needed, seed=net.seed)
+        found = net.graph.outputs(needed=needed, seed=net.seed)
         self.found = found
         self.wanted = {name: found[name] for name in names}
         if outputs is None and net.TARGET == "labels":
             self.wanted = self._labels()
+        if changed is not None:
+            self.wanted = changed(found)
 
     def _labels(self) -> dict[str, Any]:
         """Get the labels that a classifier predicts, and the probabilities of classes."""
@@ -95,6 +111,12 @@ class _Model:
             made = write.run(list(self.wanted.values()))
         except UnsupportedError as error:
             raise ConfigurationError(f"{self._where()}: {error}") from None
+        held = sum(array.nbytes for array in write.constants.values())
+        if held >= LIMIT:
+            raise ConfigurationError(
+                f"the network has {held} bytes of parameters; a file of ONNX holds less than "
+                f"{LIMIT}"
+            )
         ends = []
         for (name, variable), found in zip(self.wanted.items(), made, strict=True):
             floats = variable.dtype.startswith("float")
@@ -123,6 +145,9 @@ class _Model:
         dtype = write.type_of(variable.dtype) if floats else variable.dtype
         write.types[write.fresh(name)] = dtype
         write.names[variable] = write.cast(name, write.type_of(variable.dtype))
+        for vector in sparse.vectors(variable) or ():
+            # What is in a sparse matrix is in a dense one too, which is what ONNX has.
+            write.dense[vector] = name
         known = variable.type.shape[1:]
         shape = ["batch", *(self._axis(name, i) if n is None else n for i, n in enumerate(known))]
         return helper.make_tensor_value_info(name, onnx_type(dtype), shape)
@@ -153,12 +178,6 @@ class _Model:
                 form = Layer.registry.name_of(type(layer))
                 return f"layer {layer.name!r} ({form}) cannot be exported"
         return "the network cannot be exported"
-
-
-def _variable(layer: Layer) -> Any:
-    if layer.sparse:
-        return placeholder(layer.name, layer.dtype, (None, *layer.output_shape))
-    return layer.variable
 
 
 def metadata(given: Mapping[str, Any]) -> dict[str, str]:

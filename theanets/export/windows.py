@@ -54,16 +54,18 @@ def _(op: ImageGradient, node: Apply, write: Writer) -> Sequence[str]:
     images = write.transpose(write(y), *TO_FRONT)
     whole = write.node("ConvTranspose", images, weights, **how)
     starts = [_low(window, i, n) for i, n in enumerate(lengths)]
-    return [write.transpose(_cut(whole, window, starts, lengths, write), *TO_BACK)]
+    return [write.transpose(_cut(whole, 2, window, starts, lengths, write), *TO_BACK)]
 
 
-def _cut(whole: str, window: Window, starts: Any, lengths: Any, write: Writer) -> str:
-    """Cut images (batch, channels, ...) of some lengths out of all that windows reach."""
+def _cut(whole: str, first: int, window: Window, starts: Any, lengths: Any, write: Writer) -> str:
+    """Cut images of some lengths, from some axis on, out of all that windows reach."""
     # Behind these may be entries that no window comes to.
-    whole = write.node("Pad", whole, write.integers(*[0] * 6, *(s - 1 for s in window.stride)))
+    behind = [0] * 8
+    behind[4 + first : 6 + first] = (s - 1 for s in window.stride)
+    whole = write.node("Pad", whole, write.integers(*behind))
     stops = [start + n for start, n in zip(starts, lengths, strict=True)]
     ends = [write.vector(write.run(part)) for part in (starts, stops)]
-    return str(write.node("Slice", whole, *ends, write.integers(2, 3)))
+    return str(write.node("Slice", whole, *ends, write.integers(first, first + 1)))
 
 
 def _low(window: Window, axis: int, n: Any) -> Any:
@@ -111,15 +113,10 @@ def _(op: SumSpread, node: Apply, write: Writer) -> Sequence[str]:
     window = op.window
     if window.size != window.stride or window.low != (0, 0) or window.dilation != (1, 1):
         raise UnsupportedError(f"a sum of {window}, which overlap, has no counterpart in ONNX")
-    images = write.transpose(write(y), *TO_FRONT)
-    whole = write.node(
-        "Resize",
-        images,
-        "",
-        write.constant(np.array([1, 1, *window.size], "float32")),
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
+    # Each entry beside itself, along a new axis.
+    rows = write.unsqueeze(write(y), 2, 4)
+    times = write.integers(1, 1, window.size[0], 1, window.size[1], 1)
+    shape = write.node("Mul", write.shape(write(y)), write.integers(1, *window.size, 1))
+    whole = write.node("Reshape", write.node("Expand", rows, times), shape, allowzero=1)
     starts = [pt.as_tensor(0, dtype="int64")] * 2
-    return [write.transpose(_cut(whole, window, starts, lengths, write), *TO_BACK)]
+    return [_cut(whole, 1, window, starts, lengths, write)]

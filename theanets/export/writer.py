@@ -52,6 +52,8 @@ class Writer:
         The arrays of those that are known.
     types : dict
         Types by name.
+    dense : dict
+        The dense matrices that stand for sparse ones, by the vectors that these consist of.
     used : set
         The variables that something depends on.
     nodes : list of NodeProto
@@ -69,12 +71,13 @@ class Writer:
             self.names: dict[Any, str] = {}
             self.values: dict[Any, Any] = {}
             self.types: dict[str, str] = {}
+            self.dense: dict[Any, str] = {}
             self.constants: dict[str, Any] = {}
             self._taken: set[str] = set()
             self._same: dict[Any, str] = {}
         else:
             self.floats, self.types, self.constants = outer.floats, outer.types, outer.constants
-            self._taken, self._same = outer._taken, outer._same
+            self._taken, self._same, self.dense = outer._taken, outer._same, outer.dense
             self.names, self.values = dict(outer.names), dict(outer.values)
 
     # ---- types and names ---------------------------------------------------------------
@@ -115,9 +118,10 @@ class Writer:
         array = np.asarray(value)
         dtype = self.type_of(str(array.dtype)) if dtype is None else dtype
         array = np.ascontiguousarray(array, dtype).reshape(array.shape)
-        key = (dtype, array.shape, array.tobytes())
-        if key not in self._same or name is not None:
+        key = (name, dtype, array.shape, array.tobytes())
+        if key not in self._same:
             self._same[key] = self.fresh(name or "constant")
+            self._same.setdefault((None, *key[1:]), self._same[key])
             self.constants[self._same[key]] = array
             self.types[self._same[key]] = dtype
         return self._same[key]
@@ -213,12 +217,13 @@ class Writer:
         list of str
             What they are called, in the types of the graph that belong to theirs.
         """
-        for variable in graph_inputs(outputs, blockers=self.names):
+        known = self.names.keys() | self.values.keys()
+        for variable in graph_inputs(outputs, blockers=known):
             if isinstance(variable, Constant):
                 self.values.setdefault(variable, variable.data)
             elif isinstance(variable, SharedVariable) and hasattr(variable.type, "dtype"):
                 self.values.setdefault(variable, variable.get_value(borrow=True))
-        nodes = list(toposort(outputs, blockers=self.names))
+        nodes = list(toposort(outputs, blockers=known))
         self.used.update(outputs, *(node.inputs for node in nodes))
         outermost = self.at is None
         for node in nodes:
@@ -264,29 +269,37 @@ class Writer:
         held = [numpy_helper.from_array(self.constants[c], c) for c in constants if c in needed]
         return helper.make_graph(kept[::-1], name, inputs, outputs, held)
 
+    def bind(self, variable: Any, meaning: Any) -> None:
+        """Say what a variable is: something that has a name, or an array."""
+        self.names.pop(variable, None)
+        self.values.pop(variable, None)
+        (self.names if isinstance(meaning, str) else self.values)[variable] = meaning
+
     def body(
-        self, name: str, inputs: Mapping[Any, str], make: Callable[[Writer], Sequence[str]]
-    ) -> Any:
+        self, name: str, inputs: Sequence[str], make: Callable[[Writer], Sequence[str]]
+    ) -> tuple[Any, list[str]]:
         """Get the graph of a loop's body, which may refer to what is around it.
 
         Parameters
         ----------
         name : str
             Its name.
-        inputs : dict
-            What its own inputs are called, in order.
+        inputs : list of str
+            What its own inputs are called.
         make : callable
             Writes it, with a writer of its own, and returns the outputs.
+
+        Returns
+        -------
+        (GraphProto, list of str)
+            The graph, and the types of its outputs.
         """
         inner = Writer(outer=self)
         inner.at = self.at
-        inner.names.update(inputs)
-        inner.types.update({n: self.type_of(v.dtype) for v, n in inputs.items()})
         # An output has to be a node of the body's own.
         made = [inner._own(output) for output in make(inner)]
-        ends = [self.info(output) for output in made]
-        starts = [self.info(n, v.type.shape) for v, n in inputs.items()]
-        return inner.graph(name, starts, ends)
+        graph = inner.graph(name, list(map(self.info, inputs)), list(map(self.info, made)))
+        return graph, [self.types[output] for output in made]
 
     def _own(self, name: str) -> str:
         own = self.fresh("identity")
@@ -294,9 +307,9 @@ class Writer:
         self.nodes.append(helper.make_node("Identity", [name], [own]))
         return own
 
-    def info(self, name: str, shape: Sequence[Any] | None = None) -> Any:
+    def info(self, name: str) -> Any:
         """Describe what goes into a graph or comes out."""
-        return helper.make_tensor_value_info(name, onnx_type(self.types[name]), shape)
+        return helper.make_tensor_value_info(name, onnx_type(self.types[name]), None)
 
 
 def _turns_parameter(node: Apply) -> bool:

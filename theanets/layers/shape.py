@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from ..errors import ConfigurationError
-from ..expressions import Expression, expression
+from ..expressions import Expression, applied
 from .base import Layer
 from .checks import check_declared, described_inputs
 from .signals import Inputs, Shape
@@ -104,5 +104,5 @@ class Lambda(Layer, names=("lambda",)):
 
     def transform(self, inputs: Inputs) -> Expression:
         """Get what the function returns."""
-        result = expression(self.function(*inputs.ordered), f"layer {self.full_name!r}: function")
+        result = applied(self.function, inputs.ordered, f"layer {self.full_name!r}: function")
         return self.activation(result)

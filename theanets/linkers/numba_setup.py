@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+from weakref import WeakValueDictionary
 
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
@@ -34,8 +35,9 @@ from .numba_cache import KeyedCache
 _parts: Any = numba_parts()
 #: By their keys and what they take. Numba never lets go of what it compiled: networks share it.
 _pieces: dict[tuple[Any, ...], Any] = {}
-#: By the pieces that are whole graphs, what Python calls.
-_whole: dict[Any, Any] = {}
+#: By the pieces that are whole graphs, what Python calls; this Numba lets go of, and it is
+#: a third of the memory.
+_whole: WeakValueDictionary[Any, Any] = WeakValueDictionary()
 #: What PyTensor's linker got for operations, by `_described`.
 _known: dict[Hashable, tuple[Any, str | None]] = {}
 #: How many of these there are at most: networks of ever other sizes have ever other operations.
@@ -156,10 +158,11 @@ def _compiled_once(jit_compile: Callable[..., Any]) -> Callable[..., Any]:
         function, key = function_and_key
         if key is None:
             return jit_compile(linker, function_and_key)
-        if function not in _whole:
+        whole = _whole.get(function)
+        if whole is None:
             whole = _whole[function] = jit_compile(linker, function_and_key)
             whole._cache = KeyedCache(whole.py_func, "whole")
-        return _whole[function]
+        return whole
 
     return once
 

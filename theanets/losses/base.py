@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..errors import ConfigurationError, nearest
-from ..expressions import Expression, expression
+from ..expressions import Expression, applied, check_takes
 from ..options import Choice, number
 from ..outputs import Outputs
 from ..registry import Registered, Registry, signature_of, taken
@@ -44,7 +44,8 @@ class Loss(Placed, Numeric, Registered, abstract=True):
       None``, since a symbolic variable has no truth value. Where series have
       different lengths there are weights in any case, 0 at steps that do not
       exist; unless the class says ``by_step = False``, that its targets do not
-      have the steps of its outputs.
+      have the steps of its outputs. One that says ``uses_target = False`` asks
+      the data for no target.
 
     Parameters
     ----------
@@ -233,6 +234,7 @@ class Function(Loss, abstract=True):
 
     def __init__(self, function: Callable[[Any, Any], Any], **keywords: Any) -> None:
         self.function = function
+        check_takes(f"loss {self.name!r}", function, ("target", "output"))
         super().__init__(**keywords)
 
     @property
@@ -242,7 +244,7 @@ class Function(Loss, abstract=True):
 
     def errors(self, target: Expression, output: Expression) -> Expression:
         """Get the error of each entry."""
-        return expression(self.function(target, output), f"loss {self.name!r}")
+        return applied(self.function, (target, output), f"loss {self.name!r}")
 
     def terms(self, outputs: Mapping[str, Any]) -> tuple[Expression, Expression]:
         """Get the sum and the count whose ratio is the loss."""

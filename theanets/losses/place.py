@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
@@ -23,6 +23,8 @@ Shape = tuple[int | None, ...]
 class Placed(Reduced):
     """The place of a loss in a network; see `theanets.Loss`."""
 
+    #: Whether the data have a target for it; without, `_target` is the network's first input.
+    uses_target: ClassVar[bool] = True
     #: Whether targets are class labels, with one axis less than the output.
     labels: bool = False
 
@@ -54,6 +56,8 @@ class Placed(Reduced):
     @weighted.setter
     def weighted(self, value: bool) -> None:
         self._weighted = flag("weighted", value, f"loss {self.name!r}")
+        if self._weighted and not self.uses_target:
+            raise ConfigurationError(f"loss {self.name!r} uses no target, which could be weighted")
         self._asks_weighted = False
 
     @property
@@ -71,7 +75,7 @@ class Placed(Reduced):
         if self._follows:
             self._output_name = output
         if self._asks_weighted:
-            self._weighted = weighted
+            self._weighted = weighted and self.uses_target
         self._main = self.output_name == output
 
     def output(self, outputs: Mapping[str, Any]) -> Expression:
@@ -92,6 +96,8 @@ class Placed(Reduced):
     # ---- the target ------------------------------------------------------------
 
     def _take_target(self, target: Any) -> None:
+        if target is not None and not self.uses_target:
+            raise ConfigurationError(f"loss {self.name!r} uses no target, but target={target!r}")
         self.target_name = target if isinstance(target, str) else None
         self.target_variable: Any = None
         self._target: Any = None

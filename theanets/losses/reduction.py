@@ -49,6 +49,7 @@ class Reduced:
     joint_axis: int = -1
     #: Whether targets of an output that is a series have its steps.
     by_step: ClassVar[bool] = True
+    uses_target: ClassVar[bool]
     reduction: str
     output_name: str
     _target: Any
@@ -164,6 +165,15 @@ class Reduced:
             return errors.sum(), batch_length(errors)
         return errors.sum(), (errors.size.astype(errors.dtype) if counts is None else counts.sum())
 
+    def all_count(self) -> bool:
+        """Tell whether each entry counts, whatever the data; as long as all steps exist.
+
+        Without building what the loss computes: False is no promise of the contrary.
+        """
+        methods = ("counts", "importance", "weighted_errors", "terms", "relevance")
+        plain = all(getattr(type(self), key) is getattr(Reduced, key) for key in methods)
+        return plain and self._weights is None and self.valid(self._target) is None
+
     def relevance(self, outputs: Outputs) -> Expression | None:
         """Get what counts in the loss, an expression that is 0 where nothing does.
 
@@ -257,6 +267,8 @@ class Reduced:
 
     def compared(self, outputs: Outputs) -> Compared | None:
         """Get what measures of agreement compare, or None if outputs and targets do not match."""
+        if not self.uses_target:
+            return None
         target, output = self._target, self.output(outputs)
         if not isinstance(getattr(target, "type", None), pt.TensorType) or not target.ndim:
             return None

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from .base import KINDS, Metric, Part, part
+from .calibration import CalibrationError
 from .classification import AUC, F1, Accuracy, Averaged, BalancedAccuracy, Precision, Recall, TopK
 from .quantile import Coverage, Pinball
 from .regression import MAE, MSE, R2, RMSE
@@ -28,6 +29,7 @@ __all__ = [
     "RMSE",
     "Accuracy",
     "BalancedAccuracy",
+    "CalibrationError",
     "Coverage",
     "Metric",
     "Part",

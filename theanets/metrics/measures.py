@@ -82,6 +82,15 @@ class Measures:
         """Whether less (``'min'``) or more (``'max'``) is better, by name."""
         return {name: metric.better for name, (metric, _, _) in self._metrics.items()}
 
+    def settled(self) -> Measures:
+        """Get the same without the expressions, once these are compiled."""
+        found = copy.copy(self)
+        found._sources = [
+            s._replace(target=None, output=None, weights=None if s.weights is None else True)
+            for s in self._sources
+        ]
+        return found
+
     def anew(self) -> Measures:
         """Get the same that have nothing yet; what is added to them is not added here."""
         found = copy.copy(self)

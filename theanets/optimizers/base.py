@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -120,6 +120,20 @@ class Updates:
     cache_key: Hashable
     _fill: dict[str, float] = field(repr=False)
     _start: dict[str, np.random.Generator] = field(repr=False)
+
+    def moved(self, to: Callable[[Shared], Shared]) -> Updates:
+        """Get the same on other variables, once the updates are compiled: without these."""
+
+        def every(variables: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: to(variable) for name, variable in variables.items()}
+
+        return replace(
+            self,
+            updates={},
+            state=every(self.state),
+            generators=every(self.generators),
+            hyper=every(self.hyper),
+        )
 
     def reset(self) -> None:
         """Put state and generators back to their initial values."""

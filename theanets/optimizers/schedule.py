@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from ..errors import ConfigurationError, check_arguments, check_keywords
+from ..expressions import check_takes
 from ..options import Choice, number
 from ..registry import Registered, Registry, signature_of
 
@@ -86,6 +87,7 @@ class Custom(Schedule, abstract=True):
 
     def __init__(self, function: Callable[[int, int], float]) -> None:
         super().__init__()
+        check_takes(f"schedule {function!r}", function, ["update", "epoch"])
         self.function = function
 
     def factor(self, update: int, epoch: int) -> float:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ..errors import ConfigurationError
+from ..monitors import improves
 from ..options import number, whole_number
 from .hyper import from_halflife
 from .schedule import Constant, Custom, Schedule, build
@@ -298,9 +299,8 @@ class Plateau(Schedule):
 
     def observe(self, loss: float) -> None:
         loss = float(loss)
-        if math.isfinite(loss) and (
-            self.best is None or self.best - loss > abs(self.best) * self.min_improvement
-        ):
+        best = math.inf if self.best is None else self.best
+        if improves(loss, best, self.min_improvement):
             self.best, self.failures = loss, 0
             return
         self.failures += 1

@@ -12,8 +12,8 @@ from ..data import Dataset, sparse
 from ..errors import ConfigurationError
 from ..structure import Structure
 from ..training import Run, options, setup
-from ..training.compiled import Evaluation
 from ..training.engines import Epoch, Pacing, UnresumableEngine
+from ..training.evaluation import Evaluation
 from ..training.task import Seeds, Task
 from .samples import draw, set_weights, units
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import feedforward
+from .. import feedforward, prediction
 from .. import rng as _rng
 from ..data import is_stream
 from ..data.mapped import mapped
@@ -66,6 +66,10 @@ class _Series(Network):
         found = ragged.padded(net, arrays, only)
         return data if found is None else found
 
+    def _with_lengths(self) -> Any:
+        """Get the view of the network that takes the lengths of all its series."""
+        return views.view(self, views.names(self))
+
     def _ready(self, *data: Any) -> tuple[Any, ...]:
         """Get the view of the network that the data need, and the data as it takes them."""
         found = [self.padded(one) for one in data]
@@ -91,30 +95,30 @@ class _Series(Network):
             return exists if w is None else w
         return of_steps(w, exists.sum(axis=1), exists.shape[1], ("w", "x"))
 
-    def feed_forward(self, x: Any, **kwargs: Any) -> dict[str, Array]:
-        """Compute all outputs; see `Network.feed_forward`."""
-        compute = super().feed_forward
-        found = self._alone(x, lambda part: compute(part, **kwargs), kwargs)
-        if found is not None:
-            return found
-        net, x = self._inputs(x)
-        outputs = super(_Series, net).feed_forward(x, **kwargs)
-        return {k: v for k, v in outputs.items() if k.partition(":")[0] in self.graph.by_name}
-
-    def _alone(self, x: Any, compute: Any, options: Mapping[str, Any]) -> dict[str, Array] | None:
-        # As in training, all are there at once, filled up with steps that do not exist.
-        return None if options.get("training") else ragged.alone(self, x, compute)
-
-    def _compute(self, x: Any, wanted: str, options: Mapping[str, Any], **given: Any) -> Array:
-        compute = super()._compute
+    def _outputs(
+        self, x: Any, wanted: Any = None, options: Any = None, **given: Any
+    ) -> dict[str, Array]:
+        compute = super()._outputs
         if "given" in given:
             # What `decode` gets is no input.
             return compute(x, wanted, options, **given)
-        parts = self._alone(x, lambda part: {"": compute(part, wanted, options, **given)}, options)
-        if parts is not None:
-            return parts[""]
+        plan, size, rng = prediction.look_up(self, wanted, options, **given)
+        arrays = plan.ready(x)
+        if arrays is not None:
+            # There is nothing to be padded.
+            return plan.run(self, x, size=size, rng=rng, arrays=arrays)
+        # As in training, all are there at once, filled up with steps that do not exist.
+        if not (options or {}).get("training"):
+            parts = ragged.alone(self, x, lambda part: compute(part, wanted, options))
+            if parts is not None:
+                return parts
         net, x = self._inputs(x)
-        return super(_Series, net)._compute(x, wanted, options, **given)
+        found = super(_Series, net)._outputs(x, wanted, options)
+        # What a view has besides is nobody's.
+        return {k: v for k, v in found.items() if k.partition(":")[0] in self.graph.by_name}
+
+    def _length_check(self) -> Any:
+        return ragged.length_check(self)
 
     def predict(self, x: Any, state: Any = None, return_state: bool = False, **kwargs: Any) -> Any:
         """Compute the output for series.
@@ -281,7 +285,9 @@ class Classifier(_Series, feedforward.Classifier):
 
     def _masked(self, x: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Tell an output layer that looks at whole series which steps exist."""
-        if "mask" in kwargs or not self.output_layer.chooses_jointly:
+        # Of an array, all steps do.
+        plain = type(x) is np.ndarray and x.dtype.kind != "O"
+        if plain or "mask" in kwargs or not self.output_layer.chooses_jointly:
             return kwargs
         mask = self._existing(x)
         return kwargs if mask is None else {**kwargs, "mask": mask}

@@ -119,7 +119,9 @@ def padded(net: Structure, arrays: dict[str, Any], only: str | None = None) -> P
             found.lengths = np.max(list(lengths.values()), axis=0)
     if only is None:
         _check_time(net, found)
-    _check_lengths(net, found)
+    check = length_check(net)
+    if check is not None:
+        check(found)
     return found if lengths or added else None
 
 
@@ -241,20 +243,33 @@ def _check_known(
             )
 
 
-def _check_lengths(net: Structure, arrays: Mapping[str, Any]) -> None:
-    """Refuse lengths that are negative, or greater than the number of steps."""
-    for holder, names in _of(net).items():
-        value = arrays.get(holder)
-        if value is None or np.ndim(value) == 0 or np.size(value) == 0:
-            continue
-        found = np.ravel(value)
-        most = [np.shape(arrays[n])[1] for n in names if np.ndim(arrays.get(n, 0)) > 1]
-        if found.dtype.kind in "iu" and (found.min() < 0 or (most and found.max() > min(most))):
-            raise DataError(
-                f"{holder!r} has lengths from {found.min()} to {found.max()}; expected integers "
-                f"from 0 to {min(most) if most else 'the number of steps'}, the steps of "
-                f"{', '.join(map(repr, names))}"
-            )
+def length_check(net: Structure) -> Callable[[Mapping[str, Any]], None] | None:
+    """Get what refuses lengths that are negative, or greater than the number of steps.
+
+    It takes arrays by name. None if the network has no lengths.
+
+    Raises
+    ------
+    DataError
+        If lengths have no meaning: compiled code would look for a step where there is none.
+    """
+    of = _of(net)
+
+    def check(arrays: Mapping[str, Any]) -> None:
+        for holder, names in of.items():
+            value = arrays.get(holder)
+            if value is None or np.ndim(value) == 0 or np.size(value) == 0:
+                continue
+            found = np.ravel(value)
+            most = [np.shape(arrays[n])[1] for n in names if np.ndim(arrays.get(n, 0)) > 1]
+            if found.dtype.kind in "iu" and (found.min() < 0 or (most and found.max() > min(most))):
+                raise DataError(
+                    f"{holder!r} has lengths from {found.min()} to {found.max()}; expected "
+                    f"integers from 0 to {min(most) if most else 'the number of steps'}, the steps "
+                    f"of {', '.join(map(repr, names))}"
+                )
+
+    return check if of else None
 
 
 def alone(

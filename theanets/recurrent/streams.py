@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ class Carrier:
             dtype=net.dtype,
             name="continue",
         )
+
+    def moved(self, to: Callable[[Any], Any]) -> Carrier:
+        """Get the same on other variables: those of another network."""
+        found = copy.copy(self)
+        found.function = backends.moved(self.function, to)
+        return found
 
     def zeros(self, series: int) -> State:
         """Get the state at the start of series."""

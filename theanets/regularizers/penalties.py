@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 
 from .. import names as _names
 from ..errors import ConfigurationError
-from ..expressions import Expression, Shared, expression, scalar
+from ..expressions import Expression, Shared, applied, scalar
 from ..layers import Layer
 from ..layers.time import existing_terms
 from ..options import DROPPED, DROPPED_FLAG, Choice, Dropped, Flag, Number
@@ -256,7 +256,7 @@ class FunctionPenalty(Penalty, abstract=True):
             return None
         pairs = []
         for x in found:
-            value = expression(self.function(x), f"penalty {self.name!r}")
+            value = applied(self.function, [x], f"penalty {self.name!r}")
             if id(x) in lengths:
                 pairs.append(existing_terms(value, x, lengths[id(x)], f"penalty {self.name!r}"))
             else:

@@ -16,8 +16,9 @@ except ImportError as error:
 
 from .autoencoder import NetAutoencoder
 from .estimators import NetClassifier, NetRegressor
+from .pipelines import register as register_onnx
 
-__all__ = ["NetAutoencoder", "NetClassifier", "NetRegressor"]
+__all__ = ["NetAutoencoder", "NetClassifier", "NetRegressor", "register_onnx"]
 
 # In pickles they are named by where users find them.
 for _estimator in (NetAutoencoder, NetClassifier, NetRegressor):

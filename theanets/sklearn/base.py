@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -21,8 +21,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .. import rng as _rng
 from ..callbacks import Callback
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_integer
 from ..network import Network
+from ..options import Number
+from .exporting import export as _export
 from .reuse import working
 
 Array = npt.NDArray[Any]
@@ -118,7 +120,7 @@ class NetEstimator(BaseEstimator):
 
     def _layers(self, outputs: dict[str, Any]) -> list[Any]:
         hidden = self.hidden_layers
-        if isinstance(hidden, Integral) and not isinstance(hidden, bool):
+        if is_integer(hidden):
             hidden = [hidden]
         if isinstance(hidden, (str, bytes, Mapping)) or not hasattr(hidden, "__iter__"):
             raise ConfigurationError(
@@ -127,7 +129,7 @@ class NetEstimator(BaseEstimator):
             )
 
         def described(layer: Any) -> Any:
-            if isinstance(layer, Integral) and not isinstance(layer, bool):
+            if is_integer(layer):
                 return {"size": layer, "activation": self.activation}
             # A network makes a Layer its own, and this one is the user's.
             return copy.deepcopy(layer)
@@ -238,11 +240,7 @@ class NetEstimator(BaseEstimator):
         self, arrays: list[Any], seed: int, classes: int | None
     ) -> tuple[list[Any], list[Any]]:
         """Split off examples to validate on; of each class if there are enough."""
-        fraction = self.validation_fraction
-        if not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
-            raise ConfigurationError(
-                f"validation_fraction={fraction!r} is not None or a number between 0 and 1"
-            )
+        fraction = Number(None, "inner").check("validation_fraction", self.validation_fraction)
         labels = None
         if classes is not None:
             counts = np.bincount(arrays[1], minlength=classes)
@@ -319,6 +317,8 @@ class NetEstimator(BaseEstimator):
         return found
 
     # ---- computing -----------------------------------------------------------------
+
+    export = _export
 
     def _compute(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the network."""

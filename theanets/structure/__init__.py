@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .base import Structure
+from .snapshot import Snapshot
 
-__all__ = ["Structure"]
+__all__ = ["Snapshot", "Structure"]

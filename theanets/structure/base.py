@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
 from pytensor.compile.mode import Mode
 
@@ -21,9 +21,10 @@ from ..history import History
 from ..layers import Layer
 from ..losses import Loss
 from ..options import flag
-from . import expressions, functions, overrides, shared, targets
+from . import builds, expressions, functions, overrides, shared, targets
 from . import sizes as _sizes
 from .making import Maker, as_dtype, default_output, listed
+from .snapshot import Snapshot
 from .summary import summarize
 from .targets import Targets
 
@@ -42,15 +43,16 @@ class Structure:
     #: Whether training asks methods that a subclass overrides; see `theanets.structure.overrides`.
     _asks_methods: bool = True
     #: What is no part of its expressions, where a network is an attribute of another.
-    _shapeless: ClassVar[frozenset[str]] = frozenset({"_cache", "_runs", "history"})
+    _shapeless: ClassVar[frozenset[str]] = frozenset({"_cache", "_snapshot", "_runs", "history"})
     #: The attributes that are not the user's, or a subclass's.
     _own: ClassVar[frozenset[str]] = frozenset(
         {
             *("graph", "losses", "seed", "mode", "weighted", "history", "metadata"),
             *("_last", "_seed_chosen", "_targets", "_cache", "_trainer", "_unasked"),
-            *("_runs", "_current", "_asks_methods"),
+            *("_runs", "_current", "_asks_methods", "_snapshot"),
         }
     )
+    _snapshot: Snapshot | None = None
 
     @checked
     def __init__(
@@ -62,6 +64,7 @@ class Structure:
         dtype: str = "float32",
         mode: Mode | str | None = None,
     ) -> None:
+        specs = listed(layers)
         dtype = as_dtype(dtype)
         self.seed = _rng.as_seed(rng)
         # A run that goes on from a checkpoint may bring the seed, if nobody chose one.
@@ -80,13 +83,19 @@ class Structure:
         self._trainer = threading.RLock()
         # The same variables for each view of it, so that nothing is compiled anew.
         self._unasked: dict[str, Layer] = {}
-        specs = listed(layers)
         with process.building(dtype):  # once, and not for each layer
             for i, layer in enumerate(specs):
                 self.add_layer(layer, is_output=0 < i == len(specs) - 1)
             if loss is not None:
                 usual = isinstance(loss, str) and loss == "auto"
                 self.set_loss(self._usual_loss() if usual else loss)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse the call: networks of other libraries compute when they are called."""
+        raise TypeError(
+            f"a {type(self).__name__} is not called; net.predict(x) predicts, and "
+            "net.feed_forward(x) gives the outputs of all layers"
+        )
 
     def _usual_loss(self) -> str:
         """Get what such a network is trained with unless the user says it."""
@@ -103,6 +112,7 @@ class Structure:
 
     sharing = shared.sharing
     go_on_from = shared.go_on_from
+    clone = shared.clone
 
     def reseed(self, seed: int) -> None:
         """Change the seed of all that is drawn from now on; parameters stay as they are."""
@@ -294,6 +304,14 @@ class Structure:
         # An instance may go to another network.
         return _sizes.checker(self.graph, [copy.copy(one) for one in self.bound_losses()], fields)
 
+    def _usual_prediction(self, snapshot: Snapshot) -> tuple[str, Any] | None:
+        """Get the output that predictions are made of, and how; None if inputs decide that."""
+        return snapshot.output_name, None
+
+    def _length_check(self) -> Callable[[Mapping[str, Any]], None] | None:
+        """Get what refuses lengths that no series has, given inputs by name."""
+        return None
+
     def bound_losses(self) -> list[Loss]:
         """Get the losses, each with its target: anew, as networks may share an instance."""
         self._bind(self.losses)
@@ -325,14 +343,24 @@ class Structure:
 
     # ---- compiled functions ----------------------------------------------------------
 
-    def _structure(self, objective: bool) -> Hashable:
-        """Get what the compiled functions depend on, besides the call's arguments."""
-        # Outputs are those of the layers, whatever the class says of the objective.
-        own = overrides.key(self) if objective else None
-        return (own, *functions.structure_key(self.layers, self.bound_losses()))
+    def snapshot(self) -> Snapshot:
+        """Get what is known of the present structure."""
+        found = self._snapshot
+        if found is None or not found.holds(self):
+            found = self._snapshot = Snapshot(self, before=found)
+        return found
 
-    def cached(self, key: Hashable, make: Any, objective: bool = True) -> Any:
+    def cached(
+        self,
+        key: Hashable,
+        make: Any,
+        objective: bool = True,
+        snapshot: Snapshot | None = None,
+    ) -> Any:
         """Get a compiled function, made unless it was made before for the same structure.
+
+        What can be moved, see `theanets.structure.builds`, is made once for all networks
+        of the same build.
 
         Parameters
         ----------
@@ -342,6 +370,12 @@ class Structure:
             Makes it.
         objective : bool
             Whether it is of what `loss` and the like say, and not of outputs alone.
+        snapshot : Snapshot, optional
+            That of just now.
         """
-        key = (key, self._structure(objective))
-        return self._cache.get_or_make(key, make, self.dtype)
+        # Outputs are those of the layers, whatever the class says of the objective.
+        own = overrides.key(self) if objective else None
+        whole = (snapshot or self.snapshot()).key((key, own))
+        return self._cache.get_or_make(
+            whole, lambda: builds.get_or_make(self, key, make, objective), self.dtype
+        )

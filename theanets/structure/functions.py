@@ -1,14 +1,12 @@
-"""The compiled functions of a network, kept to be used again, and what they depend on."""
+"""The compiled functions of a network, kept to be used again."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from .. import process, spec
-from ..layers import Layer
-from ..losses import Loss
+from .. import process
 
 #: Compiled functions that a network keeps; the least recently used goes first.
 SIZE = 16
@@ -44,17 +42,7 @@ class Functions(OrderedDict[Hashable, Any]):
 
     def _known(self, key: Hashable) -> Any:
         with process.table:
-            if key in self:
+            found = self.get(key)
+            if found is not None:
                 self.move_to_end(key)
-            return self.get(key)
-
-
-def structure_key(layers: Iterable[Layer], losses: Iterable[Loss]) -> tuple[Hashable, ...]:
-    """Get what functions depend on of layers and losses, which have their targets."""
-    parts: list[Hashable] = [spec.frozen(layer.cache_key()) for layer in layers]
-    for loss in losses:
-        # All attributes: those of a class of the user may shape the graph too.
-        described = {k: v for k, v in vars(loss).items() if k[0] != "_"}
-        about = (loss.output_name, loss.main, loss.weighted)
-        parts.append((type(loss), *loss.variables, about, spec.frozen(described)))
-    return tuple(parts)
+            return found

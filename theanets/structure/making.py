@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, process, spec
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_integer
 from ..graph import Graph
 from ..layers import Layer, is_form
 from ..losses import Loss
@@ -122,7 +122,10 @@ def listed(layers: Any) -> Any:
     """Get the specifications of layers; refuse what is no list of them."""
     found = None if isinstance(layers, (Layer, type)) else as_list(layers)
     if found is None:
-        raise ConfigurationError(f"layers={layers!r} is not a list of layers such as [10, 20, 3]")
+        hint = "; all sizes stand in one list" if is_integer(layers) else ""
+        raise ConfigurationError(
+            f"layers={layers!r} is not a list of layers such as [10, 20, 3]{hint}"
+        )
     return found
 
 

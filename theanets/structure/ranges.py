@@ -18,20 +18,36 @@ from ..losses import Loss
 PLAIN = (Feedforward.transform, Convolution.transform, Tied.transform)
 
 
-def check(graph: Graph, losses: Sequence[Loss]) -> None:
-    """Warn of outputs that can be numbers which a loss has no meaning for.
+def check(graph: Graph, losses: Sequence[Loss], risk: str = "training may run away") -> None:
+    """Warn of outputs that can be numbers which a loss has no meaning for, or of one class only.
 
     Nothing is said where nobody knows what an output can be, as with layers and
     activations of the user's.
+
+    Parameters
+    ----------
+    graph : Graph
+        The layers.
+    losses : list of Loss
+        The losses.
+    risk : str
+        What may come of it.
     """
     for loss in losses:
+        if loss.labels and graph.shape(loss.output_name)[-1:] == (1,):
+            warn(
+                f"loss {loss.name!r} is over the classes of the output {loss.output_name!r}, of "
+                "which there is one, so that there is nothing to learn; two classes are two "
+                "units, and a decision is a Regressor with activation='sigmoid', loss='bce'"
+            )
         for name, limits in loss.limits().items():
             if name == "target":
                 continue
             layer = graph.layer(names.split_output(name)[0])
             given = _given(layer, name)
             if given is not None and not _within(given, limits):
-                warn(_message(loss, layer, name, limits, given))
+                message = _message(loss, layer, name, limits, given)
+                warn(f"{message}: {risk}; {_advice(loss, name, limits)}")
 
 
 def _given(layer: Layer, output: str) -> Limits | None:
@@ -47,15 +63,19 @@ def _within(inner: Limits, outer: Limits) -> bool:
 
 
 def _message(loss: Loss, layer: Layer, output: str, limits: Limits, given: Limits) -> str:
+    return (
+        f"loss {loss.name!r} needs numbers {_words(limits)}, but the output {output!r}, of "
+        f"activation {layer.activation.name!r}, gives numbers {_words(given)}"
+    )
+
+
+def _advice(loss: Loss, output: str, limits: Limits) -> str:
     flags = _lifting(loss, output)
     # For classes, one of which is right; for decisions; for positive quantities.
     name = "softmax" if "logits" in flags else "softplus"
     name = "sigmoid" if limits[1] == 1 else name
-    advice = [*(f"the loss {flag}=True" for flag in flags), f"the layer activation={name!r}"]
-    return (
-        f"loss {loss.name!r} needs numbers {_words(limits)}, but the output {output!r}, of "
-        f"activation {layer.activation.name!r}, gives numbers {_words(given)}: training may run "
-        f"away; give {' or '.join(advice)}"
+    return "give " + " or ".join(
+        [*(f"the loss {flag}=True" for flag in flags), f"the layer activation={name!r}"]
     )
 
 

@@ -5,6 +5,7 @@ These functions are methods of `Structure`, for which they stand here.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,3 +76,25 @@ def go_on_from(net: Structure, other: Structure) -> None:
         target.set_value(source.get_value(borrow=True))
     net.reseed(other.seed)
     net.history, net._runs = other.history, other._runs
+
+
+def clone(net: S) -> S:
+    """Get a network of the same build, with the same values, of which nothing is shared.
+
+    It is what `copy.deepcopy` gives. What was compiled for one network of a build is used by
+    all of them in a process, so that the clone computes, and trains, at once. It goes on from
+    where this one is: with its seed, history and metadata.
+
+    Returns
+    -------
+    Network
+        Of the same class.
+
+    Examples
+    --------
+    Start two trainings from the same parameters::
+
+        twin = net.clone()
+        twin.train(data, learning_rate=0.1)
+    """
+    return copy.deepcopy(net)

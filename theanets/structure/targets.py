@@ -68,7 +68,9 @@ class Targets:
                     f"net.losses has {loss!r}, which is not a Loss; use net.add_loss({loss!r})"
                 )
             target = loss.target_variable
-            if target is None:
+            if not loss.uses_target:
+                target, key = inputs[0], "target"
+            elif target is None:
                 key = loss.target_name or "target"
                 if key not in made:
                     made[key] = self._find(key, loss, inputs)

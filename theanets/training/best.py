@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..data.finite import all_finite
+from ..monitors import improves
 from . import stored
 from .criterion import LOSS, Criterion
 
@@ -79,6 +80,7 @@ class Best:
         updates: int,
         values: Callable[[], Sequence[Any]],
         min_improvement: float = 0.0,
+        anew: bool = False,
     ) -> bool:
         """Take a validation into account, and keep the parameters if it is the best.
 
@@ -92,6 +94,8 @@ class Best:
             Gets copies of the parameters' values.
         min_improvement : float
             The part of the goal by which a success improves on it.
+        anew : bool
+            Whether what was the best before does not count any more.
 
         Returns
         -------
@@ -105,20 +109,20 @@ class Best:
         """
         self.updates = updates
         figure = self.criterion.figure(valid)
-        first = not math.isfinite(self.figure)
+        first = anew or not math.isfinite(self.figure)
         if not self.valid:
             self.train, self.valid = dict(train), dict(valid)
         if self.criterion.diverged(valid):
             return False
         if first and not math.isfinite(figure):
             raise self.criterion.undefined(valid)
-        if math.isfinite(figure) and (first or figure < self.figure):
+        if improves(figure, self.figure):
             found = list(values())
             if not self._sound(found):
                 return False
             self.figure, self.loss, self.epoch, self.values = figure, valid["loss"], epoch, found
             self.train, self.valid = dict(train), dict(valid)
-        if first or self.goal - figure > abs(self.goal) * min_improvement:
+        if improves(figure, self.goal, min_improvement):
             self.goal, self.failures = figure, 0
         else:
             self.failures += 1
@@ -157,8 +161,6 @@ class Best:
         LookupError, ValueError
             If something is missing, or is not of its kind; then nothing is changed.
         """
-        # In the first files it is the loss that decides.
-        state = {"_best": state["best_loss"], **state}
         figures = [
             stored.number(key, state[key]) for key in ("best_loss", "_best", "_last_success")
         ]

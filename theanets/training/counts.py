@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -88,29 +88,45 @@ class MeanCounts:
         self._means.append((mean, seen))
         return nonzero(new * examples)
 
-    def start(self, variables: Sequence[Any], data: Dataset) -> None:
-        """Find the means of some data, or begin with none if they come in batches.
+    def compile(self, variables: Sequence[Any]) -> None:
+        """Compile what counts, once the expressions are known.
 
         Parameters
         ----------
         variables : list of variables
             What a batch is of.
+        """
+        if self._counts:
+            self._function = backends.function(
+                variables, self._counts, mode=MODE, dtype=self._dtype, name="counts"
+            )
+
+    def moved(self, to: Callable[[Any], Any]) -> MeanCounts:
+        """Get the same on other variables, once all is compiled: without expressions."""
+        found = MeanCounts(self._dtype)
+        found._means = [(to(mean), to(seen)) for mean, seen in self._means]
+        found.state = {name: to(variable) for name, variable in self.state.items()}
+        if self._function is not None:
+            found._function = backends.moved(self._function, to)
+        return found
+
+    def start(self, data: Dataset) -> None:
+        """Find the means of some data, or begin with none if they come in batches.
+
+        Parameters
+        ----------
         data : Dataset
             What is trained on.
         """
         if not self._means:
             return
         known = data.examples is not None
-        means = self._over(variables, data) if known else np.zeros(len(self._means))
+        means = self._over(data) if known else np.zeros(len(self._means))
         for (mean, seen), value in zip(self._means, means, strict=True):
             mean.set_value(np.asarray(value, self._dtype))
             seen.set_value(np.asarray(np.inf if known else 0, self._dtype))
 
-    def _over(self, variables: Sequence[Any], data: Dataset) -> Array:
-        if self._function is None:
-            self._function = backends.function(
-                variables, self._counts, mode=MODE, dtype=self._dtype, name="counts"
-            )
+    def _over(self, data: Dataset) -> Array:
         totals = np.zeros(len(self._means))
         with closing(data.ordered(SIZE).epoch()) as batches:
             for batch, _ in batches:

@@ -18,7 +18,7 @@ from ..data import Dataset
 from ..errors import ConfigurationError
 from ..optimizers.schedules import Constant, Schedule
 from ..regularizers import Constraint, Noise, Regularizer
-from .compiled import Evaluation, Step
+from .evaluation import Evaluation, Step
 from .pacing import FLUSH, Pacing
 
 
@@ -125,8 +125,8 @@ class GradientEngine:
         step.optimizer.reset()
         for name, generator in step.optimizer.generators.items():
             generator.set_value(_rng.stream(seed, "optimizer", name))
-        step.objective.outputs.reseed(seed)
-        step.counts.start(step.variables, data)
+        step.generators.reseed(seed)
+        step.counts.start(data)
 
     def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Update once for each batch."""
@@ -199,7 +199,7 @@ class GradientEngine:
 
     def arrays(self) -> dict[str, Any]:
         """Get the optimizer's state, and the states that stateful layers carry on."""
-        found = {**self.step.optimizer.state, **self.step.objective.outputs.carried}
+        found = {**self.step.optimizer.state, **self.step.carried}
         # Of arrays the mean counts are known.
         return found if self.data.examples is not None else {**found, **self.step.counts.state}
 
@@ -209,7 +209,7 @@ class GradientEngine:
 
     def generators(self) -> dict[str, Any]:
         """Get the generators of noise and of the optimizer."""
-        return {**self.step.optimizer.generators, **self.step.objective.outputs.generators}
+        return {**self.step.optimizer.generators, **self.step.generators}
 
     def state(self) -> dict[str, Any]:
         """Get the schedule's state, and the position in the data."""

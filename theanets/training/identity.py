@@ -14,6 +14,7 @@ from ..optimizers import Schedule
 from ..options import defaults
 from ..registry import Registry
 from ..regularizers import Regularizer
+from .averaging import Average
 from .criterion import LOSS, Criterion
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ GIVEN = "_given"
 
 
 def identity(
-    task: Task, optimizer: Any, seed: int, data: Datasets, criterion: Criterion
+    task: Task,
+    optimizer: Any,
+    seed: int,
+    data: Datasets,
+    criterion: Criterion,
+    average: Average | None = None,
 ) -> dict[str, Any]:
     """Get what must be the same for a checkpoint to be continued, as JSON can hold it.
 
@@ -49,6 +55,7 @@ def identity(
             "valid_examples": valid.examples if valid is not None else None,
             "criterion": [criterion.name, criterion.direction],
             "freeze": [variable.name for variable in task.frozen] or None,
+            "average": None if average is None else average.described(),
             "values": {
                 "train": train.fingerprint(),
                 "valid": None if valid is None else valid.fingerprint(),
@@ -84,6 +91,11 @@ def differences(was: Any, now: Mapping[str, Any]) -> str:
 
 
 def _hint(differs: str) -> str:
+    if differs.startswith("average.start was"):
+        return (
+            ", a quarter of the run by default: with average={'form': 'swa', 'start': <epoch>}, "
+            "limits can be raised later"
+        )
     if not (differs.startswith("schedule.") and ".total was" in differs):
         return ""
     return (

@@ -42,6 +42,13 @@ class Compiled(NamedTuple):
     aligned: tuple[int, ...]
     labels: Any
 
+    def moved(self, to: Callable[[Any], Any]) -> Compiled:
+        """Get the same on other variables: those of another network."""
+        weights, labels = (
+            function and backends.moved(function, to) for function in (self.weights, self.labels)
+        )
+        return self._replace(weights=weights, labels=labels)
+
 
 def check(task: Task, data: Datasets) -> None:
     """Refuse data to train or validate on that have no influence on any loss.
@@ -86,6 +93,8 @@ def check(task: Task, data: Datasets) -> None:
 
 def _compile(net: Structure, losses: Sequence[Loss]) -> Compiled:
     graph = net.graph
+    if all(loss.all_count() for loss in losses) and not any(x.holds_lengths for x in net.layers):
+        return Compiled((), None, (), None)
     with process.building(graph.dtype):
         lengths, weights = series_lengths.from_weights(graph.by_name, losses)
         outputs = graph.outputs(lengths=lengths, weights=weights, seed=graph.seed)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from ..callbacks import Callback
+from .averaging import Average
 
 Path = str | os.PathLike[str]
 #: A penalty: its strength, options with ``weight``, or strengths by pattern.
@@ -53,6 +54,7 @@ class TrainKeywords(TypedDict, total=False):
     monitors: Mapping[str, Any] | Sequence[Any] | None
     monitor_gradients: bool | None
     freeze: str | Sequence[str] | None
+    average: str | Mapping[str, Any] | Average | None
     mode: Any
     rng: Any
     subalgo: Any

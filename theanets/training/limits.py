@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigurationError
-from ..options import whole_number
+from ..options import Number, whole_number
 
 
 @dataclass
@@ -56,9 +56,9 @@ class Limits:
             self.validate_every = 1
         for name in ("epochs", "max_updates", "max_seconds", "patience", "min_improvement"):
             value = getattr(self, name)
-            if value is not None and not (_is_number(value) and value >= 0):
-                raise ConfigurationError(f"{name}={value!r} is not a number of at least 0")
-            if value == math.inf and name != "min_improvement":
+            if not (isinstance(value, (float, np.floating)) and value == math.inf):
+                Number(None, "nonnegative").check(name, value)
+            elif name != "min_improvement":
                 setattr(self, name, None)
         for name in ("epochs", "max_updates", "patience"):
             value = getattr(self, name)
@@ -104,7 +104,3 @@ class Limits:
         if batches and updates is not None:
             epochs = -(-updates // batches)
         return epochs, updates
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

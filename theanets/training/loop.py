@@ -13,9 +13,10 @@ from .. import process
 from ..callbacks import Callback, Callbacks
 from ..data import Dataset
 from ..errors import ConfigurationError, ExhaustedError, interrupted
-from .compiled import Evaluation
+from .averaging import Averages
 from .criterion import LOSS, Criterion
 from .engines import Engine, Epoch
+from .evaluation import Evaluation
 from .limits import Limits
 from .pacing import Pacing
 from .resume import Checkpoint
@@ -52,6 +53,8 @@ class Run(Standing):
         What says which parameters are the best.
     initial : bool
         Whether the parameters at the start may be the best.
+    averages : Averages, optional
+        What is validated, and kept, in place of the parameters.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class Run(Standing):
         checkpoint: Checkpoint | None = None,
         criterion: Criterion = LOSS,
         initial: bool = True,
+        averages: Averages | None = None,
     ) -> None:
         self._checkpoint = Checkpoint() if checkpoint is None else checkpoint
         if self._checkpoint.path is not None and not engine.resumable:
@@ -85,6 +89,7 @@ class Run(Standing):
         self.alone: Callable[[Callable[[], Any]], Any] = lambda do: do()
         self.before: Run | None = None
         self.continued = False
+        self.averages = Averages(None, ()) if averages is None else averages
         self._data = data
         self._initial = initial
         self._callbacks = Callbacks(callbacks)
@@ -196,6 +201,7 @@ class Run(Standing):
         if not done.updates:
             return False
         self.cut = self.batches is not None and done.updates < self.batches
+        self.averages.epoch(self.epoch, self.updates)
         if self.epoch % limits.validate_every == 0:
             self._validate()
         self._record()
@@ -234,8 +240,6 @@ class Run(Standing):
         self._in_epoch = False
         self.updates = self._before + done.updates
         if done.updates:
-            for evaluation in self.evaluations:
-                evaluation.used = True
             self.epoch += 1
             self.continued = self._resumed
             self.train = done.monitors
@@ -246,7 +250,8 @@ class Run(Standing):
 
     def _over(self, patient: bool = False) -> bool:
         """Tell whether this was the last epoch; if patient, but for validations that failed."""
-        failures = 0 if patient else self.best.failures
+        # Until there is an average, nothing says what it will come to.
+        failures = 0 if patient or self.averages.waits else self.best.failures
         reason = self.limits.reached(self.epoch, self.updates, failures, self.seconds)
         if reason is not None:
             self.stop(reason)
@@ -258,20 +263,23 @@ class Run(Standing):
         """Validate unless that is done, and keep the parameters if they are the best so far."""
         if self.best.updates == self.updates:
             return False
-        valid = self._evaluate(self._data.valid)
-        if valid is None:
-            if not self.updates or not self.train:
-                return False
-            valid = self.criterion.trained(self.train)
-        self.valid = valid
-        sound = self.best.consider(
-            valid,
-            self.train,
-            epoch=self.epoch,
-            updates=self.updates,
-            values=self._values,
-            min_improvement=self.limits.min_improvement,
-        )
+        with self.averages.shown():
+            valid = self._evaluate(self._data.valid)
+            if valid is None:
+                if not self.updates or not self.train:
+                    return False
+                valid = self.criterion.trained(self.train)
+            self.valid = valid
+            sound = self.best.consider(
+                valid,
+                self.train,
+                epoch=self.epoch,
+                updates=self.updates,
+                values=self._values,
+                min_improvement=self.limits.min_improvement,
+                # Averages are compared with averages.
+                anew=self.averages.active and self.best.updates < self.averages.began,
+            )
         if sound and self.updates:
             self.engine.observe(self.criterion.figure(valid))
         # Before the first update, a loss that is infinite may still come down.
@@ -321,6 +329,10 @@ class Run(Standing):
                 self.best_value,
                 self.best_epoch,
             )
+            if self.averages.waits:
+                log.warning(
+                    "training ended before averaging began: the parameters are those of one moment"
+                )
             if self.stop_reason == "diverged":
                 log.warning(
                     "the loss or a parameter became NaN or infinite; the best parameters are "

@@ -81,6 +81,7 @@ class LoopOptions:
     monitor_gradients: Any = False
     freeze: Any = None
     rng: Any = None
+    average: Any = None
 
     def __post_init__(self) -> None:
         if self.checkpoint is not None and not isinstance(self.checkpoint, (str, os.PathLike)):

@@ -96,6 +96,7 @@ def save(run: Run, path: str | os.PathLike[str], identity: Any) -> None:
     arrays = {f"param/{p.name}": p.get_value(borrow=True) for p in run.params}
     for param, value in zip(run.params, run.best_values, strict=True):
         arrays[f"best/{param.name}"] = value
+    arrays.update(run.averages.arrays())
     for name, variable in run.engine.arrays().items():
         arrays[f"state/{name}"] = np.asarray(variable.get_value(borrow=True))
     # Not in the header: JSON of all rows would have to be made anew at each epoch.
@@ -118,6 +119,7 @@ def save(run: Run, path: str | os.PathLike[str], identity: Any) -> None:
         "seconds": run.seconds,
         "initial": run.history.initial,
         "cut": run.cut,
+        "average": run.averages.state(),
         "stop_reason": run.stop_reason,
     }
     checkpoint.write(path, arrays, header)
@@ -142,12 +144,19 @@ def restore(run: Run, path: Path, identity: Any) -> bool:
     engine, state = run.engine, run.engine.arrays()
     try:
         counters = header["counters"]
+        if "criterion" not in header["identity"]:  # in the first files, the loss decides
+            counters = {"_best": counters["best_loss"], **counters}
         epoch, updates = (stored.count(key, counters[key]) for key in ("epoch", "updates"))
         train, valid = (stored.monitors(key, counters[key]) for key in ("train", "valid"))
         best = copy.copy(run.best)
         best.restore(
             counters, [_fitting(param, arrays[f"best/{param.name}"]) for param in run.params]
         )
+        averages = [
+            _fitting(param, arrays[key])
+            for param in run.params
+            if (key := f"average/{param.name}") in arrays
+        ]
         values = [(param, _fitting(param, arrays[f"param/{param.name}"])) for param in run.params]
         values += [
             (variable, arrays[f"state/{name}"])
@@ -169,6 +178,7 @@ def restore(run: Run, path: Path, identity: Any) -> bool:
             value.bit_generator.state = header["generators"][name]
             generator.set_value(value, borrow=True)
         engine.restore(header["engine"])
+        run.averages.restore(header.get("average"), averages)
         with process.hold(variable for variable, _ in values):
             for variable, array in values:
                 variable.set_value(array)

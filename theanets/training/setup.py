@@ -19,16 +19,11 @@ from ..regularizers import Constraint, Regularizer, from_kwargs
 from ..regularizers import keywords as regularizer_keywords
 from ..structure import Structure, ranges
 from . import influence, resume
-from .compiled import (
-    Evaluation,
-    Step,
-    compile_evaluation,
-    compile_gradient,
-    compile_step,
-    trained,
-)
+from .averaging import Averages
+from .compiled import compile_evaluation, compile_gradient, compile_step, trained
 from .criterion import Criterion
 from .engines import Engine, GradientEngine, LBFGSEngine
+from .evaluation import Evaluation, Step
 from .identity import identity
 from .loop import Run
 from .options import LoopOptions, TrainOptions, keywords
@@ -91,19 +86,24 @@ def make_run(
     validated = validation(task, task.penalties if penalized else [])
     moves = engine(task, optimizer, data.train, seeds.run, loop.monitor_gradients)
     # Without data to validate on, what the step measures is all there is.
-    measured = validated if data.valid is not None else getattr(moves, "step", validated)
+    step: Any = getattr(moves, "step", None)
+    measured = step if data.valid is None and step is not None else validated
     criterion = criterion.resolve(measured.directions)
     # Before anything is read: it may be that one file is written as two things.
+    params = [*net.params, *net.state]
+    epochs, _ = options.limits.length(data.train.batches)
+    averages = Averages.of(task.average, params, step, epochs)
     called = callbacks(net, network, data.train, loop)
     checkpoint = Checkpoint(None, loop.checkpoint_every)
     if loop.checkpoint is not None:
-        described = identity(task, optimizer, seeds.chosen, data, criterion)
+        described = identity(task, optimizer, seeds.chosen, data, criterion, averages.kind)
         resume.check(loop.checkpoint, described)
         checkpoint = Checkpoint(loop.checkpoint, loop.checkpoint_every, described, seeds.adopted)
     constrain(task)
+    averages.start()
     return Run(
         moves,
-        [*net.params, *net.state],
+        params,
         options.limits,
         evaluation=validated,
         data=data,
@@ -111,6 +111,7 @@ def make_run(
         network=network,
         checkpoint=checkpoint,
         criterion=criterion,
+        averages=averages,
     )
 
 
@@ -303,7 +304,7 @@ def engine(
         return LBFGSEngine(compiled, moving, optimizer, data, regularizers)
     gradients = flag("monitor_gradients", monitor_gradients, "train")
     step: Step = task.cached(
-        ("step", optimizer.cache_key(), gradients, task.unchanged),
+        ("step", optimizer.cache_key(), gradients, task.unchanged, task.moving),
         regularizers,
         lambda: compile_step(
             net.graph,
@@ -318,6 +319,7 @@ def engine(
             mode=task.mode,
             rng=_rng.stream(seed, "optimizer"),
             revise=task.revise(regularizers, True, task.monitors),
+            averaged=task.moving,
         ),
     )
     step.assign(task.losses, regularizers, task.scale)
@@ -367,6 +369,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
     mode, watched = given.get("mode", net.mode), given.get("monitors", ())
     losses = net.bound_losses()
     task = Task(net, losses, added, scale, mode, watched, given.get("metrics"))
+    ranges.check(net.graph, losses, "the loss may have no meaning")
     fields = net.fields
     found = Dataset(
         fields,

@@ -9,9 +9,9 @@ from typing import Any
 from .. import process
 from ..history import History
 from .best import Best
-from .compiled import Evaluation
 from .criterion import Criterion
 from .engines import Engine
+from .evaluation import Evaluation
 from .limits import Limits
 
 Monitors = dict[str, float]

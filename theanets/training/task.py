@@ -16,7 +16,8 @@ from ..losses import Loss
 from ..metrics import Metric
 from ..regularizers import Regularizer, from_kwargs
 from ..structure import Structure, overrides
-from . import resume
+from . import averaging, resume
+from .averaging import Average
 
 if TYPE_CHECKING:
     from .options import LoopOptions, TrainOptions
@@ -90,6 +91,8 @@ class Task:
         What else is measured.
     frozen : list of shared variables
         What stays as it is.
+    average : Average or None
+        What is validated and kept in the place of parameters.
     """
 
     net: Structure
@@ -100,6 +103,7 @@ class Task:
     monitors: Any = ()
     metrics: Any = None
     frozen: Sequence[Any] = ()
+    average: Average | None = None
 
     @classmethod
     def of(cls, net: Structure, options: TrainOptions) -> Self:
@@ -115,7 +119,13 @@ class Task:
             loop.monitors or (),
             loop.metrics,
             frozen(net, loop.freeze),
+            averaging.build(loop.average),
         )
+
+    @property
+    def moving(self) -> bool:
+        """Whether each update is to update averages."""
+        return self.average is not None and self.average.each_update
 
     @property
     def penalties(self) -> list[Regularizer]:

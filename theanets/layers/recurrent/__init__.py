@@ -10,6 +10,9 @@ the steps is in `theanets.ops.recurrent`.
 
 from __future__ import annotations
 
+import sys
+
+from . import bidirectional, cell, gated, modules, plain, rates
 from .base import Recurrent
 from .bidirectional import Bidirectional
 from .cell import CellLayer
@@ -32,3 +35,14 @@ __all__ = [
     "Clockwork",
     "Recurrent",
 ]
+
+# Pickles of classes from when these modules stood beside this package.
+for _name, _module in {
+    "bidirectional": bidirectional,
+    "form": cell,
+    "gated": gated,
+    "modules": modules,
+    "plain": plain,
+    "rates": rates,
+}.items():
+    sys.modules[f"{__name__}_{_name}"] = _module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from ...errors import ConfigurationError
-from ...expressions import Expression
+from ...expressions import Expression, check_takes
 from ...ops.recurrent import Layout, Named, Products, Results
 from ...options import Whole
 from .base import Recurrent
@@ -101,15 +100,7 @@ class CellLayer(Recurrent, names=("cell",)):
                 "step(cell, x, h) of symbolic variables"
             )
         taken = ["cell", "x", "h", *(f"s{i}" for i in range(1, self.states))]
-        try:
-            inspect.signature(self.step).bind(*taken)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"layer {self.full_name!r}: step={self.step!r} cannot be called as "
-                f"step({', '.join(taken)}): {error}"
-            ) from None
-        except ValueError:
-            pass  # Not everything has a signature.
+        check_takes(f"layer {self.full_name!r}: step={self.step!r}", self.step, taken)
 
     def outputs(self) -> dict[str, int]:
         return dict.fromkeys(("out", *self.outputs_named), self._units())

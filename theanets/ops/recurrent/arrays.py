@@ -48,7 +48,7 @@ class Library:
         return self.xp.swapaxes(x, 0, 1)
 
 
-class _Step:
+class Step:
     """Values of one step, each computed when it is first asked for.
 
     Parameters
@@ -120,7 +120,7 @@ class _Step:
         return packed[..., start : start + self.sizes[dims[which]]]
 
 
-class _StepBack(_Step):
+class _StepBack(Step):
     """Values of the derivative of one step.
 
     Parameters
@@ -188,7 +188,7 @@ def forward(op: RecurrentForward, library: Library) -> Function:
 
         def step(old: Any, now: Any) -> Any:
             z_now, mask, count = now
-            values = _Step(library, cell, sizes, (old, vectors, weights), z_now, count)
+            values = Step(library, cell, sizes, (old, vectors, weights), z_now, count)
             new = [values.full(v, d) for v, d in zip(cell.next, cell.states, strict=True)]
             shown = [values.output(i) for i in made]
             kept = [xp.where(mask, n, o) for n, o in zip(new, old, strict=True)]

@@ -1,0 +1,273 @@
+"""Compiled functions of a batch, and what their results mean: of an evaluation, and of a step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import backends, process
+from ..losses import Loss
+from ..metrics.measures import Measures
+from ..objective import Objective, Strengths
+from ..outputs import Generators
+from ..regularizers import Regularizer
+from .averaging import Moving
+from .counts import MeanCounts
+
+Vector = npt.NDArray[np.floating[Any]]
+
+
+@dataclass
+class Evaluation:
+    """A compiled function of a batch, and what its results mean.
+
+    It holds none of the expressions that it was compiled from.
+
+    Attributes
+    ----------
+    function : callable
+        Maps the arrays of a batch to a vector of sums and counts.
+    strengths : Strengths
+        Weights of losses and penalties.
+    generators : Generators
+        Of noise.
+    carried : dict
+        States that stateful layers carry on.
+    measures : Measures
+        Metrics, which are not part of the vector.
+    names : list of str
+        Names of losses, penalties and metrics, in order.
+    num_weighted, num_losses, num_penalties : int
+        How many of the names are losses with weights of their own, losses, and
+        then penalties.
+    better : dict
+        ``'max'`` or ``'min'`` by name of a monitor, where it is known.
+    alone : bool
+        Whether it is for its network alone, as there is something to say of it.
+    """
+
+    function: process.Function
+    strengths: Strengths
+    generators: Generators
+    carried: dict[str, Any]
+    measures: Measures
+    names: list[str]
+    num_weighted: int
+    num_losses: int
+    num_penalties: int
+    better: dict[str, str]
+    alone: bool = field(default=False, kw_only=True)
+
+    @classmethod
+    def of(
+        cls,
+        function: process.Function,
+        objective: Objective,
+        measures: Measures | None = None,
+        **others: Any,
+    ) -> Self:
+        """Get it for the function that was compiled of an objective, and of metrics."""
+        return cls(
+            function,
+            objective.strengths,
+            objective.outputs.generators,
+            objective.outputs.carried,
+            (Measures() if measures is None else measures).settled(),
+            # A name may come several times, of a penalty with several counts.
+            names=[name for name, term in objective.terms.items() for _ in term],
+            num_weighted=len(objective.losses),
+            num_losses=len(objective.losses) + len(objective.added),
+            num_penalties=sum(map(len, objective.penalties.values())),
+            better=objective.better,
+            **others,
+        )
+
+    @property
+    def used(self) -> bool:
+        """Whether the function was called before, so that it is compiled."""
+        called: bool = self.function.template.called
+        return called
+
+    def moved(self, to: Callable[[Any], Any]) -> Self:
+        """Get the same on other variables: those of another network."""
+        return replace(
+            self,
+            function=backends.moved(self.function, to),
+            strengths=self.strengths.moved(to),
+            generators=self.generators.moved(to),
+            measures=self.measures.anew(),
+        )
+
+    def assign(
+        self, losses: Sequence[Loss], regularizers: Sequence[Regularizer], scale: float
+    ) -> None:
+        """Set the weights of losses and regularizers."""
+        self._weigh(losses, scale)
+        self.strengths.assign(losses, regularizers, scale)
+
+    def _weigh(self, losses: Sequence[Loss], scale: float) -> None:
+        own = [loss.weight for loss in losses][: self.num_weighted]
+        self.weights = [*own, *(1.0 for _ in range(self.num_losses - len(own)))]
+        self.scale = scale
+
+    @property
+    def directions(self) -> dict[str, str | None]:
+        """Whether less (``'min'``) or more (``'max'``) is better, by name of the monitor."""
+        terms = self.num_losses + self.num_penalties
+        known = {"loss": "min", "err": "min", **dict.fromkeys(self.names[:terms], "min")}
+        metrics = {name: self.better.get(name) for name in self.names[terms:]}
+        return {**known, **metrics, **self.measures.directions}
+
+    def summary(self, totals: Vector) -> dict[str, float]:
+        """Turn added-up sums and counts into monitors.
+
+        Parameters
+        ----------
+        totals : ndarray
+            Sum of the results of a number of batches.
+
+        Returns
+        -------
+        dict
+            ``loss``, the total; ``err``, the losses without penalties; then
+            each loss, each penalty, each monitor, each metric.
+        """
+        sums, counts = totals[0::2], totals[1::2]
+        means = [float(s / c) if c else float(s) for s, c in zip(sums, counts, strict=True)]
+        err = sum(w * m for w, m in zip(self.weights, means[: self.num_losses], strict=True))
+        named: dict[str, float] = {}
+        for name, mean in zip(self.names, means, strict=True):
+            named[name] = named[name] + mean if name in named else mean
+        penalty = sum(means[self.num_losses : self.num_losses + self.num_penalties])
+        return {
+            "loss": float(err + self.scale * penalty),
+            "err": float(err),
+            **named,
+            **self.measures.values(),
+        }
+
+    def start(self) -> None:
+        """Begin with metrics of nothing."""
+        self.measures.start()
+
+    def repeated(self) -> Callable[..., Any]:
+        """Get what maps a batch to its vector, for a loop; see `theanets.backends.repeated`."""
+        function = backends.repeated(self.function)
+        if not self.measures:
+            return function
+
+        return lambda *batch: self._measured(function(*batch))
+
+    def _measured(self, results: Any) -> Any:
+        if not self.measures:
+            return results
+        vector, *arrays = results
+        self.measures.add(arrays)
+        return vector
+
+    def run(
+        self,
+        batches: Any,
+        *,
+        strengths: tuple[Sequence[Loss], Sequence[Regularizer], float] | None = None,
+        at_once: bool = False,
+    ) -> dict[str, float]:
+        """Evaluate some batches and summarize them.
+
+        Any number of threads may do so. None has a lock while the next batch is made,
+        which may wait for another thread that trains or evaluates, but ``at_once``.
+
+        Parameters
+        ----------
+        batches : iterable
+            Pairs of arrays and their number of examples.
+        strengths : (losses, regularizers, scale), optional
+            The weights, as `assign` takes them; without, those that were assigned.
+        at_once : bool
+            Whether to keep others from the parameters from the first batch on until
+            all is done. The batches wait for nobody but threads that only read.
+        """
+        run = copy.copy(self)  # with weights and metrics of its own
+        run.measures = self.measures.anew()
+        if strengths is not None:
+            run._weigh(strengths[0], strengths[2])
+        totals, function = np.zeros(2 * len(self.names)), backends.repeated(self.function)
+
+        def begin(batch: Any) -> Any:
+            if strengths is not None:  # others may have put theirs there
+                self.strengths.assign(*strengths)
+            return function(*batch)
+
+        def add(results: Any) -> None:
+            nonlocal totals
+            totals += run._measured(results)
+
+        try:
+            pairs = iter(batches)
+            for batch, _ in pairs:
+                with self.function.held(partial(begin, batch)) as results:
+                    for batch, _ in pairs if at_once else ():
+                        add(results)
+                        results = function(*batch)
+                add(results)
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()
+        return run.summary(totals)
+
+
+@dataclass
+class Step(Evaluation):
+    """An `Evaluation` whose function also updates the parameters.
+
+    Attributes
+    ----------
+    optimizer : Any
+        The optimizer's variables: state, hyper-parameters, generators.
+    counts : MeanCounts
+        What the losses are divided by.
+    moving : Moving or None
+        The exponential averages of what it updates, if it has these.
+    """
+
+    optimizer: Any
+    counts: MeanCounts
+    moving: Moving | None = None
+
+    def moved(self, to: Callable[[Any], Any]) -> Self:
+        """Get the same on other variables: those of another network."""
+        found = super().moved(to)
+        found.optimizer, found.counts = self.optimizer.moved(to), self.counts.moved(to)
+        found.moving = self.moving and self.moving.moved(to)
+        return found
+
+
+class Gradient(NamedTuple):
+    """A compiled gradient.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        Its function returns the vector of sums and counts, and then the gradients.
+    counts : list of shared variables
+        To be set to the counts of losses and penalties over all data; then the
+        gradients of all batches add up to that of the objective.
+    """
+
+    evaluation: Evaluation
+    counts: list[Any]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is for its network alone."""
+        return self.evaluation.alone
+
+    def moved(self, to: Callable[[Any], Any]) -> Gradient:
+        """Get the same on other variables: those of another network."""
+        return Gradient(self.evaluation.moved(to), [to(count) for count in self.counts])
