@@ -14,8 +14,10 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 NEEDS = {"bayesian.py": "pymc", "patches_autoencoder.py": "PIL"}
 SETTINGS = {
     "bayesian.py": ["--draws", "5", "--plot", "bayesian.png"],
+    "burgers.py": ["--points", "50", "--plot", "burgers.png"],
     "char_rnn.py": ["--text", "a.txt", "--size", "8", "--epochs", "1", "--save", "a.safetensors"],
     "crf_labels.py": ["--epochs", "1", "--lines", "60"],
+    "diffusion.py": ["--plot", "diffusion.png"],
     "digits.py": ["--epochs", "2", "--save", "digits.safetensors"],
     "digits_autoencoder.py": ["--updates", "12", "--seeds", "1"],
     "digits_convolution.py": ["--epochs", "1"],
@@ -23,6 +25,7 @@ SETTINGS = {
     "digits_pretraining.py": ["--epochs", "1", "--updates", "5", "--seeds", "1"],
     "fashion_mnist.py": [".", "--epochs", "1", "--save", "fashion.safetensors"],
     "japanese_vowels.py": ["--folder", ".", "--epochs", "1", "--seeds", "1"],
+    "oscillator.py": ["--plot", "oscillator.png"],
     "patches_autoencoder.py": ["--patches", "500", "--features", "20", "--epochs", "1"],
     "recurrent_addition.py": ["--forms", "rnn", "--steps", "20", "--updates", "2"],
     "recurrent_autoencoder.py": ["--steps", "20", "--updates", "2"],
@@ -73,5 +76,5 @@ def test_example_runs(name, tmp_path, monkeypatch, capsys, rng):
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out.strip()
     for place in SETTINGS[name]:
-        if place.endswith(".safetensors"):
+        if place.endswith((".safetensors", ".png")):
             assert (tmp_path / place).exists()

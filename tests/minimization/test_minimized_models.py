@@ -161,3 +161,19 @@ def test_a_neural_ordinary_differential_equation(rng):
     cost = pt.sqr(followed - path[1:]).mean()
     theanets.minimize(cost, algo="l-bfgs", epochs=40, gradient_tolerance=1e-9)
     np.testing.assert_allclose(matrix.get_value(), true, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_an_unknown_coefficient_of_an_equation():
+    """A frequency, found with the solution: u'' = -k u, of which some points are known."""
+    times = np.linspace(0, 2, 25)[:, None]
+    first = dict(size=8, activation="tanh", std_w=2, std_b=2)
+    net = theanets.Regressor([1, first, 1], rng=1, **DOUBLE)
+    k = pytensor.shared(1.0, "k")
+    t = pt.as_tensor(times)
+    u = net.outputs(replace={"in": t})["out:out"]
+    left = theanets.derivative(u, t, 2) / 9 + k * u / 9
+    cost = pt.sqr(left).mean() + pt.sqr(u - np.cos(3 * times)).mean()
+    theanets.minimize(cost, algo="l-bfgs", epochs=150, gradient_tolerance=1e-8)
+    assert k.get_value() == pytest.approx(9, rel=0.01)
+    np.testing.assert_allclose(net.predict(times), np.cos(3 * times), atol=0.01)
