@@ -82,6 +82,20 @@ def test_a_cell_with_the_equations_of_an_operator_is_one():
     assert "RNN" in operators(model) and difference(net, model=model) < 1e-5
 
 
+def test_steps_that_do_not_exist_are_zero_whatever_a_runtime_leaves_there():
+    # The operators of ONNX do not say what they put out for these steps.
+    described = [(None, 4), dict(form="lengths", name="lengths"), (6, "lstm"), 3]
+    model = to_onnx(recurrent.Regressor(described), outputs="hid1")
+    made = {output: node for node in model.graph.node for output in node.output}
+    last = made[made["hid1:out"].input[0]]
+    assert last.op_type == "Where" and made[last.input[1]].op_type == "Transpose"
+
+
+class Ones(theanets.Layer, register=False):
+    def transform(self, inputs):
+        return pt.ones((inputs.only.shape[0], self.shape[0]), dtype=self.dtype)
+
+
 @pytest.mark.parametrize("form", ["lstm", "mut1"])
 def test_initial_states(form):
     described = [
@@ -92,7 +106,7 @@ def test_initial_states(form):
         dict(form=form, name="both", size=6, inputs="hid", h_0="start6"),
         dict(size=2, name="out", inputs="both"),
     ]
-    described.insert(3, dict(form="feedforward", name="start6", size=6, inputs="start"))
+    described.insert(3, Ones("start6", size=6, inputs="start"))
     net = randomize(theanets.Regressor(described))
     assert difference(net) < 1e-5
 
