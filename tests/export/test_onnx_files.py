@@ -142,6 +142,8 @@ def test_bad_arguments(tmp_path):
         net.export(tmp_path / "none" / "net.onnx")
     with pytest.raises(ConfigurationError, match="outputs=\\[\\]"):
         net.export(tmp_path / "net.onnx", outputs=[])
+    with pytest.raises(ConfigurationError, match=r"outputs=5"):
+        net.export(tmp_path / "net.onnx", outputs=5)
     assert os.listdir(tmp_path) == []
 
 

@@ -66,6 +66,26 @@ def test_series_of_different_lengths_of_two_inputs():
     np.testing.assert_allclose(found, net.predict(feeds), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        [
+            dict(form="conv1", size=3, filter_size=3, stride=2, border_mode="same"),
+            dict(form="pool1", pool_size=2, mode="mean", padding="same"),
+            (5, "gru"),
+        ],
+        [dict(form="pool1", pool_size="global")],
+        ["layer_norm", "batch_norm", dict(form="bidirectional", size=6, worker="lstm", last=True)],
+    ],
+    ids=["windows", "global", "normalized"],
+)
+def test_steps_that_exist_in_other_layers(between):
+    net = randomize(recurrent.Regressor([(None, 4), *between, 3]))
+    feeds = {**data(net, 3, 9), "lengths": np.array([9, 4, 6], "int32")}
+    found = answers(to_onnx(net, lengths=True), feeds)["out:out"]
+    np.testing.assert_allclose(found, net.predict(feeds), atol=1e-5)
+
+
 # Of the activations of recurrent operators, that runtime knows tanh.
 NETS = {
     f"{form} {what}".strip(): FORMS[form][what]

@@ -75,8 +75,10 @@ def to_onnx(
             )
         net = with_lengths()
     named = [outputs] if isinstance(outputs, str) else outputs
-    if named is not None and not named:
-        raise ConfigurationError(f"outputs={outputs!r} names no output")
+    if named is not None and not (isinstance(named, Sequence) and len(named)):
+        raise ConfigurationError(
+            f"outputs={outputs!r} is not a list of names of outputs such as ['hid1:out']"
+        )
     return made(net, named, dtype)
 
 
