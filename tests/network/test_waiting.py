@@ -82,6 +82,9 @@ class Compiled:
         self.calls += 1
         return self.function(*arguments)
 
+    def repeated(self):
+        return self
+
     def __getattr__(self, name):
         return getattr(self.__dict__["function"], name)
 

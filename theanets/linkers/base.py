@@ -71,7 +71,7 @@ class Linker:
         What has to be installed besides PyTensor, if anything.
     dispatch : str
         The module of PyTensor's that tells it how to compile an Op, if that imports what
-        may not be installed. Numba is told by each Op, see `theanets.ops.base`.
+        may not be installed, or takes long.
     forms : tuple of str
         The modules of this package that tell it how to compile our Ops; they are imported
         right after ``dispatch``, see `linking`.

@@ -1,8 +1,8 @@
 """What tells PyTensor's linkers of our Ops, in functions that are not ours too.
 
-Numba is told by each Op, see `theanets.ops.base`. The modules by which others are told import
-JAX and PyTorch. So they are imported as soon as PyTensor's own are, be that before or after
-ours, and not otherwise.
+The modules by which they are told import JAX, PyTorch and Numba. So they are imported as soon
+as PyTensor's own are, be that before or after ours, and not otherwise. (Numba is told by each
+Op that is made later on, see `theanets.ops.base`.)
 """
 
 from __future__ import annotations

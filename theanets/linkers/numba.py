@@ -24,6 +24,8 @@ class Numba(Compiled):
     takes_sparse = True
     keeps_on_disk = True
     package = "numba"
+    dispatch = "pytensor.link.numba.dispatch"
+    forms = ("ops.by_numba",)
 
     def rewritten(self, mode: Mode) -> Mode:
         """Include the Ops that compile sooner, or run faster."""

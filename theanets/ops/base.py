@@ -26,18 +26,19 @@ Array = npt.NDArray[Any]
 class KernelOp(Op):
     """An Op with a Numba kernel besides its ``perform``.
 
-    PyTensor's Numba linker takes half a second to import. So it is told of
-    the kernel when the first Op of a class is made, and the module that has
-    the kernel is imported when the linker asks for it.
+    PyTensor's Numba linker takes half a second to import, and 100 MB. So it is told
+    of the kernels of classes that Ops were made of as soon as somebody imports it, see
+    `theanets.ops.by_numba`, and the module that has a kernel is imported when the linker
+    asks for it.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make an Op; also called when one is unpickled."""
-        if cls not in _registered:
+        if cls not in _made:
             with building():
-                if cls not in _registered:
-                    _register(cls)
-                    _registered.add(cls)
+                _made.add(cls)
+                if NUMBA in sys.modules:
+                    tell_numba()
         return super().__new__(cls)
 
     def kernel(self) -> tuple[Any, str | None]:
@@ -119,7 +120,18 @@ def copied(x: Expression) -> Expression:
     return pt.tensor_copy(x)
 
 
-_registered: set[type[KernelOp]] = set()
+#: What of PyTensor has to be told.
+NUMBA = "pytensor.link.numba.dispatch.basic"
+_made: set[type[KernelOp]] = set()
+_told: set[type[KernelOp]] = set()
+
+
+def tell_numba() -> None:
+    """Tell PyTensor's linker for Numba of the kernels of all classes that Ops were made of."""
+    with building():
+        for kind in _made - _told:
+            _register(kind)
+            _told.add(kind)
 
 
 def _register(kind: type[KernelOp]) -> None:
