@@ -136,11 +136,23 @@ def sklearn_classifier(sizes, x, y, batch):
     return net and (lambda: net.partial_fit(x, y, classes=classes))
 
 
-def sklearn_predict(sizes, x, batch):
-    """Make scikit-learn's ``predict``, which computes all rows at once."""
+def sklearn_predict(sizes, x, rows=None):
+    """Make scikit-learn's ``predict`` of some rows, or of all, which it computes at once."""
     classes = np.arange(sizes[-1])
     net = sklearn_model(sizes, len(classes))
     if net is None:
         return None
     net.partial_fit(x[: len(classes)], classes, classes=classes)
-    return lambda: net.predict(x)
+    return lambda: net.predict(x if rows is None else x[:rows])
+
+
+def our_estimator(sizes, x):
+    """Make our own estimator's ``predict`` of one row, which has scikit-learn's checks."""
+    if have("sklearn") is None:
+        return None
+    from theanets.sklearn import NetClassifier
+
+    classes = np.arange(sizes[-1])
+    net = NetClassifier(sizes[1:-1], random_state=0)
+    net.partial_fit(x[: len(classes)], classes, classes=classes)
+    return lambda: net.predict(x[:1])

@@ -8,6 +8,7 @@ import math
 import os
 import statistics
 import tempfile
+from functools import partial
 
 import convolution
 import jobs
@@ -19,6 +20,7 @@ import step
 from timing import number, repeated, samples, summary
 
 import theanets
+from theanets import prediction
 from theanets.training import setup
 
 ROWS_64 = 100_000
@@ -95,7 +97,7 @@ def sparse_inputs(quick=False):
 
 
 def predict(quick=False):
-    """Classes of many rows, computed in batches of 4096"""
+    """Classes of many rows, computed in batches of 4096, and of one row in each call"""
     sizes, rows = [64, 100, 10], 5000 if quick else ROWS_64
     x, _ = classification(sizes, rows)
     net = theanets.Classifier(sizes, rng=0)
@@ -103,9 +105,21 @@ def predict(quick=False):
         "ours": lambda: net.predict(x),
         "torch": peers.torch_predict(sizes, x, 4096),
         "keras": None if quick else peers.keras_predict(sizes, x, 4096),
-        "sklearn": peers.sklearn_predict(sizes, x, 4096),
+        "sklearn": peers.sklearn_predict(sizes, x),
     }
     yield row(f"{titled(sizes)}, {rows} rows", contenders, *turns(quick))
+    one, listed = x[:1], x[:1].tolist()
+    plan = prediction.plan(net, ["out:pre"], net.mode)
+    contenders = {
+        "ours": lambda: net.predict(one),
+        "predictor": partial(net.predictor(), one),
+        "list": lambda: net.predict(listed),
+        "compiled": partial(plan.compile(net).function, one),
+        "estimator": peers.our_estimator(sizes, x),
+        "torch": peers.torch_predict(sizes, one, 1),
+        "sklearn": peers.sklearn_predict(sizes, x, 1),
+    }
+    yield row(f"{titled(sizes)}, one row", contenders, *turns(quick))
 
 
 def autoencoder(quick=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from .expressions import Expression
 from .losses import Loss
 from .metrics.agreement import check_targets
 from .network import Network
-from .structure import Snapshot
+from .structure import Snapshot, Structure
 
 Array = npt.NDArray[Any]
 
@@ -77,7 +77,7 @@ class Autoencoder(Network):
         -------
         ndarray of shape (examples, ..., units)
         """
-        name = prediction.middle_output(self, layer)
+        name = middle_output(self, layer)
         encoded = self._compute(x, name, kwargs)
         if not sample:
             return encoded
@@ -92,9 +92,11 @@ class Autoencoder(Network):
 
     @property
     def _sampler(self) -> np.random.Generator:
-        if not hasattr(self, "_sample_stream"):
-            self._sample_stream = _rng.stream(self.seed, "sample")
-        return self._sample_stream
+        # Of several threads that begin it, each gets the one that was first.
+        made: np.random.Generator = vars(self).get("_sample_stream") or vars(self).setdefault(
+            "_sample_stream", _rng.stream(self.seed, "sample")
+        )
+        return made
 
     def decode(self, z: Any, layer: Any = None, **kwargs: Any) -> Array:
         """Compute the output from a hidden representation.
@@ -117,7 +119,7 @@ class Autoencoder(Network):
         ConfigurationError
             If the output does not depend on that layer alone.
         """
-        name = prediction.middle_output(self, layer)
+        name = middle_output(self, layer)
         return self._compute(z, self.output_name, kwargs, given=name, where="z")
 
     def score(self, x: Any, w: Any = None, **kwargs: Any) -> float:  # type: ignore[override]
@@ -173,7 +175,8 @@ class Classifier(Network):
         if mask is not None:
             self._check_mask()
         snapshot = self.snapshot()
-        return snapshot.output_layer.choose(self._scores(x, kwargs, snapshot), mask)
+        choose = snapshot.output_layer.choose
+        return self._scored(x, kwargs, snapshot, lambda scores: choose(scores, mask))
 
     def _check_mask(self) -> None:
         if not self.output_layer.chooses_jointly:
@@ -182,12 +185,21 @@ class Classifier(Network):
                 f"{self.output_layer!r}"
             )
 
-    def _scores(self, x: Any, kwargs: dict[str, Any], snapshot: Snapshot) -> Array:
+    def _scored(
+        self, x: Any, kwargs: dict[str, Any], snapshot: Snapshot, finish: Callable[[Array], Any]
+    ) -> Any:
+        """Make something of the scores, with the parameters that they were computed with."""
+        layer, name = snapshot.output_layer, snapshot.scores_output
+        if layer.chooses_jointly:
+
+            def then(found: dict[str, Array]) -> Any:
+                return finish(found[name])
+
+            return self._outputs(x, [name], kwargs, snapshot=snapshot, then=then)
         # Logits tell apart what is the same as a probability; but noise may come after them.
-        noisy = kwargs and not set(kwargs) <= set(prediction.OPTIONS)
-        if noisy and not snapshot.output_layer.chooses_jointly:
-            return self._compute(x, snapshot.output_layer.output_name, kwargs, snapshot=snapshot)
-        return self._compute(x, snapshot.scores_output, kwargs, snapshot=snapshot)
+        if kwargs and not set(kwargs) <= set(prediction.OPTIONS):
+            name = layer.output_name
+        return finish(self._compute(x, name, kwargs, snapshot=snapshot))
 
     def _usual_prediction(self, snapshot: Snapshot) -> tuple[str, Any] | None:
         layer = snapshot.output_layer
@@ -208,7 +220,8 @@ class Classifier(Network):
         layer = snapshot.output_layer
         if mask is not None:
             self._check_mask()
-            return layer.probabilities(self._scores(x, kwargs, snapshot), mask)
+            of = layer.probabilities
+            return self._scored(x, kwargs, snapshot, lambda scores: of(scores, mask))
         return self._compute(x, layer.output_name, kwargs, snapshot=snapshot)
 
     def predict_logit(self, x: Any, **kwargs: Any) -> Array:
@@ -238,9 +251,36 @@ class Classifier(Network):
             If ``x``, ``y`` or ``w`` do not have the form that the network
             needs, or a weight is negative or all are 0.
         """
-        scores = self._scores(x, kwargs, self.snapshot())
-        ignored = {getattr(loss, "ignore_index", None) for loss in self.bound_losses() if loss.main}
+        snapshot = self.snapshot()
+        ignored = {getattr(loss, "ignore_index", None) for loss in self.losses if loss.main}
         ignore = ignored.pop() if len(ignored) == 1 else None
-        labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1], ignore)
-        chosen = self.output_layer.choose(scores, weights)
-        return float(np.average(chosen == labels, weights=weights))
+
+        def share(scores: Array) -> float:
+            labels, weights = check_targets(y, w, scores.shape[:-1], scores.shape[-1], ignore)
+            chosen = snapshot.output_layer.choose(scores, weights)
+            return float(np.average(chosen == labels, weights=weights))
+
+        found: float = self._scored(x, kwargs, snapshot, share)
+        return found
+
+
+def middle_output(net: Structure, layer: Any = None) -> str:
+    """Find the output that an autoencoder encodes to.
+
+    Parameters
+    ----------
+    net : Structure
+        The network.
+    layer : str, int, Layer or None
+        A layer, or the name of an output. None is the middle one of all
+        layers in order, inputs but the first left out, and of two the later.
+    """
+    if isinstance(layer, str) and ":" in layer:
+        net.graph.shape(layer)
+        return layer
+    if layer is not None:
+        return net.graph.layer(layer).output_name
+    layers = [found for found in net.layers if not found.is_input]
+    if len(layers) < 2:
+        raise ConfigurationError("the network has no hidden layer to encode to")
+    return layers[(len(layers) + 1) // 2 - 1].output_name

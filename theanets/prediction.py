@@ -13,7 +13,7 @@ from . import backends, process
 from . import rng as _rng
 from .data import Field, Ready, chunks, gather, prepare, sparse
 from .data.batches import FEW
-from .errors import ConfigurationError, DataError, check_keywords
+from .errors import DataError, check_keywords
 from .expressions import placeholder
 from .metrics.agreement import check_targets, r2
 from .names import output_name
@@ -26,6 +26,8 @@ from .structure.forward import Compiled
 Array = npt.NDArray[Any]
 #: Refuses arrays, given by name.
 Check: TypeAlias = Callable[[Mapping[str, Any]], None]
+#: Makes something of outputs by name.
+Then: TypeAlias = Callable[[dict[str, Array]], Any]
 
 #: Rows that are computed at once, where the caller does not say.
 BATCH_SIZE = 4096
@@ -97,6 +99,10 @@ class Plan:
             self.compiled = net.cached(key, make, objective=False)
         return self.compiled
 
+    def moment(self, net: Structure) -> Any:
+        """Keep all parameters of a network as they are, while this is run, maybe several times."""
+        return process.moment(self.compile(net).function, [*net.params, *net.state])
+
     def run(
         self,
         net: Structure,
@@ -105,7 +111,8 @@ class Plan:
         size: int | None = None,
         rng: Any = None,
         arrays: list[Any] | None = None,
-    ) -> dict[str, Array]:
+        then: Then | None = None,
+    ) -> Any:
         """Compute the outputs for some data, see `compute`.
 
         Parameters
@@ -122,7 +129,12 @@ class Plan:
             Starts the noise anew.
         arrays : list, optional
             What `ready` finds in ``x``.
+        then : callable, optional
+            Makes something of the outputs, with the parameters that they were computed with.
         """
+        if then is not None:
+            with self.moment(net):
+                return then(self.run(net, x, where, size, rng, arrays))
         exact = isinstance(size, Exactly)
         size = BATCH_SIZE if size is None else whole_number("batch_size", size)
         arrays = self.ready(x) if arrays is None else arrays
@@ -194,7 +206,8 @@ def compute(
     given: str | None = None,
     where: str = "x",
     snapshot: Snapshot | None = None,
-) -> dict[str, Array]:
+    then: Then | None = None,
+) -> Any:
     """Compute outputs of a network.
 
     Parameters
@@ -222,10 +235,12 @@ def compute(
         What the data are called in messages.
     snapshot : Snapshot, optional
         That of the network, if it was asked for just now.
+    then : callable, optional
+        What makes something of the outputs by parameters, which are those of the same moment.
 
     Returns
     -------
-    dict of str to ndarray
+    dict of str to ndarray, or what ``then`` makes of it
         Arrays with a row for each of ``x``; there may be none.
 
     Raises
@@ -237,7 +252,7 @@ def compute(
         If an output does not exist, or a keyword is unknown.
     """
     found, size, rng = look_up(net, wanted, options, given, snapshot)
-    return found.run(net, x, where, size, rng)
+    return found.run(net, x, where, size, rng, then=then)
 
 
 def look_up(
@@ -331,25 +346,3 @@ def score(net: Any, predicted: Array, y: Any, w: Any) -> float:
     if bounds is None:
         return r2(y, predicted, w)
     return float(np.average((predicted > bounds[0]) == (y > bounds[1]), weights=w))
-
-
-def middle_output(net: Structure, layer: Any = None) -> str:
-    """Find the output that an autoencoder encodes to.
-
-    Parameters
-    ----------
-    net : Structure
-        The network.
-    layer : str, int, Layer or None
-        A layer, or the name of an output. None is the middle one of all
-        layers in order, inputs but the first left out, and of two the later.
-    """
-    if isinstance(layer, str) and ":" in layer:
-        net.graph.shape(layer)
-        return layer
-    if layer is not None:
-        return net.graph.layer(layer).output_name
-    layers = [found for found in net.layers if not found.is_input]
-    if len(layers) < 2:
-        raise ConfigurationError("the network has no hidden layer to encode to")
-    return layers[(len(layers) + 1) // 2 - 1].output_name

@@ -217,6 +217,11 @@ class Function:
         with self._together:
             return self._function(*arguments)
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the next call compiles, as the first one of some linkers does."""
+        return self._fresh
+
     def _first(self, function: Any, arguments: Any) -> Any:
         with building(), self._together:
             results = function(*arguments)
@@ -260,6 +265,17 @@ class Function:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_function"], name)
+
+
+@contextmanager
+def moment(function: Function, variables: Iterable[Any]) -> Iterator[None]:
+    """Keep all others from some shared variables while a function is called, maybe several times.
+
+    Unlike `hold`, it is for a function that may still have to compile at its first call: that is
+    then done before others may build again.
+    """
+    with building() if function.compiles else nullcontext(), hold(variables):
+        yield
 
 
 # ---- forks -----------------------------------------------------------------------

@@ -72,8 +72,8 @@ class Placed(Reduced):
 
     def follow(self, output: str, weighted: bool) -> None:
         """Tell the loss what the output of its network is, and whether that is weighted."""
-        if self._follows:
-            self._output_name = output
+        if self._follows and self._output_name != output:
+            self._output_name = output  # the same one stays: what knows it need not look again
         if self._asks_weighted:
             self._weighted = weighted and self.uses_target
         self._main = self.output_name == output

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import feedforward, prediction
+from .. import feedforward, prediction, process
 from .. import rng as _rng
 from ..data import is_stream
 from ..data.mapped import mapped
@@ -96,24 +96,26 @@ class _Series(Network):
         return of_steps(w, exists.sum(axis=1), exists.shape[1], ("w", "x"))
 
     def _outputs(
-        self, x: Any, wanted: Any = None, options: Any = None, **given: Any
-    ) -> dict[str, Array]:
-        compute = super()._outputs
+        self, x: Any, wanted: Any = None, options: Any = None, then: Any = None, **given: Any
+    ) -> Any:
         if "given" in given:
             # What `decode` gets is no input.
-            return compute(x, wanted, options, **given)
+            return super()._outputs(x, wanted, options, **given)
         plan, size, rng = prediction.look_up(self, wanted, options, **given)
         arrays = plan.ready(x)
         if arrays is not None:
             # There is nothing to be padded.
-            return plan.run(self, x, size=size, rng=rng, arrays=arrays)
+            return plan.run(self, x, size=size, rng=rng, arrays=arrays, then=then)
         # As in training, all are there at once, filled up with steps that do not exist.
-        if not (options or {}).get("training"):
-            parts = ragged.alone(self, x, lambda part: compute(part, wanted, options))
-            if parts is not None:
-                return parts
+        groups = None if (options or {}).get("training") else ragged.groups(self, x)
+        if groups is not None:
+            with plan.moment(self):
+                found = groups(lambda part: plan.run(self, part, size=size, rng=rng))
+                return found if then is None else then(found)
         net, x = self._inputs(x)
-        found = super(_Series, net)._outputs(x, wanted, options)
+        found = super(_Series, net)._outputs(x, wanted, options, then=then)
+        if wanted is not None:
+            return found
         # What a view has besides is nobody's.
         return {k: v for k, v in found.items() if k.partition(":")[0] in self.graph.by_name}
 
@@ -155,8 +157,10 @@ class _Series(Network):
         net, x = self._inputs(x)
         arrays, series = inputs_of(net, x)
         run = carrier(net, self._predicted(), mode)
-        output, after = run(arrays, run.check(state or {}, series))
-        found = self._as_prediction(output, mask)
+        states = run.check(state or {}, series)
+        with process.moment(run.function, [*self.params, *self.state]):
+            output, after = run(arrays, states)
+            found = self._as_prediction(output, mask)
         return (found, after) if return_state else found
 
     def _predicted(self) -> str:

@@ -272,10 +272,10 @@ def length_check(net: Structure) -> Callable[[Mapping[str, Any]], None] | None:
     return check if of else None
 
 
-def alone(
-    net: Structure, x: Any, compute: Callable[[list[Any]], dict[str, Array]]
-) -> dict[str, Array] | None:
-    """Compute outputs for series of different lengths, those of equal length at once.
+def groups(
+    net: Structure, x: Any
+) -> Callable[[Callable[[list[Any]], dict[str, Array]]], dict[str, Array]] | None:
+    """Get what computes outputs for series of different lengths, those of equal length at once.
 
     Parameters
     ----------
@@ -283,13 +283,12 @@ def alone(
         A network without layers of lengths.
     x : list or dict
         Inputs.
-    compute : callable
-        Maps a list of arrays to outputs by name.
 
     Returns
     -------
-    dict of str to ndarray, or None if ``x`` are not such series
-        Steps that do not exist are 0.
+    callable, or None if ``x`` are not such series
+        Takes what maps a list of arrays to outputs by name, and returns such outputs for all
+        series, where steps that do not exist are 0.
     """
     arrays = None if _holders(net) else by_name(net, x, "input")
     ragged = [name for name, value in (arrays or {}).items() if is_ragged(value)]
@@ -301,22 +300,24 @@ def alone(
     lengths = np.array([[len(one) for one in arrays[name]] for name in ragged]).T
     if not lengths.all():
         return None  # Of a series without steps, nothing can be computed by itself.
-    groups, which = np.unique(lengths, axis=0, return_inverse=True)
+    different, which = np.unique(lengths, axis=0, return_inverse=True)
     which = which.ravel()
-    parts = []
-    for group in range(len(groups)):
-        rows = np.flatnonzero(which == group)
-        batch = [_rows(arrays[name], rows) for name in names]
-        parts.append((rows, compute(batch)))
-    found = {}
-    for key in parts[0][1]:
-        shapes = [part[key].shape[1:] for _, part in parts]
-        whole = np.zeros((len(which), *np.max(shapes, axis=0)), parts[0][1][key].dtype)
-        for rows, part in parts:
-            index: Any = (rows, *(slice(n) for n in part[key].shape[1:]))
-            whole[index] = part[key]
-        found[key] = whole
-    return found
+    places = [np.flatnonzero(which == group) for group in range(len(different))]
+    batches = [[_rows(arrays[name], rows) for name in names] for rows in places]
+
+    def compute_all(compute: Callable[[list[Any]], dict[str, Array]]) -> dict[str, Array]:
+        parts = [compute(batch) for batch in batches]
+        found = {}
+        for key in parts[0]:
+            shapes = [part[key].shape[1:] for part in parts]
+            whole = np.zeros((len(which), *np.max(shapes, axis=0)), parts[0][key].dtype)
+            for rows, part in zip(places, parts, strict=True):
+                index: Any = (rows, *(slice(n) for n in part[key].shape[1:]))
+                whole[index] = part[key]
+            found[key] = whole
+        return found
+
+    return compute_all
 
 
 def existing_steps(net: Structure, x: Any) -> Array | None:

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from ..feedforward import Autoencoder
+from ..feedforward import Autoencoder, middle_output
 from ..network import Network
-from ..prediction import middle_output
 from .base import Examples, NetEstimator
 
 Array = npt.NDArray[Any]

@@ -23,6 +23,7 @@ from ..losses.factors import Factors
 from ..network import Network
 from ..registry import is_ours
 from ..spec import frozen
+from ..structure.snapshot import Key
 
 #: Idle networks that are kept; the least recently used goes first.
 POOL_SIZE = 16
@@ -86,6 +87,14 @@ def working(net: Network, share: bool = True, keep: bool = True) -> Iterator[Net
 
 def cache_key(net: Network) -> Hashable:
     """Get what tells networks apart that cannot share functions; None for one that shares none."""
+    known = net.snapshot().known
+    if "reuse" not in known:
+        known["reuse"] = _structure_key(net)
+    found = known["reuse"]
+    return found and (found, mode_key(net.mode))
+
+
+def _structure_key(net: Network) -> Hashable:
     workers = [worker for layer in net.layers for worker in (layer, *layer.workers)]
     parts = [net, *workers, *(layer.activation for layer in workers), *net.losses]
     if not all(is_ours(type(part)) for part in parts):
@@ -95,7 +104,7 @@ def cache_key(net: Network) -> Hashable:
     described = {**net.to_spec(), "seed": None}
     if net.num_params > LARGEST or not _is_plain(described):
         return None
-    return (tuple(map(type, parts)), frozen(described), mode_key(net.mode))
+    return Key((tuple(map(type, parts)), frozen(described)))
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import process
 from ..graph import Graph
 from ..layers import Layer
 from ..losses import Loss
@@ -72,8 +73,9 @@ def go_on_from(net: Structure, other: Structure) -> None:
         Its parameters have the same shapes.
     """
     mine, theirs = ([*one.params, *one.state] for one in (net, other))
-    for target, source in zip(mine, theirs, strict=True):
-        target.set_value(source.get_value(borrow=True))
+    with process.hold([*mine, *theirs]):  # also while another thread trains
+        for target, source in zip(mine, theirs, strict=True):
+            target.set_value(source.get_value(borrow=True).copy(), borrow=True)
     net.reseed(other.seed)
     net.history, net._runs = other.history, other._runs
 

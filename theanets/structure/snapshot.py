@@ -101,6 +101,8 @@ class Snapshot:
     ----------
     structure : hashable
         What functions depend on of layers and losses.
+    known : dict
+        What else follows from it, for whoever finds it out.
     """
 
     def __init__(self, net: Structure, before: Snapshot | None = None) -> None:
@@ -112,6 +114,7 @@ class Snapshot:
         of_losses = [_loss_key(loss, met) for loss in losses]
         self.structure = Key((*of_layers, *of_losses))
         self._keys: dict[Hashable, Key] = {}
+        self.known: dict[str, Any] = {}
         if before is not None and before.structure == self.structure:
             # The very same keys are found again without being compared.
             self.structure, self._keys = before.structure, before._keys
