@@ -83,6 +83,8 @@ class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True
     """
 
     registry: ClassVar[Registry[type[Layer]]] = Registry("layer")
+    #: Each has one of its own once it is bound.
+    _activation: activations.Activation = activations.build("linear")
     #: Whether `transform` multiplies sparse inputs by `theanets.ops.sparse.dot`, or takes them
     #: as the dense expressions that they are to anything else.
     takes_sparse: ClassVar[bool] = False
@@ -128,7 +130,6 @@ class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True
             check_keywords(f"layer {type(self).__name__}", extra, self._keywords())
         known = {key: value for key, value in options.items() if key in declared}
         self.set_options(known, f"layer {self.full_name!r}")
-        self._activation: activations.Activation = activations.build("linear")
         self.input_names: list[str] = []
         self.input_shapes: list[Shape] = []
         self.output_shapes: dict[str, Shape] = {}
