@@ -123,7 +123,7 @@ FLOATS = [
     np.zeros((3, 2, 4), "float32"),
     np.array(1.0, "float32"),
     np.ma.masked_array(numbered(3)),
-    np.asmatrix(numbered(3)),
+    numbered(3).view(np.matrix),
     sp.csr_array(numbered(3)),
     numbered(3).tolist(),
     None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
@@ -221,7 +222,7 @@ class NetEstimator(BaseEstimator):
         if not (self.validation_fraction is None or _is_zero(self.validation_fraction)):
             train, valid = self._split(arrays, seed, classes)
         options = self._options()
-        with working(net, share="callbacks" not in options) as twin:
+        with working(net, share="callbacks" not in options) as twin, self._of_one_class():
             twin.train(train, valid, **options)
         self._finish(net)
         self.n_iter_ = len(net.history)
@@ -255,6 +256,16 @@ class NetEstimator(BaseEstimator):
         )
         return parts[0::2], parts[1::2]
 
+    @contextlib.contextmanager
+    def _of_one_class(self) -> Iterator[None]:
+        """Say nothing of labels that are all the same, as scikit-learn's estimators do not."""
+        if len(getattr(self, "classes_", ())) != 1:
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "loss .* of which there is one")
+            yield
+
     def _run_partial(self, net: Network, arrays: list[Any]) -> None:
         options = self._options()
         size = options.pop("batch_size", 32)
@@ -267,7 +278,8 @@ class NetEstimator(BaseEstimator):
             changed = (*twin.params, *twin.state)
             before = [value.get_value() for value in changed]
             # Of batches that come in only once, the parameters before are no better.
-            twin.train(_batches(arrays, order, size), **options)
+            with self._of_one_class():
+                twin.train(_batches(arrays, order, size), **options)
             # The loss of the last batch, which is of before its update, may not show it.
             if goes_on.diverged or not all(_finite(value.get_value()) for value in changed):
                 for value, old in zip(changed, before, strict=True):
