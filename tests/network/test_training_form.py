@@ -11,6 +11,7 @@ from theanets import recurrent
 from theanets.errors import ConfigurationError, DataError
 
 MODE = "FAST_COMPILE"
+PACKAGES = {"JAX": "jax", "PYTORCH": "torch"}
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("cases", ROOT / "docs" / "make_linker_table.py")
 cases = importlib.util.module_from_spec(spec)
@@ -159,9 +160,13 @@ def test_all_that_computes_takes_it(x):
         net.predict(x, training="yes")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", ["NUMBA", "CVM", "JAX", "PYTORCH"])
 def test_linkers_draw_the_same(x, mode):
+    if mode in PACKAGES:
+        pytest.importorskip(PACKAGES[mode])
     layers = [6, dict(form="dropout", rate=0.3), (4, "tanh"), dict(form="noise", std=0.2), 2]
     one, other = (theanets.Regressor(layers, rng=1, mode=m) for m in (MODE, mode))
     np.testing.assert_allclose(

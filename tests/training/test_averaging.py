@@ -12,6 +12,7 @@ from theanets.training.averaging import EMA, SWA, build
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4)).astype("float32")
 Y = np.sin(X[:, :2])
+PACKAGES = {"JAX": "jax", "PYTORCH": "torch"}
 OPTIONS = dict(algo="sgd", learning_rate=0.3, batch_size=10, patience=None)
 
 
@@ -284,9 +285,13 @@ def test_a_run_that_ends_before_averages_says_so(caplog):
     assert "before averaging began" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM"])
+@pytest.mark.parametrize("mode", ["NUMBA", "CVM", "JAX", "PYTORCH"])
 def test_linkers_average_alike(mode):
+    if mode in PACKAGES:
+        pytest.importorskip(PACKAGES[mode])
     average = {"form": "ema", "momentum": 0.7}
     found = [averaged(average, 2, net=make(mode=m))[2] for m in ("FAST_COMPILE", mode)]
     same(*found, rtol=1e-3)

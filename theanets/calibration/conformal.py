@@ -86,7 +86,7 @@ class ConformalRegressor(Conformal):
 
     Parameters
     ----------
-    model : Regressor or NetRegressor
+    model : theanets.Regressor or NetRegressor
         Anything with a method ``predict``; it stays as it is.
     x : array_like, list or dict
         Inputs that it was not trained on, nor chosen by.
@@ -164,7 +164,7 @@ class ConformalClassifier(Conformal):
 
     Parameters
     ----------
-    model : Classifier, NetClassifier or TemperatureScaling
+    model : theanets.Classifier, NetClassifier or TemperatureScaling
         It stays as it is.
     x : array_like, list or dict
         Inputs that it was not trained on, nor chosen by.

@@ -25,7 +25,7 @@ class TemperatureScaling:
 
     Parameters
     ----------
-    model : Classifier or NetClassifier
+    model : theanets.Classifier or NetClassifier
         It stays as it is.
     x : array_like, list or dict
         Inputs that it was not trained on: those that it was validated on, for
