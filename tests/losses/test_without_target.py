@@ -41,6 +41,7 @@ def test_with_a_loss_that_uses_one(rng):
     net = theanets.Regressor([3, 2], rng=1)
     net.add_loss(Size(), weight=0.5)
     x, y = rng.normal(size=(2, 10, 3)).astype("f"), rng.normal(size=(10, 2))
+    assert "0.5 * size(out:out)" in net.summary()
     found = net.evaluate([x[0], y])
     predicted = net.predict(x[0])
     assert found["size"] == pytest.approx(np.mean(predicted**2), rel=1e-5)

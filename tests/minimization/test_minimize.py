@@ -75,6 +75,13 @@ def test_batches_of_unequal_sizes_weigh_by_their_rows():
     assert found.valid["level"] == pytest.approx(np.mean(abs(data[1])))
 
 
+def test_l_bfgs_is_exact_over_several_batches():
+    """The last of which has fewer rows: the mean over rows is that of all."""
+    inputs, params, cost, (x, y) = line()
+    theanets.minimize(cost, inputs=inputs, train=[x, y], algo="l-bfgs", batch_size=15)
+    np.testing.assert_allclose(values(params), least_squares([x, y]), rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["list", "dict", "generator", "callable", "pandas"])
 def test_data_in_any_form(kind):
     inputs, params, cost, (x, y) = line()

@@ -204,9 +204,9 @@ class Loss(Placed, Numeric, Registered, abstract=True):
 
     def log(self) -> str:
         """Describe the loss in one line."""
-        target = self.target_name or "target"
+        target = f", {self.target_name or 'target'}" if self.uses_target else ""
         kind = "weighted " if self.weighted else ""
-        return f"{self.weight:g} * {kind}{self.name}({self.output_name}, {target})"
+        return f"{self.weight:g} * {kind}{self.name}({self.output_name}{target})"
 
     def to_spec(self) -> dict[str, Any]:
         """Get the keywords that build the loss again, with its form."""
