@@ -11,9 +11,16 @@ import pytest
 from short_training import end_early
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NEEDS = {"bayesian.py": "pymc", "patches_autoencoder.py": "PIL"}
+NEEDS = {
+    "bayesian.py": "pymc",
+    "bayesian_digits.py": "pymc",
+    "bayesian_sunspots.py": "pymc",
+    "patches_autoencoder.py": "PIL",
+}
 SETTINGS = {
     "bayesian.py": ["--draws", "5", "--plot", "bayesian.png"],
+    "bayesian_digits.py": ["--train", "60", "--epochs", "2", "--seeds", "1", "--plot", "d.png"],
+    "bayesian_sunspots.py": ["--members", "2", "--epochs", "1", "--plot", "s.png"],
     "burgers.py": ["--points", "50", "--plot", "burgers.png"],
     "char_rnn.py": ["--text", "a.txt", "--size", "8", "--epochs", "1", "--save", "a.safetensors"],
     "crf_labels.py": ["--epochs", "1", "--lines", "60"],
