@@ -123,6 +123,15 @@ def test_without_inputs_an_iteration_of_l_bfgs_is_an_epoch():
     assert found.history.rows[-1]["updates"] == len(found.history)
 
 
+def test_costs_share_nothing_that_was_compiled():
+    """Two of one form are told apart, be it by what they are or by their parameters' names."""
+    for power in (2, 4):
+        for name in ("v", "w"):
+            variable = pytensor.shared(1.0, name)
+            found = theanets.minimize((variable - 3) ** power, epochs=0)
+            assert found.train["loss"] == pytest.approx(2**power)
+
+
 def test_iterminimize_yields_what_itertrain_does():
     inputs, params, cost, data = line()
     keywords = {"epochs": 3, "rng": 4}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,10 @@ class Problem(Structure):
     def bound_losses(self) -> list[Loss]:
         """Get the cost."""
         return self.losses
+
+    def cached(self, key: Hashable, make: Any, objective: bool = True, snapshot: Any = None) -> Any:
+        """Get a compiled function, which no other cost can have use of."""
+        return self._cache.get_or_make(key, make, self.dtype)
 
     def save(self, target: Any) -> None:
         """Refuse to be saved as a network is."""
