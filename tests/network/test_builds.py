@@ -354,3 +354,13 @@ def test_two_networks_of_a_build_in_two_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_costs_that_are_minimized_are_their_own():
+    """Nothing tells two of them apart but their expressions."""
+    found = []
+    for target in (1.0, 2.0):
+        w = pytensor.shared(np.zeros(2), name="w")
+        theanets.minimize(pt.sum((w - target) ** 2), algo="sgd", max_updates=200, progress=False)
+        found.append(w.get_value())
+    np.testing.assert_allclose(found, [[1, 1], [2, 2]], atol=0.1)

@@ -18,7 +18,7 @@ from ..expressions import Expression, Shared
 from ..graph import Graph
 from ..losses import Loss
 from ..losses.reduction import batch_length
-from ..outputs import Outputs
+from ..outputs import Generators, Outputs
 
 #: What there is besides monitors: an array whose first axis has the examples, and the cost.
 ROWS, COST = "rows:out", "cost:out"
@@ -96,7 +96,9 @@ class Formula(Graph):
         Where they are not for training they draw the same numbers in each call: so two
         validations can be compared, and none has an influence on what is trained.
         """
-        found = Outputs() if self._seeded else _Kept()
+        found = Outputs()
+        if not self._seeded:
+            found.generators = _Kept()
         # The first of all says how many examples there are.
         found[ROWS] = self._inputs[0]
         found.update(self._shown)
@@ -108,8 +110,8 @@ class Formula(Graph):
         return found
 
 
-class _Kept(Outputs):
-    """Outputs whose generators go on from where they are."""
+class _Kept(Generators):
+    """Generators that go on from where they are."""
 
     def reseed(self, seed: int) -> None:
         pass

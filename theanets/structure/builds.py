@@ -28,6 +28,7 @@ from pytensor.tensor.random.type import RandomType
 from .. import process, spec
 from .. import rng as _rng
 from ..activations import Activation
+from ..graph import Graph
 from ..layers import Layer
 from ..linkers import lending
 from ..losses import Loss
@@ -90,6 +91,8 @@ def described(net: Structure, key: Hashable, objective: bool) -> Hashable | None
     """
     if not is_ours(type(net)) or (objective and overrides.overridden(net)):
         return None
+    if type(net.graph) is not Graph:
+        return None  # Layers are all that is known of.
     try:
         describer = _Describer(net)
         return (
