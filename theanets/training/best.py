@@ -116,13 +116,13 @@ class Best:
             return False
         if first and not math.isfinite(figure):
             raise self.criterion.undefined(valid)
-        if improves(figure, self.figure):
+        if anew or improves(figure, self.figure):
             found = list(values())
             if not self._sound(found):
                 return False
             self.figure, self.loss, self.epoch, self.values = figure, valid["loss"], epoch, found
             self.train, self.valid = dict(train), dict(valid)
-        if improves(figure, self.goal, min_improvement):
+        if anew or improves(figure, self.goal, min_improvement):
             self.goal, self.failures = figure, 0
         else:
             self.failures += 1
