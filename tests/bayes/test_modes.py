@@ -9,6 +9,7 @@ from pytensor.link.numba.linker import NumbaLinker
 
 import theanets
 from theanets import recurrent
+from theanets.linkers.numba import Sparing
 
 pm = pytest.importorskip("pymc")
 bayes = pytest.importorskip("theanets.bayes")
@@ -26,7 +27,7 @@ def test_densities_and_slopes_are_those_of_pymc_s_own_mode(kind, rng):
         data = [rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, 1))]
     model = bayes.model(net, data)
     own = model.logp_dlogp_function(ravel_inputs=True)
-    assert type(own._pytensor_function.maker.linker) is modes.Sparing
+    assert type(own._pytensor_function.maker.linker) is Sparing
     plain = model.logp_dlogp_function(ravel_inputs=True, mode="FAST_COMPILE")
     assert not isinstance(plain._pytensor_function.maker.linker, NumbaLinker)
     for scale in (1.0, 2.0):
@@ -36,7 +37,7 @@ def test_densities_and_slopes_are_those_of_pymc_s_own_mode(kind, rng):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     # Chains in other processes get it as a pickle.
     again = pickle.loads(pickle.dumps(own._pytensor_function))
-    assert type(again.maker.linker) is modes.Sparing
+    assert type(again.maker.linker) is Sparing
 
 
 def test_the_mode_is_that_of_the_network_or_what_is_said(rng):
@@ -49,5 +50,5 @@ def test_the_mode_is_that_of_the_network_or_what_is_said(rng):
     assert type(linker.linker).__name__ == "VMLinker"
     with pytest.raises(theanets.ConfigurationError, match="did you mean 'NUMBA'"):
         modes.mode("NUMBBA")
-    assert type(modes.mode("NUMBA").linker) is modes.Sparing
+    assert type(modes.mode("NUMBA").linker) is Sparing
     assert type(modes.mode("FAST_COMPILE").linker).__name__ != "Sparing"

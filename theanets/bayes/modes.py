@@ -6,30 +6,8 @@ from typing import Any
 
 import pymc as pm
 from pytensor.compile.mode import Mode, get_mode
-from pytensor.link.numba.linker import NumbaLinker
 
-from .. import backends, linkers, process
-
-
-class Sparing(NumbaLinker):
-    """PyTensor's linker for Numba, which has it compile only what is called.
-
-    `theanets.backends.function` compiles that way. PyMC calls PyTensor by itself and takes a
-    mode alone, so that here it is all in the linker.
-    """
-
-    def make_all(self, *arguments: Any, **keywords: Any) -> Any:
-        """Make functions from the graph, one thread at a time."""
-        with process.building(), linkers.find(self).compiling():
-            return super().make_all(*arguments, **keywords)
-
-    def jit_compile(self, fn_and_cache: Any) -> Any:
-        """Get the function that compiles when it is called."""
-        from ..linkers import numba_setup
-
-        dispatcher = super().jit_compile(fn_and_cache)
-        numba_setup.sparing(dispatcher)
-        return dispatcher
+from .. import backends, linkers
 
 
 def mode(of: Any = None) -> Mode:
@@ -54,10 +32,7 @@ def mode(of: Any = None) -> Mode:
     found = get_mode(backends.resolve_mode(of))
     known = linkers.find(found.linker)
     known.check_installed()
-    found = known.rewritten(found)
-    if type(found.linker) is not NumbaLinker:
-        return found
-    return Mode(Sparing(), found.provided_optimizer)
+    return known.for_others(found)
 
 
 class Model(pm.Model):

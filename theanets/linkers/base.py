@@ -108,6 +108,10 @@ class Linker:
         """Get a mode of this linker with the rewrites that our functions gain by or need."""
         return mode
 
+    def for_others(self, mode: Mode) -> Mode:
+        """Get a mode for those that call PyTensor without us to compile by, as here."""
+        return self.rewritten(mode)
+
     def compiling(self) -> AbstractContextManager[None]:
         """Get what is around the making of a function."""
         return nullcontext()

@@ -31,6 +31,13 @@ class Numba(Compiled):
         """Include the Ops that compile sooner, or run faster."""
         return mode.including(rewrites.PRODUCTS, rewrites.NUMBA)
 
+    def for_others(self, mode: Mode) -> Mode:
+        """Have also the linker do what is done here around PyTensor's."""
+        mode = self.rewritten(mode)
+        if type(mode.linker) is not NumbaLinker:
+            return mode
+        return Mode(Sparing(), mode.provided_optimizer)
+
     def compiling(self) -> AbstractContextManager[None]:
         """Keep functions themselves; see `numba_setup`, which imports Numba."""
         from . import numba_setup
@@ -58,6 +65,27 @@ class Numba(Compiled):
     def watch(self) -> NumbaCompilations:
         """Watch what Numba compiles, for whatever function."""
         return NumbaCompilations()
+
+
+class Sparing(NumbaLinker):
+    """PyTensor's linker, which has Numba compile only what is called.
+
+    `Numba.compile` does that for functions of ours. Who calls PyTensor without us, as PyMC
+    does, takes a mode alone, so that here it is all in the linker.
+    """
+
+    def make_all(self, *arguments: Any, **keywords: Any) -> Any:
+        """Make functions from the graph, one thread at a time."""
+        with process.building(), Numba().compiling():
+            return super().make_all(*arguments, **keywords)
+
+    def jit_compile(self, fn_and_cache: Any) -> Any:
+        """Get the function that compiles when it is called."""
+        from . import numba_setup
+
+        dispatcher = super().jit_compile(fn_and_cache)
+        numba_setup.sparing(dispatcher)
+        return dispatcher
 
 
 class NumbaCompilations:

@@ -106,12 +106,9 @@ class RecurrentForward(_Recurrent):
 
     Parameters
     ----------
-    cell : Cell
-    dtype : str
+    cell, dtype, reverse, limit
     kept : tuple of bool
         Which arrays of the cell's outputs are made.
-    reverse : bool
-    limit : int
     """
 
     __props__ = ("cell", "dtype", "kept", "reverse", "limit")
@@ -399,7 +396,5 @@ def _check(z: Any, lengths: Any) -> None:
     if lengths.shape != (batch,):
         raise ValueError(f"lengths of shape {lengths.shape} do not fit a batch of {batch} series")
     if lengths.size and not 0 <= lengths.min() <= lengths.max() <= time:
-        raise ValueError(
-            f"lengths from {lengths.min()} to {lengths.max()} are not between 0 and the "
-            f"{time} steps"
-        )
+        found = f"lengths from {lengths.min()} to {lengths.max()}"
+        raise ValueError(f"{found} are not between 0 and the {time} steps")
