@@ -63,7 +63,11 @@ TRAINING = [
     (lambda: train(monitors={"hid2": 0.1}), UnknownNameError, r"pattern 'hid2:out' .*'hid1:out'"),
     (lambda: train(monitors={"hid1 x": 0.1}), UnknownNameError, r"pattern 'x:out'"),
     (lambda: train(monitors={5: 0.1}), ConfigurationError, r"pattern 5 is neither a str"),
-    (lambda: train(monitors={"hid1": None}), ConfigurationError, r"None is not a number, a callab"),
+    (
+        lambda: train(monitors={"hid1": "half"}),
+        ConfigurationError,
+        r"'half' is not a number, a callab",
+    ),
     (lambda: train(monitors={"hid1": True}), ConfigurationError, r"True is not a number"),
     (
         lambda: train(monitors={"hid1": {"a": 5}}),

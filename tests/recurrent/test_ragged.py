@@ -182,7 +182,7 @@ def test_training_in_buckets_is_training_on_the_same_batches_by_hand(rng, monkey
     assert len({a[0].shape[1] for a in batches}) > 1
     # Of batches that come in, the mean number of steps is not known before the last.
     start = MeanCounts.start
-    monkeypatch.setattr(MeanCounts, "start", lambda self, v, _: start(self, v, run.engine.data))
+    monkeypatch.setattr(MeanCounts, "start", lambda self, _: start(self, run.engine.data))
     nets[1].train(iter(wide), [xs, ys], train_batches=3, **keywords)
     for one, other in zip(nets[0].params, nets[1].params):
         np.testing.assert_allclose(one.get_value(), other.get_value(), rtol=1e-10, atol=1e-13)

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import theanets
 from theanets import backends
 from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor, reuse
+from theanets.structure import builds
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,7 @@ def test_functions_used_again_change_nothing(algo, rng, compiled):
     np.testing.assert_array_equal(clone(net).fit(x, y).predict_proba(x), first)
     assert len(compiled) == number and net.network_ is network
     reuse._idle.clear()
+    builds.clear()
     np.testing.assert_array_equal(clone(net).fit(x, y).predict_proba(x), first)
     assert len(compiled) == 2 * number
     reuse._idle.clear()
