@@ -72,13 +72,20 @@ LAYERS = {
     "layer_norm": "layer_norm",
     "softmax": (4, "softmax"),
     "maxout": (6, "maxout:2"),
+    "images": (
+        dict(form="reshape", shape=(5, 1)),
+        dict(form="conv1", size=2, filter_size=2, activation="tanh"),
+        dict(form="pool1", pool_size=2, mode="mean"),
+        "flatten",
+    ),
 }
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_networks_by_single_rows(layer):
     """Each row's derivatives are those of a batch that has only that row."""
-    net = theanets.Regressor([2, (5, "tanh"), LAYERS[layer], 2], rng=1, dtype="float64")
+    layers = LAYERS[layer] if layer == "images" else [LAYERS[layer]]
+    net = theanets.Regressor([2, (5, "tanh"), *layers, 2], rng=1, dtype="float64")
     u, inputs = net.outputs()["out:out"], net.inputs[0]
     found = pytensor.function(
         [inputs], [derivative(u, inputs), derivative(u, inputs, along=(0, 1))]
@@ -126,6 +133,44 @@ MIXED = {
 }
 
 
+#: What is not followed: these do take rows together.
+UNKNOWN = {
+    "taken": x[pt.constant([3, 1, 0, 5, 2, 4, 6])],
+    "take": pt.take(x, [3, 1, 0, 5, 2, 4, 6], axis=0),
+    "sorted": pt.sort(x, axis=0),
+    "by a column": x[pt.argsort(x[:, 0])],
+    "norm": x / pt.linalg.norm(x),
+    "einsum": pt.einsum("ij,jk->ik", np.tri(7), x),
+    "solved": pt.linalg.solve(np.tri(7) + np.eye(7), x),
+    "repeated": pt.repeat(x, 2, axis=0)[:7],
+    "reshaped": pt.stack([x[:, 0]] * 2).reshape((7, 2)),
+    "reshaped by rows": pt.concatenate([x, 2 * x], axis=1).T.reshape((-1, 2))[:7],
+    "scan": pytensor.scan(
+        lambda r, s: r + s, sequences=x, outputs_info=x[0] * 0, return_updates=False
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_what_may_take_rows_together_is_refused(case):
+    u = UNKNOWN[case][:, 0]
+    with pytest.raises(theanets.ConfigurationError, match=r"depend on other rows|check=False"):
+        derivative(u, x, along=0)
+    each = at(pytensor.gradient.jacobian(u, x, vectorize=False))
+    assert not np.allclose(each.sum(axis=0), each[range(7), range(7)])
+
+
+def test_who_knows_may_say_so():
+    """A scan over the rows that has nothing of the one before."""
+    u = pytensor.scan(pt.sin, sequences=x, return_updates=False)
+    u = pt.specify_shape(u, (7, 2))[:, 0]
+    with pytest.raises(theanets.ConfigurationError, match=r"depend on other rows|check=False"):
+        derivative(u, x, along=0)
+    np.testing.assert_allclose(at(derivative(u, x, along=0, check=False)), np.cos(A))
+    found = at(laplacian(u, x, check=False))
+    np.testing.assert_allclose(found, -np.sin(A))
+
+
 @pytest.mark.parametrize("case", MIXED)
 def test_rows_that_meet_each_other_are_refused(case):
     u = MIXED[case][:, 0]
@@ -149,6 +194,11 @@ APART = {
     "matrices": pt.matmul(x[:, None, :], OTHER)[:, 0],
     "specified": pt.specify_shape(x, (7, 2)),
     "cumulated": x.cumsum(axis=1),
+    "reshaped": x.reshape((x.shape[0], 2, 1)).reshape((-1, 2)),
+    "flattened": pt.flatten(x[:, :, None] * x[:, None], 2),
+    "filled": pt.alloc(x[:, :1], x.shape[0], 3) * x[:, :1],
+    "repeated": pt.repeat(x, 2, axis=1),
+    "counted": x * (x[:, :1] > 0),
 }
 
 

@@ -128,9 +128,6 @@ def _compile(
     known = linkers.find(found.linker)
     known.check_installed()
     returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    shared, updates = lending.read(returned, updates)
-    places = [lending.placeholder(variable) for variable in shared]
-    outputs, updates = lending.replaced(outputs, updates, dict(zip(shared, places, strict=True)))
     arguments: list[Any] = []
     for variable in inputs:
         parts = sparse.vectors(variable)
@@ -141,6 +138,14 @@ def _compile(
                 f"compile (mode={mode!r}): use {linkers.modes('takes_sparse')}, or an input with "
                 "sparse=False, whose data are made dense batch by batch"
             )
+
+    shared, updates = lending.read(returned, updates)
+    places = [lending.placeholder(variable) for variable in shared]
+    others = dict(zip(shared, places, strict=True))
+    # Whatever they are computed from, arguments are given.
+    given = {v: v.type(name=v.name) for v in arguments if v.owner is not None}
+    arguments = [given.get(v, v) for v in arguments]
+    outputs, updates = lending.replaced(outputs, updates, {**others, **given})
 
     def make(
         inputs: Sequence[Any],

@@ -2,8 +2,8 @@
 
 One gradient, that of the sum over the rows, has the derivatives of all rows and by all columns
 of the input: for each row it costs what its output costs, times a small number. That is right
-as long as no row of the output depends on another row of the input. Where the graph says that
-one does, it is refused; see `rows`.
+as long as no row of the output depends on another row of the input. Where the graph does not
+say so, it is refused; see `rows`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
+from . import rows
 from .errors import ConfigurationError, is_integer
 from .expressions import Expression
-from .rows import check
 
 
 def derivative(
@@ -25,6 +25,8 @@ def derivative(
     input: Any,
     order: int | None = None,
     along: int | Sequence[int] | None = None,
+    *,
+    check: bool = True,
 ) -> Expression:
     r"""Get a derivative of an output by an input, for each row.
 
@@ -42,6 +44,9 @@ def derivative(
         The columns by which it is differentiated, one after the other: ``(0, 0)``
         is the second derivative by the first, ``(0, 1)`` a mixed one. A number is
         that column each time. Not needed where the input has one column.
+    check : bool
+        Whether to refuse what is not known to compute row by row. With False
+        you say that it does: by a scan, for instance, or an operation of your own.
 
     Returns
     -------
@@ -55,8 +60,8 @@ def derivative(
     ConfigurationError
         If output or input do not have such a shape, columns are missing or do not
         exist, the output does not depend on the input, or its rows do on
-        other rows: by way of a mean over the batch, for instance, as
-        ``batch_norm`` has in training.
+        other rows, or may do so: by way of a mean over the batch, for instance,
+        as ``batch_norm`` has in training.
 
     Notes
     -----
@@ -77,16 +82,18 @@ def derivative(
     """
     columns = _columns(input)
     path = _path(order, along, columns)
-    _check(output, input)
+    _check(output, input, check)
     return _each(output, lambda row: _along(row, input, path))
 
 
-def laplacian(output: Expression, input: Any, along: Sequence[int] | None = None) -> Expression:
+def laplacian(
+    output: Expression, input: Any, along: Sequence[int] | None = None, *, check: bool = True
+) -> Expression:
     """Get the sum of the second derivatives by the columns of an input.
 
     Parameters
     ----------
-    output, input
+    output, input, check
         As for `derivative`.
     along : sequence of int, optional
         The columns; by default all.
@@ -98,7 +105,7 @@ def laplacian(output: Expression, input: Any, along: Sequence[int] | None = None
     """
     columns = _columns(input)
     every = range(columns) if along is None else [_column(c, columns) for c in along]
-    _check(output, input)
+    _check(output, input, check)
 
     def of(row: Expression) -> Expression:
         first = _gradient(row, input)
@@ -110,12 +117,12 @@ def laplacian(output: Expression, input: Any, along: Sequence[int] | None = None
     return _each(output, of)
 
 
-def divergence(output: Expression, input: Any) -> Expression:
+def divergence(output: Expression, input: Any, *, check: bool = True) -> Expression:
     """Get the sum of the derivatives of each output by the column of its number.
 
     Parameters
     ----------
-    output, input
+    output, input, check
         As for `derivative`, with as many outputs as columns.
 
     Returns
@@ -129,7 +136,7 @@ def divergence(output: Expression, input: Any) -> Expression:
             f"the divergence is of as many outputs as there are columns of the input; got "
             f"{outputs} and {columns}"
         )
-    _check(output, input)
+    _check(output, input, check)
     if output.ndim == 1:
         return _along(output, input, [0])
     parts = [_along(output[:, c], input, [c]) for c in range(columns)]
@@ -212,7 +219,7 @@ def _path(order: Any, along: Any, columns: int) -> list[int] | None:
     return path
 
 
-def _check(output: Any, input: Expression) -> None:
+def _check(output: Any, input: Expression, apart: bool) -> None:
     if not isinstance(output, pt.TensorVariable) or not output.dtype.startswith("float"):
         raise ConfigurationError(
             f"derivative: the output {output!r} is no symbolic array of floating point"
@@ -232,4 +239,5 @@ def _check(output: Any, input: Expression) -> None:
             f"derivative: the output does not depend on the input {input}. (Of a network, both are "
             "of one call of net.outputs(), or the input is in net.inputs.)"
         )
-    check(output, input)
+    if apart:
+        rows.check(output, input)

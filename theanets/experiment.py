@@ -40,7 +40,7 @@ class Experiment:
 
     def __init__(self, network: Any, *args: Any, **kwargs: Any) -> None:
         self.network: Network
-        if callable(network):
+        if callable(network) and not isinstance(network, Network):
             self.network = network(*args, **kwargs)
             if not isinstance(self.network, Network):
                 raise ConfigurationError(

@@ -1,31 +1,39 @@
 """Whether the rows of an expression each depend on the same row of an input, and on no other.
 
-The axis of the rows is followed from the input through the operations of the graph, as far as
-it is known what they do with it. Beyond one that is not known here nothing is said.
+The axis of the rows is followed from the input through the operations of the graph. Where it
+comes to one of which it is not known here what it does with rows, it is not known of the
+output either, and this is refused as well: a derivative that is wrong in silence is worse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from pytensor.gradient import DisconnectedGrad, ZeroGrad
 from pytensor.graph.basic import Apply
 from pytensor.graph.traversal import io_toposort
-from pytensor.tensor.basic import Join
+from pytensor.tensor.basic import Alloc, Join, MakeVector, TensorFromScalar
 from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Dot
-from pytensor.tensor.shape import Shape, Shape_i, SpecifyShape
-from pytensor.tensor.subtensor import Subtensor
+from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
+from pytensor.tensor.subtensor import Subtensor, indices_from_subtensor
+from pytensor.tensor.type import discrete_dtypes
 
 from . import versions
 from .errors import ConfigurationError
 from .expressions import Expression
+from .ops.windows import Convolution, MaxPool, SumPool
 
 
 class _Mixed(Exception):
     """Rows meet each other."""
+
+
+class _Unknown(Exception):
+    """It is not known whether rows meet each other."""
 
 
 #: What no derivative goes through.
@@ -41,13 +49,14 @@ def check(output: Expression, input: Expression) -> None:
     Raises
     ------
     ConfigurationError
-        Names the operation where they meet.
+        Names the operation where they meet, or may meet.
     """
     axis: dict[Any, int] = {input: 0}
     nodes = _differentiated(output)
     for node in io_toposort([input], [output]):
         axes = [axis.get(variable) for variable in node.inputs]
-        if node not in nodes or all(a is None for a in axes):
+        discrete = all(v.type.dtype in discrete_dtypes for v in node.outputs)
+        if node not in nodes or discrete or all(a is None for a in axes):
             continue
         try:
             found = _follow(node, axes)
@@ -57,8 +66,13 @@ def check(output: Expression, input: Expression) -> None:
                 f"{node.op} takes them together. (So does batch_norm in training, whose means are "
                 "those of the batch: use net.outputs() without training=True)"
             ) from None
+        except _Unknown:
+            raise ConfigurationError(
+                f"derivative: it is not known whether {node.op} takes rows together. If each row "
+                "of the output depends on the same row of the input alone, check=False says so"
+            ) from None
         if found is not None:
-            axis[node.outputs[0]] = found
+            axis.update(dict.fromkeys(node.outputs, found))
     if axis.get(output, 0) != 0:
         raise ConfigurationError(
             f"derivative: the rows of the input are axis {axis[output]} of the output; expected "
@@ -129,7 +143,9 @@ def _blockwise(node: Apply[Any], axes: Axes) -> int | None:
     batch = node.outputs[0].ndim - len(node.op.outputs_sig[0])
     if all(a is None or a < batch for a in axes):
         return _one(axes)
-    return _product(node, axes) if isinstance(node.op.core_op, Dot) and not batch else None
+    if not isinstance(node.op.core_op, Dot) or batch:
+        raise _Unknown
+    return _product(node, axes)
 
 
 def _joined(node: Apply[Any], axes: Axes) -> int:
@@ -151,12 +167,62 @@ def _taken(node: Apply[Any], axes: Axes) -> int | None:
     return axis - sum(not isinstance(entry, slice) for entry in entries[:axis])
 
 
+def _reshaped(node: Apply[Any], axes: Axes) -> int:
+    """Follow a change of shape: rows stay what they are if they are first, and as many."""
+    (given, shape), new = node.inputs, node.outputs[0]
+    if axes[0] != 0 or axes[1] is not None or new.ndim == 0:
+        raise _Unknown
+    of_each, of_new = given.type.shape[1:], new.type.shape[1:]
+    if None not in (*of_each, *of_new) and prod(of_each) == prod(of_new):
+        return 0
+    if isinstance(getattr(shape.owner, "op", None), MakeVector) and _is_length(
+        shape.owner.inputs[0], given
+    ):
+        return 0
+    raise _Unknown
+
+
+def _is_length(entry: Expression, of: Expression) -> bool:
+    """Tell whether a number is the length of the first axis of an array."""
+    while entry.owner is not None and isinstance(entry.owner.op, TensorFromScalar):
+        entry = entry.owner.inputs[0]
+    node = entry.owner
+    while node is not None and isinstance(node.op, Subtensor):
+        (first,) = indices_from_subtensor(node.inputs[1:], node.op.idx_list)
+        if isinstance(first, slice):
+            first = 0 if (first.start, first.step) == (None, None) else None
+        if getattr(first, "data", first) != 0:
+            return False
+        node = node.inputs[0].owner
+    return node is not None and isinstance(node.op, (Shape, Shape_i)) and node.inputs[0] is of
+
+
+def _windows(node: Apply[Any], axes: Axes) -> int:
+    """Follow what is done with windows of each example: these are first."""
+    if axes[0] != 0 or any(a is not None for a in axes[1:]):
+        raise _Unknown
+    return 0
+
+
+def _filled(node: Apply[Any], axes: Axes) -> int:
+    """Follow the filling of an array: what is there is repeated along other axes."""
+    value, new = node.inputs[0], node.outputs[0]
+    if axes[0] is None or any(a is not None for a in axes[1:]) or value.broadcastable[axes[0]]:
+        raise _Unknown
+    return axes[0] + new.ndim - value.ndim
+
+
 _FOLLOW: dict[type, Callable[[Apply[Any], Axes], int | None]] = {
+    Alloc: _filled,
     Blockwise: _blockwise,
+    Convolution: _windows,
     DimShuffle: _dimshuffle,
     Dot: _product,
     Elemwise: _elemwise,
     Join: _joined,
+    MaxPool: _windows,
+    SumPool: _windows,
+    Reshape: _reshaped,
     SpecifyShape: _first,
     Subtensor: _taken,
 }
@@ -166,4 +232,6 @@ def _follow(node: Apply[Any], axes: Axes) -> int | None:
     for kind in type(node.op).__mro__:
         if kind in _FOLLOW:
             return _FOLLOW[kind](node, axes)
-    return _along(node, axes) if hasattr(node.op, "axis") else None
+    if not hasattr(node.op, "axis"):
+        raise _Unknown
+    return _along(node, axes)

@@ -290,10 +290,3 @@ def test_sparse_inputs_have_the_closed_form_only():
     assert found == pytest.approx(frobenius(same, [x], "hid1:out"), rel=1e-6)
     with pytest.raises(ConfigurationError, match=r"'hid2:out', since input 'in:out' is sparse"):
         net.evaluate(data(net, [x]), contractive=1)
-
-
-def test_recurrent_layers_say_what_they_lack():
-    net = recurrent.Regressor([2, (3, "rnn"), 1], dtype="float64")
-    x = RNG.normal(size=(2, 3, 2))
-    with pytest.raises(ConfigurationError, match=r"'contractive' needs .* than layer 'hid1' has"):
-        net.train([x, x[:, :, :1]], contractive=1, epochs=1)
