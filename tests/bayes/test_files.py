@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import xarray as xr
 from safetensors.numpy import save_file
 
 import theanets
 
 pytest.importorskip("pymc")
+xr = pytest.importorskip("xarray")
 bayes = pytest.importorskip("theanets.bayes")
 draws_of = pytest.importorskip("theanets.bayes.draws")
 models = pytest.importorskip("theanets.bayes.models")
