@@ -118,8 +118,8 @@ def test_generators_advance(source):
 def test_streams():
     """A stream belongs to a seed and a key, whatever else was drawn, and to no other."""
     keys = [("layer", "a"), ("layer", "b"), ("noise", "a"), ("layer",), ("run", 0), ("run", 1)]
-    draws = {key: tuple(randomness.stream(3, *key).random(3)) for key in keys}
+    draws = {key: tuple(randomness.generator(3, *key).random(3)) for key in keys}
     assert len(set(draws.values())) == len(keys)
     for key in reversed(keys):
-        assert tuple(randomness.stream(3, *key).random(3)) == draws[key]
-        assert tuple(randomness.stream(4, *key).random(3)) != draws[key]
+        assert tuple(randomness.generator(3, *key).random(3)) == draws[key]
+        assert tuple(randomness.generator(4, *key).random(3)) != draws[key]

@@ -87,14 +87,14 @@ class Autoencoder(Network):
                 f"{encoded.min():g} to {encoded.max():g}; use a sigmoid layer"
             )
         rng = kwargs.get("rng")
-        generator = self._sampler if rng is None else _rng.stream(_rng.as_seed(rng), "sample")
+        generator = self._sampler if rng is None else _rng.generator(_rng.as_seed(rng), "sample")
         return (generator.random(encoded.shape) < encoded).astype(encoded.dtype)
 
     @property
     def _sampler(self) -> np.random.Generator:
         # Of several threads that begin it, each gets the one that was first.
-        made: np.random.Generator = vars(self).get("_sample_stream") or vars(self).setdefault(
-            "_sample_stream", _rng.stream(self.seed, "sample")
+        made: np.random.Generator = vars(self).get("_sample_generator") or vars(self).setdefault(
+            "_sample_generator", _rng.generator(self.seed, "sample")
         )
         return made
 

@@ -19,7 +19,7 @@ class Generators(dict[str, Shared]):
     def reseed(self, seed: int) -> None:
         """Start all anew from a seed."""
         for name, generator in self.items():
-            generator.set_value(_rng.stream(seed, "noise", name), borrow=True)
+            generator.set_value(_rng.generator(seed, "noise", name), borrow=True)
 
     def moved(self, to: Callable[[Shared], Shared]) -> Generators:
         """Get the same on other variables."""
@@ -99,7 +99,7 @@ class Outputs(dict[str, Any]):
         """Make a shared random generator with a stream of its own."""
         while name in self.generators:
             name += "'"
-        self.generators[name] = _rng.shared_rng(_rng.stream(self._seed, "noise", name), name)
+        self.generators[name] = _rng.shared_rng(_rng.generator(self._seed, "noise", name), name)
         return self.generators[name]
 
     def replace(self, replaced: Callable[[list[Any]], list[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Randomness: one seed, and an independent child stream for everything that is random.
+"""Randomness: one seed, and an independent generator for everything that is random.
 
 Also the one place that draws symbolic random numbers, since PyTensor's
 interface for them differs between the versions we support.
@@ -54,7 +54,7 @@ def set_seed(seed: Seed) -> None:
         ensemble = [theanets.Regressor([4, 8, 1]) for _ in range(5)]
     """
     global _fresh
-    _fresh = None if seed is None else stream(as_seed(seed), "fresh")
+    _fresh = None if seed is None else generator(as_seed(seed), "fresh")
 
 
 def is_set() -> bool:
@@ -102,16 +102,16 @@ def as_seed(rng: Seed) -> int:
     )
 
 
-def stream(seed: int, *key: str | int) -> np.random.Generator:
-    """Get the child stream of a seed that belongs to a key.
+def generator(seed: int, *key: str | int) -> np.random.Generator:
+    """Get the generator of a seed that belongs to a key.
 
     Parameters
     ----------
     seed : int
         The seed that governs everything.
     *key : str or int
-        Names what the stream is for: ``('layer', 'hid1')``. Different keys
-        give independent streams; the same key always gives the same one,
+        Names what it is for: ``('layer', 'hid1')``. Different keys
+        give independent ones; the same key always gives the same one,
         whatever else was drawn before.
 
     Returns

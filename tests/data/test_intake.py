@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 import theanets
 from theanets.data import Dataset, Field, gather, prepare, sparse
-from theanets.data.streams import Intake
+from theanets.data.intake import Intake
 from theanets.errors import DataError
 
 X = Field("in", "input", "float32", (4,))

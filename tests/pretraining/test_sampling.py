@@ -215,5 +215,5 @@ def test_one_layer_of_its_own(x):
     set_weights(net, pool, 5)
     first = net.find("out.w").get_value()
     assert set(first.sum(axis=1)) == {1}
-    set_weights(net, pool, int(_rng.stream(5, "other").integers(99)))
+    set_weights(net, pool, int(_rng.generator(5, "other").integers(99)))
     assert (net.find("out.w").get_value() != first).any()

@@ -111,7 +111,7 @@ def fit(
         check(net)
         _check(method, laplace.approximate, options)
         found = laplace.approximate(
-            seen, arrays, priors, noise, draws=count, generator=_rng.stream(seed, "laplace"),
+            seen, arrays, priors, noise, draws=count, generator=_rng.generator(seed, "laplace"),
             **options,
         )  # fmt: skip
         posterior = _made(net, terms, found.draws, method, found.noise)

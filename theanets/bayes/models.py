@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from .. import backends, objective
-from ..data import is_stream
+from ..data import comes_in_batches
 from ..data.coerce import load
 from ..errors import ConfigurationError, DataError
 from ..network import Network
@@ -143,7 +143,7 @@ def arrays_of(net: Network, data: Any, where: str = "data") -> tuple[Network, di
 
     For series of different lengths, it is a view of the network, with which it shares all.
     """
-    if is_stream(data):
+    if comes_in_batches(data):
         raise DataError(
             f"{where} is a {type(data).__name__} that gives batches; a posterior is that of all "
             "data, so give arrays"

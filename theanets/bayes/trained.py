@@ -41,7 +41,7 @@ def ensemble(
         )
     members = []
     for i in range(draws):
-        own = int(_rng.stream(seed, "member", i).integers(2**31))
+        own = int(_rng.generator(seed, "member", i).integers(2**31))
         member = type(net).from_spec({**net.to_spec(), "seed": own})
         member.mode = net.mode
         member.train(data, **train)
@@ -111,11 +111,11 @@ def swag(
     if fixed:
         frozen = train.get("freeze")
         train["freeze"] = [*fixed, *([frozen] if isinstance(frozen, str) else frozen or ())]
-    train["rng"] = int(_rng.stream(seed, "path").integers(2**31))
+    train["rng"] = int(_rng.generator(seed, "path").integers(2**31))
     walker.train(data, algo=algo, epochs=epochs, callbacks=callbacks, **train)
     if average.count < 2:
         raise ConfigurationError(f"epochs={epochs} are too few for method='swag'; it needs 2")
-    generator = _rng.stream(seed, "swag")
+    generator = _rng.generator(seed, "swag")
     spread = np.sqrt(np.maximum(average.square - average.mean**2, 0) / 2)
     basis = np.stack(average.deviations) / np.sqrt(2 * (len(average.deviations) - 1))
     found = average.mean + spread * generator.normal(size=(draws, len(spread)))
@@ -161,7 +161,7 @@ def sgld(
         slope = pytensor.grad(log, flat)
         mean = decay * squares + (1 - decay) * pt.sqr(slope)
         scale = 1 / (1e-5 + pt.sqrt(mean))
-        generator = _rng.shared_rng(_rng.stream(seed, "sgld"), "noise")
+        generator = _rng.shared_rng(_rng.generator(seed, "sgld"), "noise")
         after, noise = _rng.normal(generator, flat.shape, "float64")
         moved = flat + step_size / 2 * scale * slope + pt.sqrt(step_size * scale) * noise
         updates = {state: moved, squares: mean, generator: after}
@@ -219,7 +219,7 @@ def dropout(
         weights = [p for p in weights if p.name in found]
     if not weights:
         raise ConfigurationError("there are no weights of hidden outputs to drop; name params=")
-    generator = _rng.stream(seed, "dropout")
+    generator = _rng.generator(seed, "dropout")
     result = {}
     for p in chosen:
         value = p.get_value()

@@ -6,6 +6,6 @@ from .batches import Dataset
 from .coerce import gather
 from .fields import Field
 from .inputs import Ready, chunks, prepare
-from .streams import is_stream
+from .intake import comes_in_batches
 
-__all__ = ["Dataset", "Field", "Ready", "chunks", "gather", "is_stream", "prepare"]
+__all__ = ["Dataset", "Field", "Ready", "chunks", "comes_in_batches", "gather", "prepare"]

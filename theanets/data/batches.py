@@ -18,9 +18,9 @@ import numpy as np
 from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer
 from ..options import number, whole_number
 from .fields import Field
+from .intake import Batch, Intake, calls, comes_in_batches, example_shapes, length
 from .prefetch import prefetched
 from .series import Padded, similar
-from .streams import Batch, Intake, calls, example_shapes, is_stream, length
 from .whole import Arrays, Cutting
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
@@ -149,7 +149,7 @@ class Dataset:
         self._row = 0  # the next row of the order; at its end, a new order is drawn
         self._drawn = 0  # batches so far, of data that are not arrays
         self._data = data
-        if is_stream(data):
+        if comes_in_batches(data):
             self._set_stream_length()
         else:
             self._set_arrays()

@@ -16,8 +16,8 @@ from .coerce import is_lazy, load, locate, take
 from .fields import Field
 from .fingerprint import fingerprint, row_bytes
 from .finite import refuse_not_finite
+from .intake import Batch
 from .series import Padded
-from .streams import Batch
 
 #: The least steps of a batch of series where the steps are rounded up.
 ROUNDED_STEPS = 16

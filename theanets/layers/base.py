@@ -11,7 +11,7 @@ from ..errors import ConfigurationError, check_keywords, deprecated, formerly
 from ..expressions import Expression
 from ..options import Configured
 from ..registry import Registered, Registry
-from ..rng import Seed, as_seed, stream
+from ..rng import Seed, as_seed, generator
 from ..spec import as_shape
 from .binding import Binding
 from .legacy import Draws, Keywords, Legacy, Params, looks_at_keywords
@@ -258,7 +258,7 @@ class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True
             return
         self.input_names, self.input_shapes, self.dtype = input_names, input_shapes, dtype
         self.layers = layers
-        drawn = stream(seed if self.seed is None else self.seed, "layer", str(self.name))
+        drawn = generator(seed if self.seed is None else self.seed, "layer", str(self.name))
         self.rng = Draws(drawn.bit_generator)
         # Of an earlier attempt that failed.
         self._params, self._state, self._activation_params = Params(self), {}, []

@@ -71,7 +71,7 @@ class Formula(Graph):
         self._drawing = [held[v] for v in random if v in updates]
         if seed is not None:
             for generator in self._drawing:
-                generator.set_value(_rng.stream(seed, "noise", str(generator.name)))
+                generator.set_value(_rng.generator(seed, "noise", str(generator.name)))
         # With l-bfgs, what is trained draws these numbers too.
         self._fixed = {v: _rng.shared_rng(v.get_value(), str(v.name)) for v in self._drawing}
 

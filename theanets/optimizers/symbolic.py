@@ -83,7 +83,7 @@ def updates(
             f"algo={algo!r} has no single steps, of which there could be updates; "
             "theanets.minimize takes it"
         )
-    generator = None if rng is None else _rng.stream(_rng.as_seed(rng), "optimizer")
+    generator = None if rng is None else _rng.generator(_rng.as_seed(rng), "optimizer")
     with process.building(cost.dtype):
         made = optimizer.apply(
             found,

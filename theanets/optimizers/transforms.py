@@ -138,7 +138,7 @@ class State:
         if shared is None:
             generator = self._rng
             if generator is None:
-                generator = randomness.stream(randomness.as_seed(None), "optimizer")
+                generator = randomness.generator(randomness.as_seed(None), "optimizer")
             shared = self.generators["rng"] = randomness.shared_rng(generator, "rng")
         current = self.updates.get(shared, shared)
         self.updates[shared], draws = randomness.normal(current, param.shape, param.dtype)

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import names as _names
 from .. import optimizers
-from ..data import is_stream
+from ..data import comes_in_batches
 from ..data.mapped import mapped
 from ..errors import ConfigurationError, deprecated, unknown
 from ..regularizers import from_kwargs
@@ -151,7 +151,7 @@ def _inputs_only(net: Structure, data: Any) -> Any:
             return list(batch[: len(inputs)])
         return batch
 
-    return mapped(data, select) if is_stream(data) else select(data)
+    return mapped(data, select) if comes_in_batches(data) else select(data)
 
 
 # ---- keywords ------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def set_weights(
     inputs = [pool[variable.name] for variable in net.inputs]
     chosen: dict[str, Array] = {}
     for layer in layers:
-        rng = _rng.stream(seed, "sample", str(layer.name))
+        rng = _rng.generator(seed, "sample", str(layer.name))
         outputs = dict(known)
         if any(name not in known for name in layer.input_names):
             # Those of the layers before, whose weights are set by now.

@@ -141,7 +141,7 @@ class SampleEngine(UnresumableEngine):
         """Set all weights."""
         self.partial = Epoch(0, {})
         size = max(POOL, *(4 * units(layer) for layer in self.net.layers), 1)
-        pool = draw(self.data, size, _rng.stream(self.seed, "sample"))
+        pool = draw(self.data, size, _rng.generator(self.seed, "sample"))
         set_weights(self.net, pool, self.seed, self.mode)
         fields = self.net.fields
         batch = sparse.flat(fields, [pool[field.name] for field in fields])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import feedforward, prediction, process
 from .. import rng as _rng
-from ..data import is_stream
+from ..data import comes_in_batches
 from ..data.mapped import mapped
 from ..data.series import Padded, is_ragged, of_steps
 from ..data.tables import plain
@@ -57,7 +57,7 @@ class _Series(Network):
         DataError
             If lengths do not fit each other.
         """
-        if is_stream(data):
+        if comes_in_batches(data):
             return mapped(data, self.padded)
         arrays = None if isinstance(data, Padded) else ragged.by_name(self, data, only)
         if arrays is None:

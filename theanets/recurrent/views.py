@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from .. import series_lengths
-from ..data import is_stream
+from ..data import comes_in_batches
 from ..data.mapped import mapped
 from ..data.series import Padded
 from ..errors import ConfigurationError, DataError
@@ -152,7 +152,7 @@ def fitted(net: Structure, seen: Structure, data: Any) -> Any:
     """
     if data is None:
         return None
-    if is_stream(data):
+    if comes_in_batches(data):
         return mapped(data, lambda batch: fitted(net, seen, batch))
     if seen is net:
         found = given(net, data)

@@ -251,7 +251,7 @@ class NetEstimator(BaseEstimator):
         parts = train_test_split(
             *arrays,
             test_size=fraction,
-            random_state=int(_rng.stream(seed, "split").integers(2**32)),
+            random_state=int(_rng.generator(seed, "split").integers(2**32)),
             stratify=labels,
         )
         return parts[0::2], parts[1::2]
@@ -269,7 +269,7 @@ class NetEstimator(BaseEstimator):
     def _run_partial(self, net: Network, arrays: list[Any]) -> None:
         options = self._options()
         size = options.pop("batch_size", 32)
-        order = _rng.stream(net.seed, "partial", net._runs).permutation(arrays[0].shape[0])
+        order = _rng.generator(net.seed, "partial", net._runs).permutation(arrays[0].shape[0])
         own = options.get("callbacks")
         own = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
         goes_on = _GoesOn(getattr(self, "_optimizer_state", {}))

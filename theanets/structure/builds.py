@@ -241,7 +241,7 @@ class _Build:
                 # Random streams are those of the network's seed, as `Outputs` has them.
                 noise = isinstance(place.type, RandomType)
                 variable.container.storage[0] = (
-                    _rng.stream(net.seed, "noise", place.name)
+                    _rng.generator(net.seed, "noise", place.name)
                     if noise
                     else self._starts[place].value()
                 )

@@ -124,7 +124,7 @@ class GradientEngine:
         optimizer.assign(step.optimizer)
         step.optimizer.reset()
         for name, generator in step.optimizer.generators.items():
-            generator.set_value(_rng.stream(seed, "optimizer", name))
+            generator.set_value(_rng.generator(seed, "optimizer", name))
         step.generators.reseed(seed)
         step.counts.start(data)
 

@@ -152,7 +152,7 @@ def datasets(
         train,
         batch_size=size,
         batches=given.batches,
-        seed_rng=_rng.stream(seeds.run, "shuffle"),
+        seed_rng=_rng.generator(seeds.run, "shuffle"),
         shuffle=shuffle,
         where="train data",
         buckets=bool(given.buckets),
@@ -167,7 +167,7 @@ def datasets(
             raise ConfigurationError(
                 f"validation_split={held!r} beside data to validate on; give one of them"
             )
-        chosen = _rng.stream(seeds.chosen, "validation_split")
+        chosen = _rng.generator(seeds.chosen, "validation_split")
         train_data, part = train_data.split(held, chosen)
         return Datasets(train_data, part.ordered(large), train_data.ordered(large))
     if train_data.examples is not None:
@@ -192,7 +192,7 @@ def datasets(
         valid,
         batch_size=size if number else large,
         batches=number,
-        seed_rng=_rng.stream(seeds.run, "valid"),
+        seed_rng=_rng.generator(seeds.run, "valid"),
         shuffle=False,
         where=where,
         **common,
@@ -317,7 +317,7 @@ def engine(
             watch_gradients=gradients,
             frozen=task.frozen,
             mode=task.mode,
-            rng=_rng.stream(seed, "optimizer"),
+            rng=_rng.generator(seed, "optimizer"),
             revise=task.revise(regularizers, True, task.monitors),
             averaged=task.moving,
         ),
@@ -376,7 +376,7 @@ def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
         data,
         batch_size=given.get("batch_size", EVALUATION_SIZE),
         batches=given.get("batches"),
-        seed_rng=_rng.stream(net.seed, "evaluate"),
+        seed_rng=_rng.generator(net.seed, "evaluate"),
         shuffle=False,
         axis=given.get("axis", 0),
         where="data",

@@ -68,7 +68,7 @@ class Seeds(NamedTuple):
             # A script that is started again makes a network with another fresh seed.
             adopted = None if network._seed_chosen else resume.seed_of(loop.checkpoint)
             chosen, number = network.seed if adopted is None else adopted, run_number
-        return cls(chosen, int(_rng.stream(chosen, "run", number).integers(2**62)), adopted)
+        return cls(chosen, int(_rng.generator(chosen, "run", number).integers(2**62)), adopted)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .finite import all_finite, outside
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
 
 
-def is_stream(data: Any) -> bool:
+def comes_in_batches(data: Any) -> bool:
     """Tell callables and iterables of batches from arrays and collections of them."""
     if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data):
         return False
