@@ -26,7 +26,7 @@ def test_draws(kind, sampler, rng):
     pytest.importorskip(sampler)
     net, data = made(kind, rng)
     posterior = bayes.fit(
-        net, data, draws=4, tune=4, chains=1, cores=1, nuts_sampler=sampler, rng=0,
+        net, data, draws=10, tune=20, chains=1, cores=1, nuts_sampler=sampler, rng=0,
         progressbar=False, compute_convergence_checks=False,
     )  # fmt: skip
     draws = posterior.idata["posterior"]

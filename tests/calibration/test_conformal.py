@@ -129,5 +129,10 @@ def test_bad_input(rng):
         calibration.ConformalRegressor(Line(), x[:0], np.zeros(0))
     with pytest.raises(DataError, match="difficulty gives 0"):
         calibration.ConformalRegressor(Line(), x, np.zeros(6), lambda x: np.zeros(6))
+    for shape in (3, (6, 2)):
+        with pytest.raises(DataError, match="difficulty has shape"):
+            calibration.ConformalRegressor(Line(), x, np.zeros(6), lambda x, s=shape: np.ones(s))
     with pytest.raises(ConfigurationError, match="does not predict classes"):
         calibration.ConformalClassifier(Line(), x, np.zeros(6, int))
+    with pytest.raises(ConfigurationError, match="predicts classes, which have no intervals"):
+        calibration.ConformalRegressor(theanets.Classifier([1, 2]), x, np.zeros(6, int))

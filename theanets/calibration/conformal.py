@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..options import number
 from .checks import labels, probabilities_of
 
@@ -112,6 +112,11 @@ class ConformalRegressor(Conformal):
         difficulty: Callable[[Any], Any] | None = None,
     ) -> None:
         self.difficulty = difficulty
+        if hasattr(model, "predict_proba"):
+            raise ConfigurationError(
+                f"{type(model).__name__} predicts classes, which have no intervals; use "
+                "ConformalClassifier"
+            )
         predicted, target = np.asarray(model.predict(x), float), np.asarray(y, float)
         if target.ndim == predicted.ndim - 1 and predicted.shape[-1] == 1:
             target = target[..., None]
@@ -123,6 +128,11 @@ class ConformalRegressor(Conformal):
         if self.difficulty is None:
             return np.ones(())
         found = np.asarray(self.difficulty(x), float)
+        if found.shape != predicted.shape[: found.ndim]:
+            raise DataError(
+                f"difficulty has shape {found.shape}, but predictions {predicted.shape}; expected "
+                "is a number for each example or entry"
+            )
         if not (found > 0).all():
             raise DataError(f"difficulty gives {found.min()}; expected are numbers above 0")
         missing = predicted.ndim - found.ndim
