@@ -47,12 +47,15 @@ def layers():
         "lambda": [4, dict(form="lambda", function=abs), 3],
         "batch_norm": [4, "batch_norm", 3],
         "layer_norm": [4, "layer_norm", 3],
+        "rms_norm": [4, "rms_norm", 3],
+        "group_norm": [4, dict(form="group_norm", groups=2), 3],
+        "instance_norm": [(2, 2), "instance_norm", "flat", 3],
         "dropout": [4, dict(form="dropout", rate=0.2), 3],
         "noise": [4, dict(form="noise", std=0.1), 3],
         "input, sparse": [dict(size=4, sparse=True), 5, 3],
     }
     for name, described in flat.items():
-        x = X.reshape(10, 2, 2) if name == "flatten" else X
+        x = X.reshape(10, 2, 2) if described[0] == (2, 2) else X
         if "sparse" in name:
             import scipy.sparse
 

@@ -88,6 +88,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "upsample2": ("upsampling2d",),
     "batch_norm": ("batchnormalization", "batchnorm1d", "batchnorm2d"),
     "layer_norm": ("layernormalization",),
+    "rms_norm": ("rmsnormalization",),
+    "group_norm": ("groupnormalization",),
+    "instance_norm": ("instancenorm1d", "instancenorm2d", "instancenormalization"),
     "product": ("multiply", "mul"),
     "bidirectional": ("bilstm", "bigru"),
     # Activations.

@@ -30,7 +30,8 @@ YES = {
     "is_input": {"input", "symbols", "lengths"},
     "holds_lengths": {"lengths"},
     "unasked": set(),
-    "keeps_entries": {"batchnorm", "layernorm", "dropout", "noise"},
+    "keeps_entries": {"batchnorm", "layernorm", "rmsnorm", "groupnorm", "instancenorm"}
+    | {"dropout", "noise"},
     "chooses_jointly": {"crf"},
     "leaves_out_steps": {"bidirectional", "celllayer", "lstm", "gru", "mut1", "rnn", "clockwork"}
     | {"bcrnn", "rrnn", "mrnn", "scrn"},

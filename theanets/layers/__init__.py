@@ -21,6 +21,9 @@ form           what it does
 `embedding`    a vector for each symbol of an input of the form `symbols`
 `batch_norm`   mean 0 and variance 1 of each unit over a batch
 `layer_norm`   mean 0 and variance 1 of each example over its units
+`rms_norm`     mean square 1 of each example over its units
+`group_norm`   mean 0 and variance 1 of each group of channels of an example
+`instance_norm` the same of each channel
 `dropout`      sets entries to 0 at random, in training
 `noise`        adds normal noise, in training
 `rnn`          ``h_t = g(x_t @ xh + h_(t-1) @ hh + b)``, and its relatives
@@ -39,7 +42,15 @@ from .embedding import Embedding, Symbols
 from .feedforward import Classifier, Feedforward, Input, Tied
 from .lengths import Lengths
 from .merge import Add, Concatenate, Product
-from .normalization import BatchNorm, Dropout, LayerNorm, Noise
+from .normalization import (
+    BatchNorm,
+    Dropout,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Noise,
+    RMSNorm,
+)
 from .pooling import Pool1, Pool2, Upsample1, Upsample2
 from .recurrent import (
     BCRNN,
@@ -83,8 +94,10 @@ __all__ = [
     "Embedding",
     "Feedforward",
     "Flatten",
+    "GroupNorm",
     "Input",
     "Inputs",
+    "InstanceNorm",
     "Lambda",
     "Layer",
     "LayerNorm",
@@ -93,6 +106,7 @@ __all__ = [
     "Pool1",
     "Pool2",
     "Product",
+    "RMSNorm",
     "Recurrent",
     "Reshape",
     "Symbols",

@@ -203,3 +203,31 @@ def one_of(layer: Layer, option: str, choices: Sequence[str]) -> str:
             f"{', '.join(map(repr, choices))}{nearest(str(value), choices)}"
         )
     return value.lower()
+
+
+def check_groups(layer: Layer, groups: int, count: int, what: str) -> None:
+    """Refuse a number of groups that does not divide what is to be in them.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    groups : int
+        Its option ``groups``.
+    count : int
+        How many there are.
+    what : str
+        What they are, for messages.
+
+    Raises
+    ------
+    ConfigurationError
+        Shows the arithmetic.
+    """
+    if count % groups:
+        valid = [n for n in range(1, count + 1) if count % n == 0]
+        raise ConfigurationError(
+            f"layer {layer.full_name!r}: groups={groups} does not divide the {count} {what}: "
+            f"{count} = {count // groups} * {groups} + {count % groups}; "
+            f"expected one of {', '.join(map(str, valid))}"
+        )

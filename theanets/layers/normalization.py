@@ -3,7 +3,9 @@
 References
 ----------
 Ioffe & Szegedy 2015, "Batch normalization". Ba, Kiros & Hinton 2016, "Layer
-normalization". Srivastava et al. 2014, "Dropout".
+normalization". Zhang & Sennrich 2019, "Root mean square layer normalization".
+Wu & He 2018, "Group normalization". Ulyanov, Vedaldi & Lempitsky 2016,
+"Instance normalization". Srivastava et al. 2014, "Dropout".
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import numpy as np
 import pytensor.tensor as pt
 
 from .. import rng as _rng
+from ..errors import ConfigurationError
 from ..expressions import Expression
-from ..options import Flag, Number
+from ..options import Flag, Number, Whole
+from . import checks
 from .base import Layer
-from .checks import check_declared
 from .signals import Inputs, Shape
-from .time import one_for_all_steps, without
+from .time import exists, one_for_all_steps, without
 
 
 class _Unchanged(Layer, abstract=True):
@@ -32,7 +35,7 @@ class _Unchanged(Layer, abstract=True):
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shape of ``out``."""
-        return {"out": check_declared(self, self.input_shape)}
+        return {"out": checks.check_declared(self, self.input_shape)}
 
     def constant(self, value: float) -> Expression:
         """Get a number as a constant of the network's dtype."""
@@ -150,6 +153,150 @@ class LayerNorm(_Unchanged, names=("layer_norm",)):
         variance = pt.sqr(centred).mean(axis=-1, keepdims=True)
         normal = centred / pt.sqrt(variance + self.constant(self.epsilon))
         return self.activation(normal * self.find("scale") + self.find("shift"))
+
+
+class RMSNorm(_Unchanged, names=("rms_norm",)):
+    r"""Each example, or step of a series, with mean square 1 over its units.
+
+    .. math:: g(\gamma \frac{x}{\sqrt{\overline{x^2} + \epsilon}})
+
+    with the mean over the last axis, in training and prediction alike.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to the mean square; more than 0.
+
+    Notes
+    -----
+    Parameter ``scale`` (units).
+    """
+
+    options: ClassVar[dict[str, Any]] = {"epsilon": Number(1e-5, "positive")}
+    epsilon: float
+
+    def setup(self) -> None:
+        """Make ``scale``."""
+        self.add_param("scale", 1.0, (self.input_size,))
+
+    def transform(self, inputs: Inputs) -> Expression:
+        """Get the normalized input."""
+        x = inputs.only
+        square = pt.sqr(x).mean(axis=-1, keepdims=True)
+        normal = x / pt.sqrt(square + self.constant(self.epsilon))
+        return self.activation(normal * self.find("scale"))
+
+
+class _OverPlaces(_Unchanged, abstract=True):
+    """Base class of what normalizes each example by itself, over its steps or places too."""
+
+    options: ClassVar[dict[str, Any]] = {"epsilon": Number(1e-5, "positive")}
+    epsilon: float
+
+    @property
+    def cannot_continue(self) -> str | None:
+        """Of series it needs all steps."""
+        series = len(self.input_shape) == 2
+        return "normalizes over all steps of a series" if series else None
+
+    def setup(self) -> None:
+        """Make ``scale`` and ``shift``."""
+        self.add_param("scale", 1.0, (self.input_size,))
+        self.add_param("shift", 0.0, (self.input_size,))
+
+    def _parts(self, x: Expression) -> tuple[Expression, tuple[int, ...]]:
+        """Get the input, perhaps in another shape, and the axes over which it is normalized."""
+        return x, tuple(range(1, x.ndim - 1))
+
+    def transform(self, inputs: Inputs) -> Expression:
+        """Get the normalized input."""
+        x = inputs.only
+        parts, axes = self._parts(x)
+        lengths = inputs.lengths.get(self.input_name)
+        if lengths is None:
+            centred = parts - parts.mean(axis=axes, keepdims=True)
+            variance = pt.sqr(centred).mean(axis=axes, keepdims=True)
+        else:
+            there = exists(lengths, parts)
+            count = there.sum(axis=1, keepdims=True) * math.prod(parts.shape[i] for i in axes[1:])
+            some = pt.maximum(count, 1).astype(self.dtype)
+            zero = self.constant(0)
+            known = pt.switch(there, parts, zero)
+            mean = known.sum(axis=axes, keepdims=True) / some
+            centred = pt.switch(there, parts - mean, zero)
+            variance = pt.sqr(centred).sum(axis=axes, keepdims=True) / some
+        normal = (centred / pt.sqrt(variance + self.constant(self.epsilon))).reshape(x.shape)
+        return self.activation(normal * self.find("scale") + self.find("shift"))
+
+
+class GroupNorm(_OverPlaces, names=("group_norm",)):
+    r"""Each group of channels of an example with mean 0 and variance 1.
+
+    .. math:: g(\gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta)
+
+    with the mean and variance over the channels of the group and over all
+    steps of a series or all places of an image, in training and prediction
+    alike. Steps of series that do not exist do not count.
+
+    Parameters
+    ----------
+    groups : int
+        How many groups of neighbouring channels there are; it divides the
+        number of channels.
+    epsilon : float
+        Added to the variance; more than 0.
+
+    Notes
+    -----
+    Parameters ``scale`` and ``shift`` (channels).
+    """
+
+    options: ClassVar[dict[str, Any]] = {**_OverPlaces.options, "groups": Whole(1)}
+    groups: int
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of ``out``."""
+        checks.check_groups(self, self.groups, self.input_size, "channels of the input")
+        if len(self.input_shape) == 1 and self.groups == self.input_size:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: groups={self.groups} of {self.input_size} units have "
+                "1 unit each, which has no variance"
+            )
+        return super().resolve_outputs()
+
+    def _parts(self, x: Expression) -> tuple[Expression, tuple[int, ...]]:
+        shape = [x.shape[i] for i in range(x.ndim - 1)]
+        parts = x.reshape((*shape, self.groups, self.input_size // self.groups))
+        return parts, (*range(1, x.ndim - 1), x.ndim)
+
+
+class InstanceNorm(_OverPlaces, names=("instance_norm",)):
+    r"""Each channel of an example with mean 0 and variance 1.
+
+    .. math:: g(\gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta)
+
+    with the mean and variance over all steps of a series or all places of an
+    image, in training and prediction alike: a `GroupNorm` with a group for
+    each channel. Steps of series that do not exist do not count.
+
+    Parameters
+    ----------
+    epsilon : float
+        Added to the variance; more than 0.
+
+    Notes
+    -----
+    Parameters ``scale`` and ``shift`` (channels).
+    """
+
+    def resolve_outputs(self) -> dict[str, Shape]:
+        """Get the shape of ``out``."""
+        if len(self.input_shape) < 2:
+            raise ConfigurationError(
+                f"layer {self.full_name!r} normalizes over steps or places; {self.input_name!r} "
+                f"has the shape {self.input_shape} for one example, without such an axis"
+            )
+        return super().resolve_outputs()
 
 
 class Dropout(_Unchanged, names=("dropout",)):
