@@ -20,6 +20,7 @@ RANKS = [
         "locks",
         "atomic",
         "process",
+        "memory",
         "interruption",
         "history",
         "versions",

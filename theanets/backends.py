@@ -8,7 +8,7 @@ from typing import Any
 import pytensor
 from pytensor.compile.mode import Mode, predefined_modes
 
-from . import linkers, process
+from . import linkers, memory, process
 from .errors import ConfigurationError, FileError, unknown
 from .linkers import Compilations, Linker, lending
 from .ops import sparse
@@ -127,6 +127,7 @@ def _compile(
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     known = linkers.find(found.linker)
     known.check_installed()
+    memory.in_workers()
     returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
     arguments: list[Any] = []
     for variable in inputs:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
+from ...memory import keep_freed_memory
 from ..base import source_key
 from . import exponentials
 from .by_numpy import backward_inputs, offsets, size_lines, width
 from .cell import Cell, with_cotangents
 from .loops import BackwardPrinter, ForwardPrinter
-from .memory import keep_freed_memory
 from .plan import backward_plan, forward_plan
 
 #: Rows that are multiplied at once for the gradient of a matrix. One product for each step
