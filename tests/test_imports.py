@@ -37,6 +37,7 @@ RANKS = [
     {"feedforward", "recurrent", "convolution"},
     {
         "sklearn",
+        "dask",
         "bayes",
         "calibration",
         "plot",
@@ -194,7 +195,7 @@ def test_check_cycles(make, modules):
 
 def test_importing_theanets_imports_nothing_that_is_slow():
     slow = ("scipy.sparse", "scipy.special", "scipy.optimize", "numba", "sklearn", "matplotlib")
-    slow += ("pandas", "click", "jax", "torch", "IPython")
+    slow += ("pandas", "click", "jax", "torch", "IPython", "dask", "distributed")
     script = f"import sys, theanets; print([name for name in {slow} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ from .profiling import Profile, profile
 from .structure import Structure
 from .training import Run
 from .training.keywords import TrainKeywords
-from .training.setup import evaluate
+from .training.measuring import evaluate
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]

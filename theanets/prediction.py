@@ -13,6 +13,7 @@ from . import backends, process
 from . import rng as _rng
 from .data import Field, Ready, chunks, gather, prepare, sparse
 from .data.batches import FEW
+from .data.tables import refuse_dask
 from .errors import DataError, check_keywords
 from .expressions import placeholder
 from .metrics.agreement import check_targets, r2
@@ -141,6 +142,7 @@ class Plan:
         quick = arrays is not None and rng is None and not self._noise
         padded = False
         if arrays is None:
+            refuse_dask(x, where)
             padded, x = with_a_row(x)
             arrays = prepare(self.fields, x, where)
         if self.check is not None:

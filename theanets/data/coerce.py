@@ -18,7 +18,7 @@ from ..ops.sparse import is_sparse
 from .fields import Field, behaved
 from .finite import refuse_not_finite
 from .sparse import as_csr
-from .tables import plain
+from .tables import plain, refuse_dask
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -103,6 +103,7 @@ def load(
     The arrays have equal lengths, weights the rank of what they weigh. Unless
     ``lazy``, memory maps and very large arrays are read and converted too.
     """
+    refuse_dask(data, where)
     places = locate(fields, where)
     values = _arrange(fields, data, where)
     arrays = [

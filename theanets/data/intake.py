@@ -13,6 +13,7 @@ from . import sparse
 from .coerce import agree, integers, load
 from .fields import Field, behaved
 from .finite import all_finite, outside
+from .tables import is_dask
 
 #: Arrays for a compiled function, and the number of examples in them.
 Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
@@ -20,7 +21,7 @@ Batch: TypeAlias = "tuple[tuple[Any, ...], int]"
 
 def comes_in_batches(data: Any) -> bool:
     """Tell callables and iterables of batches from arrays and collections of them."""
-    if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data):
+    if isinstance(data, (list, tuple, str, bytes, Mapping)) or is_sparse(data) or is_dask(data):
         return False
     return not hasattr(data, "__array__") and (callable(data) or hasattr(data, "__iter__"))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, warn
 
 Array = npt.NDArray[Any]
 
@@ -17,6 +18,42 @@ def is_table(value: Any) -> bool:
     return not isinstance(value, np.ndarray) and all(
         hasattr(value, key) for key in ("isna", "to_numpy", "take")
     )
+
+
+def is_dask(value: Any) -> bool:
+    """Tell whether something is a collection of Dask, whose blocks are computed when asked for."""
+    return hasattr(type(value), "__dask_graph__")
+
+
+def refuse_dask(value: Any, where: str) -> None:
+    """Refuse a collection of Dask: NumPy would compute all of it, and hold it in this process.
+
+    Raises
+    ------
+    DataError
+        If the value is one, or a list or dict with one in it.
+    """
+    each = value.values() if isinstance(value, Mapping) else value
+    several = isinstance(value, (list, tuple, Mapping))
+    for one in each if several else [value]:
+        if is_dask(one):
+            raise DataError(
+                f"{where} {'has' if several else 'is'} a Dask {type(one).__name__}, of which all "
+                "blocks would come into the memory of this process; theanets.dask.predict, "
+                "evaluate and train work where the blocks are, and compute() gets what is in memory"
+            )
+
+
+def in_memory(value: Any, name: str) -> Any:
+    """Get what was given; of a collection of Dask what it comes to, and say so."""
+    if not is_dask(value):
+        return value
+    warn(
+        f"{name} is a Dask {type(value).__name__}, which an estimator trains on in the memory of "
+        "this process: compute() it before, or train its network by theanets.dask.train where the "
+        "blocks are"
+    )
+    return value.compute()
 
 
 def plain(value: Any) -> Array:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from ..data.tables import refuse_dask
 from ..feedforward import Autoencoder, middle_output
 from ..network import Network
 from .base import Examples, NetEstimator
@@ -121,6 +122,7 @@ class NetAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetEstim
             If the output does not depend on the code alone.
         """
         check_is_fitted(self)
+        refuse_dask(X, "X")
         X = check_array(X, dtype=self.network_.dtype)
         return self._compute("decode", X, self._code)
 

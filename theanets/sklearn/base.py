@@ -22,6 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .. import rng as _rng
 from ..callbacks import Callback
+from ..data.tables import in_memory, refuse_dask
 from ..errors import ConfigurationError, is_integer
 from ..network import Network
 from ..options import Number
@@ -96,12 +97,14 @@ class NetEstimator(BaseEstimator):
     def _check_inputs(self, X: Any) -> Any:
         """Check inputs of a network that is fitted."""
         check_is_fitted(self)
+        refuse_dask(X, "X")
         return validate_data(self, X, reset=False, accept_sparse="csr", dtype=self.network_.dtype)
 
     def _check_training(self, X: Any, y: Any, going_on: bool, **kwargs: Any) -> Any:
         """Check data to train on; ``'no_validation'`` for no targets."""
         dtype = self.network_.dtype if going_on else self._dtype()
         options = {"accept_sparse": "csr", "dtype": dtype, **kwargs}
+        X, y = in_memory(X, "X"), in_memory(y, "y")
         return validate_data(self, X, y, reset=not going_on, **options)
 
     @staticmethod
@@ -109,7 +112,7 @@ class NetEstimator(BaseEstimator):
         """Check weights of examples."""
         if weights is None:
             return None
-        weights = _check_sample_weight(weights, X, dtype=np.float64)
+        weights = _check_sample_weight(in_memory(weights, "sample_weight"), X, dtype=np.float64)
         if weights.min() < 0 or not weights.any():
             raise ValueError(
                 "sample_weight must be at least 0 and not all zero; the least weight is "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -193,33 +194,59 @@ class Evaluation:
             Whether to keep others from the parameters from the first batch on until
             all is done. The batches wait for nobody but threads that only read.
         """
-        run = copy.copy(self)  # with weights and metrics of its own
-        run.measures = self.measures.anew()
+        run = self.anew(strengths)
+        with closing(self.results(batches, strengths=strengths, at_once=at_once)) as results:
+            return run.summary(run.added(results))
+
+    def anew(
+        self, strengths: tuple[Sequence[Loss], Sequence[Regularizer], float] | None = None
+    ) -> Self:
+        """Get the same with weights and metrics of its own, of which it has nothing yet."""
+        found = copy.copy(self)
+        found.measures = self.measures.anew()
         if strengths is not None:
-            run._weigh(strengths[0], strengths[2])
-        totals, function = np.zeros(2 * len(self.names)), backends.repeated(self.function)
+            found._weigh(strengths[0], strengths[2])
+        return found
+
+    def results(
+        self,
+        batches: Any,
+        *,
+        strengths: tuple[Sequence[Loss], Sequence[Regularizer], float] | None = None,
+        at_once: bool = False,
+    ) -> Generator[Any, None, None]:
+        """Generate what the function returns for some batches, as `run` takes them.
+
+        Yields
+        ------
+        ndarray or list of ndarray
+            The vector of a batch, and what metrics are made of; see `added`.
+        """
+        function = backends.repeated(self.function)
 
         def begin(batch: Any) -> Any:
             if strengths is not None:  # others may have put theirs there
                 self.strengths.assign(*strengths)
             return function(*batch)
 
-        def add(results: Any) -> None:
-            nonlocal totals
-            totals += run._measured(results)
-
         try:
             pairs = iter(batches)
             for batch, _ in pairs:
-                with self.function.held(partial(begin, batch)) as results:
+                with self.function.held(partial(begin, batch)) as found:
                     for batch, _ in pairs if at_once else ():
-                        add(results)
-                        results = function(*batch)
-                add(results)
+                        yield found
+                        found = function(*batch)
+                yield found
         finally:
             if hasattr(batches, "close"):
                 batches.close()
-        return run.summary(totals)
+
+    def added(self, results: Iterable[Any]) -> Vector:
+        """Add up `results`; metrics have them then, which `start` begins anew."""
+        totals = np.zeros(2 * len(self.names))
+        for one in results:
+            totals += self._measured(one)
+        return totals
 
 
 @dataclass

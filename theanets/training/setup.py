@@ -11,12 +11,11 @@ from .. import rng as _rng
 from ..callbacks import upkeep
 from ..data import Dataset
 from ..data.mapped import Kept
-from ..errors import ConfigurationError, check_keywords
+from ..errors import ConfigurationError
 from ..losses import Loss
 from ..losses.factors import Factors
 from ..options import flag
-from ..regularizers import Constraint, Regularizer, from_kwargs
-from ..regularizers import keywords as regularizer_keywords
+from ..regularizers import Constraint, Regularizer
 from ..structure import Structure, ranges
 from . import influence, resume
 from .averaging import Averages
@@ -354,39 +353,3 @@ def constrain(task: Task) -> None:
                 regularizer.apply(net.layers)
         for variable, value in zip(task.frozen, before, strict=True):
             variable.set_value(value)
-
-
-# ---- evaluation ------------------------------------------------------------------------
-
-
-def evaluate(net: Structure, data: Any, **kwargs: Any) -> dict[str, float]:
-    """Evaluate the clean monitors of a network; see `theanets.Network.evaluate`."""
-    known = {"batch_size", "batches", "metrics", "monitors", "mode", "axis", "prefetch"}
-    names = {*regularizer_keywords()}
-    check_keywords("evaluate", set(kwargs) - known - names, known | names)
-    given = {key: value for key, value in kwargs.items() if value is not None}
-    added, scale = from_kwargs(net.layers, **{k: v for k, v in given.items() if k in names})
-    mode, watched = given.get("mode", net.mode), given.get("monitors", ())
-    losses = net.bound_losses()
-    task = Task(net, losses, added, scale, mode, watched, given.get("metrics"))
-    ranges.check(net.graph, losses, "the loss may have no meaning")
-    fields = net.fields
-    found = Dataset(
-        fields,
-        data,
-        batch_size=given.get("batch_size", EVALUATION_SIZE),
-        batches=given.get("batches"),
-        seed_rng=_rng.generator(net.seed, "evaluate"),
-        shuffle=False,
-        axis=given.get("axis", 0),
-        where="data",
-        rounded=backends.compiles_by_shape(mode),
-        prefetch=given.get("prefetch", 0),
-        sizes=net.sizes(fields),
-    )
-    # Where the user's code makes the batches, it may wait for whoever trains.
-    return evaluation(task, added, noise=True).run(
-        found.epoch(),
-        strengths=(losses, added, scale),
-        at_once=found.examples is not None,
-    )
