@@ -29,6 +29,6 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 # They are for newer versions of Python only than the documentation may be built by.
-autodoc_mock_imports = ["pymc", "xarray"]
+autodoc_mock_imports = ["pymc", "xarray", "dask", "distributed", "cloudpickle"]
 # Names in single backticks are links where there is something to link to.
 default_role = "py:obj"
