@@ -42,6 +42,8 @@ def layers():
         "concatenate": [4, (5, "tanh"), dict(form="concatenate", inputs=["in", "hid1"]), 3],
         "product": [4, (4, "tanh"), dict(form="product", inputs=["in", "hid1"]), 3],
         "add": [4, (4, "tanh"), dict(form="add", inputs=["in", "hid1"]), 3],
+        "sequential": [4, dict(form="sequential", layers=[(5, "tanh"), 4], repeat=2), 3],
+        "residual": [4, dict(form="residual", layers=[(5, "tanh"), 3]), 3],
         "flatten": [(2, 2), "flat", 3],
         "reshape": [4, ("reshape", (2, 2)), "flat", 3],
         "lambda": [4, dict(form="lambda", function=abs), 3],

@@ -22,6 +22,17 @@ FORMS = {
     "concatenate": {"": [4, 5, dict(form="concatenate", inputs=["in", "hid1"]), 3]},
     "product": {"": [4, (4, "tanh"), dict(form="product", inputs=["in", "hid1"]), 3]},
     "add": {"": [4, (4, "tanh"), dict(form="add", inputs=["in", "hid1"]), 3]},
+    "sequential": {"": [4, dict(form="sequential", layers=[(5, "tanh"), 4], repeat=2), 3]},
+    "residual": {
+        "": [4, dict(form="residual", layers=[(5, "tanh"), 3], activation="relu"), 3],
+        "of images": [
+            *IMAGES,
+            dict(
+                form="residual",
+                layers=[dict(form="conv2", size=3, filter_size=3, stride=2, border_mode="same")],
+            ),
+        ],
+    },
     "flatten": {"": [(2, 3), "flat", 3]},
     "reshape": {"": [6, ("reshape", (2, 3)), "flat", 3]},
     "lambda": {"": [4, dict(form="lambda", function=abs), 3]},

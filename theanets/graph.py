@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 from . import names as _names
@@ -80,6 +82,17 @@ class Graph:
         with process.building(self.dtype), using(self.held):
             layer.bind(dict(self._layers), dtype=self.dtype, seed=self.seed)
         self._layers[name] = layer
+
+    @contextmanager
+    def whole(self) -> Iterator[Mapping[str, Layer]]:
+        """Add several layers, or none if one of them fails; gives those that are there by name."""
+        before = dict(self._layers)
+        try:
+            yield MappingProxyType(self._layers)
+        except BaseException:
+            self._layers.clear()
+            self._layers.update(before)
+            raise
 
     def layer(self, which: str | int | Layer) -> Layer:
         """Find a layer by name, position or identity.

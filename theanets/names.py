@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from .errors import ConfigurationError, deprecated, unknown
@@ -36,6 +36,36 @@ def is_word(name: str) -> bool:
     return bool(name) and not any(c.isspace() or c in ":.,*?[]" for c in name)
 
 
+def is_within_block(name: str) -> bool:
+    """Tell whether a layer is one of those of a block: ``'block/1'``."""
+    return "/" in name
+
+
+def from_within(name: str, within: str, layers: Collection[str]) -> str:
+    """Get the whole name of an output by what it is called in a block.
+
+    Parameters
+    ----------
+    name : str
+        The name of a layer, or of an output of it; ``'/1'`` is not within any
+        block.
+    within : str
+        The name of the layer that calls it so: in ``'a/b/2'``, ``'1'`` may
+        mean ``'a/b/1'`` or ``'a/1'``, the first of these that there is.
+    layers : collection of str
+        The names of the layers.
+    """
+    layer, output = split_output(name)
+    around = within
+    if is_within_block(within) and layer.startswith("/"):
+        return f"{layer[1:]}:{output}"
+    while is_within_block(around):
+        around = around.rpartition("/")[0]
+        if f"{around}/{layer}" in layers:
+            return f"{around}/{layer}:{output}"
+    return f"{layer}:{output}"
+
+
 def split_output(name: str) -> tuple[str, str]:
     """Split the name of an output into layer and output: ``('hid1', 'out')``."""
     layer, _, output = output_name(name).rpartition(":")
@@ -49,7 +79,9 @@ def match(patterns: str | Iterable[str], names: Iterable[str]) -> list[str]:
     ----------
     patterns : str or iterable of str
         Glob patterns; ``'*'``, ``'?'`` and ``'[...]'`` as in file names. One
-        string may hold several patterns, separated by spaces or commas.
+        string may hold several patterns, separated by spaces or commas. What
+        ends in ``'.*'`` is about all parameters of a layer, and so of those
+        that a block consists of.
     names : iterable of str
         The names to match, case-sensitively.
 
@@ -59,6 +91,7 @@ def match(patterns: str | Iterable[str], names: Iterable[str]) -> list[str]:
         The matching names in the order of ``names``.
     """
     parts = split_patterns(patterns)
+    parts += [f"{p[:-2]}/*.*" for p in parts if p.endswith(".*")]
     # A name may itself have the characters of a glob.
     return [n for n in names if any(n == p or fnmatch.fnmatchcase(n, p) for p in parts)]
 

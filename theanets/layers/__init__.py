@@ -11,6 +11,8 @@ form           what it does
 `concatenate`  inputs side by side on the last axis, alias ``concat``
 `product`      elementwise product of inputs, alias ``prod``
 `add`          elementwise sum of inputs, alias ``sum``
+`sequential`   layers under one name, which may be repeated
+`residual`     the same, added to what goes in
 `flatten`      all axes but that of the batch as one, alias ``flat``
 `reshape`      the same entries in another shape
 `lambda`       any function of the inputs
@@ -36,6 +38,7 @@ form           what it does
 from __future__ import annotations
 
 from .base import Layer, is_form
+from .blocks import Residual, Sequential
 from .convolution import Conv1, Conv1Transposed, Conv2, Conv2Transposed
 from .crf import CRF
 from .embedding import Embedding, Symbols
@@ -109,6 +112,8 @@ __all__ = [
     "RMSNorm",
     "Recurrent",
     "Reshape",
+    "Residual",
+    "Sequential",
     "Symbols",
     "Tied",
     "Upsample1",

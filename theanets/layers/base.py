@@ -307,7 +307,9 @@ class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True
         if self.shape is not None:
             spec["shape"] = self.shape
         if self.input_names:
-            spec["inputs"] = list(self.input_names)
+            # Within a block, names may be those in the block.
+            within = names.is_within_block(str(self.name))
+            spec["inputs"] = [f"/{name}" if within else name for name in self.input_names]
         if isinstance(self.activation_spec, str):
             spec["activation"] = self.activation_spec
         elif self.activation_spec is not None:

@@ -114,7 +114,7 @@ class Binding(Parameters):
                 raise unknown(f"input of layer {self.full_name!r}", given, layers)
             return given.output_name
         if isinstance(given, str):
-            return names.output_name(given)
+            return names.from_within(given, str(self.name), layers)
         raise ConfigurationError(
             f"layer {self.full_name!r}: inputs={self.inputs!r}; expected the name of an output, "
             "a Layer, or a list of these; sizes are those of the layers, so that none is given"

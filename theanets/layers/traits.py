@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 LinearMap: TypeAlias = Literal["matrix", "filters", "transposed_filters"] | None
+
+
+class Part(NamedTuple):
+    """A layer that another one unfolds into.
+
+    Attributes
+    ----------
+    spec
+        Its specification.
+    keywords : dict
+        Keywords that win over it.
+    ending : str or None
+        Its activation where it does not say one, instead of that of a hidden
+        layer.
+    """
+
+    spec: Any
+    keywords: dict[str, Any]
+    ending: str | None
 
 
 class Traits:
@@ -67,6 +86,24 @@ class Traits:
     @property
     def workers(self) -> Sequence[Layer]:
         """The layers that this one consists of."""
+        return ()
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether ``out`` is its input, as it is; nothing is done to both."""
+        return False
+
+    def unfold(self, layers: Mapping[str, Layer], ending: str | None) -> Iterable[Part]:
+        """Get the layers that are added before this one, since it consists of them.
+
+        Parameters
+        ----------
+        layers : mapping
+            The layers so far, by name; each that comes from here is among
+            them before the next one is asked for.
+        ending : str or None
+            What the last of them has for an activation, see `Part`.
+        """
         return ()
 
     @property

@@ -12,7 +12,7 @@ from ..layers import Layer
 from ..options import as_list, number
 from .base import Regularizer
 from .noise import BernoulliDropout, GaussianNoise, Noise
-from .penalties import hidden_outputs
+from .penalties import hidden_outputs, passed_on
 
 _NOISES: dict[str, type[Noise]] = {"noise": GaussianNoise, "dropout": BernoulliDropout}
 _DEPRECATED = {"input_dropouts": "input_dropout", "hidden_dropouts": "hidden_dropout"}
@@ -171,7 +171,7 @@ def _inputs(layers: Sequence[Layer]) -> list[str]:
 
 
 def _ends(layers: Sequence[Layer]) -> list[str]:
-    neither = {*_inputs(layers), *hidden_outputs(layers)}
+    neither = {*_inputs(layers), *hidden_outputs(layers), *passed_on(layers)}
     return [layer.output_name for layer in layers if layer.output_name not in neither]
 
 

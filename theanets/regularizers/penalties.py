@@ -115,10 +115,18 @@ def matching_outputs(
 def hidden_outputs(layers: Sequence[Layer]) -> list[str]:
     """Get the names of ``out`` of the layers that neither take data nor end the network.
 
-    A layer ends the network if no other layer takes its outputs.
+    A layer ends the network if no other layer takes its outputs. Of a block,
+    the block itself stands for its last layer.
     """
     used = {_names.split_output(name)[0] for layer in layers for name in layer.input_names}
-    return [layer.output_name for layer in layers if not layer.is_input and layer.name in used]
+    hidden = [layer for layer in layers if not layer.is_input and layer.name in used]
+    passed = passed_on(layers)
+    return [layer.output_name for layer in hidden if layer.output_name not in passed]
+
+
+def passed_on(layers: Sequence[Layer]) -> set[str]:
+    """Get the names of the outputs that another layer gives as they are."""
+    return {name for layer in layers if layer.passes_on for name in layer.input_names}
 
 
 class _WeightPenalty(Penalty, abstract=True):

@@ -199,8 +199,7 @@ class Structure:
             layer does not fit its inputs.
         """
         maker = Maker(self.DEFAULT_OUTPUT_ACTIVATION, self.INPUT_NDIM)
-        made = maker.make(layer, self.layers, is_output, keywords)
-        self.graph.add(made)
+        made = maker.add(self.graph, layer, is_output, keywords)
         if is_output and not made.is_input:
             self._last = made.output_name
         return made

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import activations, process, spec
+from .. import names as _names
 from ..errors import ConfigurationError, is_integer
 from ..graph import Graph
 from ..layers import Layer, is_form
@@ -31,8 +32,39 @@ class Maker:
     activation: str
     ndim: int
 
+    def add(
+        self,
+        graph: Graph,
+        layer: Any,
+        output: bool,
+        keywords: Mapping[str, Any],
+        ending: str | None = None,
+    ) -> Layer:
+        """Make the next layer, and those that it unfolds into, and append them.
+
+        Parameters
+        ----------
+        graph : Graph
+            Gets them all, or none if one does not fit.
+        layer, output, keywords, ending
+            See `make`.
+        """
+        made = self.make(layer, graph.layers, output, keywords, ending)
+        if output or made.name == "out":
+            ending = self.activation
+        with graph.whole() as layers:
+            for part in made.unfold(layers, ending):
+                self.add(graph, part.spec, False, part.keywords, part.ending)
+            graph.add(made)
+        return made
+
     def make(
-        self, layer: Any, before: Sequence[Layer], output: bool, keywords: Mapping[str, Any]
+        self,
+        layer: Any,
+        before: Sequence[Layer],
+        output: bool,
+        keywords: Mapping[str, Any],
+        ending: str | None = None,
     ) -> Layer:
         """Make the next layer.
 
@@ -47,6 +79,9 @@ class Maker:
             Whether it is called ``out`` unless it says how it is called.
         keywords : dict
             Keywords of the layer, which win over the specification.
+        ending : str, optional
+            The activation of the last layer of a block, where nothing else is
+            said.
 
         Raises
         ------
@@ -56,7 +91,7 @@ class Maker:
         if isinstance(layer, Layer):
             made = self._completed(layer, before, output, keywords)
         else:
-            made = self._new(layer, before, output, keywords)
+            made = self._new(layer, before, output, keywords, ending)
         if not before and not made.is_input:
             raise ConfigurationError(
                 f"the first layer is {made!r}; it must be an input: a size, a shape or "
@@ -78,11 +113,16 @@ class Maker:
             layer.name = free_name(before, output, layer.is_input)
         ends = layer.name == "out" or output
         if ends and not layer.bound and layer.activation_spec is None:
-            layer.activation_spec = self._output_activation(type(layer))
+            layer.activation_spec = _ending(type(layer), self.activation)
         return layer
 
     def _new(
-        self, layer: Any, before: Sequence[Layer], output: bool, keywords: Mapping[str, Any]
+        self,
+        layer: Any,
+        before: Sequence[Layer],
+        output: bool,
+        keywords: Mapping[str, Any],
+        ending: str | None,
     ) -> Layer:
         valid = [*Layer.registry.names(), *activations.Activation.registry.names()]
         parsed = spec.parse_layer(
@@ -106,16 +146,19 @@ class Maker:
         if name is None:
             name = free_name(before, output, kind.is_input)
         named_out = isinstance(name, str) and name == "out"
-        if (named_out or output) and options.get("activation") is None:
-            options["activation"] = self._output_activation(kind)
+        ending = self.activation if named_out or output else ending
+        if ending is not None and options.get("activation") is None:
+            options["activation"] = _ending(kind, ending)
         if shape is not None:
             # A class of the user's may have a size that is an argument.
             one = len(shape) == 1 and shape[0] is not None
             options.update({"size": shape[0]} if one else {"shape": shape})
         return kind(name=name, **options)
 
-    def _output_activation(self, form: type[Layer]) -> str | None:
-        return self.activation if form.default_activation == "relu" else None
+
+def _ending(form: type[Layer], activation: str) -> str | None:
+    """Get the activation of a last layer; None where its class has one of its own."""
+    return activation if form.default_activation == "relu" else None
 
 
 def listed(layers: Any) -> Any:
@@ -133,6 +176,7 @@ def free_name(before: Sequence[Layer], output: bool, is_input: bool) -> str:
     """Get the name of the next layer: ``in``, ``hid1``, ``hid2``, ..., ``out``."""
     if not before:
         return "in"
+    before = [layer for layer in before if not _names.is_within_block(str(layer.name))]
     taken = {layer.name for layer in before}
     if output and not is_input and "out" not in taken:
         return "out"
