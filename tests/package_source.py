@@ -50,7 +50,8 @@ class Package:
     def imports(self, module: str) -> Iterator[tuple[str, int]]:
         """Generate (imported module of the package, line), imports in functions included.
 
-        What is imported for annotations only, below ``if TYPE_CHECKING``, never runs.
+        So are those that ``lazily`` and ``Later`` of `theanets.process` make. What is imported
+        for annotations only, below ``if TYPE_CHECKING``, never runs.
         """
         for node in walk_runtime(self.trees[module]):
             names = []
@@ -59,6 +60,8 @@ class Package:
             elif isinstance(node, ast.ImportFrom):
                 base = self.absolute(module, node)
                 names = [f"{base}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Call):
+                names = later(node)
             for name in names:
                 target = self.relative(name)
                 if target is not None and target != module:
@@ -124,6 +127,18 @@ def walk_runtime(tree: ast.AST) -> Iterator[ast.AST]:
             stack.extend(node.orelse)
         else:
             stack.extend(ast.iter_child_nodes(node))
+
+
+def later(node: ast.Call) -> list[str]:
+    """Get what ``lazily("theanets.a")`` or ``Later("theanets.a")`` imports."""
+    called = (dotted(node.func) or "").rpartition(".")[2]
+    return [
+        argument.value
+        for argument in node.args
+        if called in ("lazily", "Later")
+        and isinstance(argument, ast.Constant)
+        and isinstance(argument.value, str)
+    ]
 
 
 def dotted(node: ast.AST) -> str | None:

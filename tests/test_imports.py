@@ -132,6 +132,8 @@ def test_check_ranks(make):
         "from . import Network",
         "import theanets",
         "def f():\n    from .network import Network",
+        "def f():\n    process.lazily('theanets.network').f()",
+        "network = Later('theanets.network')",
         "if TYPE_CHECKING:\n    pass\nelse:\n    from .network import Network",
     ],
 )

@@ -16,13 +16,15 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 from .interruption import uninterrupted
 
 # A part of these imports could not be made again.
 with uninterrupted():
     from . import (
         activations,
-        callbacks,
         compat,
         convolution,
         feedforward,
@@ -32,15 +34,13 @@ with uninterrupted():
         main,
         metrics,
         monitors,
-        optimizers,
-        plot,
+        process,
         recurrent,
         regularizers,
         trainer,
         util,
     )
     from .activations import Activation
-    from .callbacks import Callback
     from .derivatives import derivative, divergence, laplacian
     from .errors import (
         ConfigurationError,
@@ -55,13 +55,17 @@ with uninterrupted():
     from .history import History
     from .layers import Layer
     from .losses import Loss
-    from .minimization import iterminimize, minimize
     from .network import Network
-    from .original import load_original
     from .precompile import warmup
     from .regularizers import Regularizer, penalty
     from .rng import set_seed
     from .util import log
+
+if TYPE_CHECKING:
+    from . import callbacks, optimizers, plot
+    from .callbacks import Callback
+    from .minimization import iterminimize, minimize
+    from .original import load_original
 
 __version__ = "0.9.0"
 
@@ -112,3 +116,29 @@ __all__ = [
     "util",
     "warmup",
 ]
+
+#: Modules that are imported when they are asked for first: who only predicts has no use for them.
+_MODULES = {"callbacks", "drawing", "minimization", "optimizers", "original", "plot"}
+_MODULES |= {"pretraining", "profiling", "runs", "training"}
+#: What is so, and the module that has it.
+_LATER = {
+    **{name: name for name in _MODULES},
+    "Callback": "callbacks",
+    "iterminimize": "minimization",
+    "load_original": "original",
+    "minimize": "minimization",
+}
+
+if not TYPE_CHECKING:  # for a type checker, every name would exist
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            here = sys.modules[__name__]
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=here)
+        module = process.lazily(f"{__name__}.{_LATER[name]}")
+        return module if name in _MODULES else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

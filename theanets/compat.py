@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from . import activations, errors, feedforward, graph, layers, losses, network, optimizers
+from . import activations, errors, feedforward, graph, layers, losses, network
 from .errors import deprecated
 from .layers import base, convolution, pooling
 
@@ -34,7 +34,6 @@ NAMES: dict[ModuleType, dict[str, tuple[Any, str]]] = {
         "Pooling": (pooling.Pooling, "theanets.layers.pooling.Pooling"),
     },
     losses: {"build": (losses.Loss.build, "theanets.Loss.build")},
-    optimizers: {"Step": (optimizers.Updates, "theanets.optimizers.Updates")},
     activations: {
         "COMMON": (activations.Activation.registry, "theanets.Activation.registry"),
     },

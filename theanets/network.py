@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy.typing as npt
 
-from . import prediction, predictor, runs, saving
-from .drawing import network_html
+from . import prediction, predictor, process, saving
 from .errors import hint
 from .export import export as _export
-from .profiling import Profile, profile
 from .structure import Structure
-from .training import Run
-from .training.keywords import TrainKeywords
-from .training.measuring import evaluate
+
+if TYPE_CHECKING:
+    from . import drawing, profiling, runs
+    from .training import Run, measuring
+    from .training.keywords import TrainKeywords
+else:  # who only predicts has no use for them
+    drawing, profiling = process.Later("theanets.drawing"), process.Later("theanets.profiling")
+    runs, measuring = process.Later("theanets.runs"), process.Later("theanets.training.measuring")
 
 Array = npt.NDArray[Any]
 Monitors = dict[str, float]
@@ -106,9 +109,8 @@ class Network(Structure):
     ) -> Iterator[tuple[Monitors, Monitors]]:
         """Train, epoch by epoch.
 
-        Takes what `train` takes. However the iteration ends, by itself, by a
-        ``break``, an interruption or an error, the network then has the best
-        parameters that were validated.
+        Takes what `train` takes. However the iteration ends, by itself, by a ``break``, an
+        interruption or an error, the network then has the best parameters that were validated.
 
         Yields
         ------
@@ -234,8 +236,7 @@ class Network(Structure):
         ConfigurationError
             If an argument is unknown or has a value without meaning.
         DataError
-            If the data do not have the form that the network needs, or none of
-            them counts.
+            If the data do not have the form that the network needs, or none counts.
         """
         several = runs.begin(self, train, valid, algo, dict(kwargs))
         return runs.alone(self, runs.finish, several)
@@ -244,7 +245,7 @@ class Network(Structure):
         """Get the network that takes some data, which shares all with this one, and the data."""
         return (self, *data)
 
-    def profile(self, data: Any, algo: Any = "adam", **kwargs: Any) -> Profile:
+    def profile(self, data: Any, algo: Any = "adam", **kwargs: Any) -> profiling.Profile:
         """Find out where the time of a training step goes.
 
         Each operation of the compiled step is compiled by itself and timed on
@@ -276,7 +277,7 @@ class Network(Structure):
             If an argument is unknown, or the algorithm has no steps.
         """
         net, data = self._ready(data)
-        return profile(net, data, algo, **kwargs)
+        return profiling.profile(net, data, algo, **kwargs)
 
     def evaluate(self, data: Any, **kwargs: Any) -> Monitors:
         """Evaluate the network on data, without noise.
@@ -312,7 +313,7 @@ class Network(Structure):
             decisions, monitors and metrics.
         """
         net, data = self._ready(data)
-        return evaluate(net, data, **kwargs)
+        return measuring.evaluate(net, data, **kwargs)
 
     # ---- prediction ----------------------------------------------------------------
 
@@ -396,4 +397,4 @@ class Network(Structure):
         return f"<{type(self).__name__} [{sizes}] {losses}>"
 
     def _repr_html_(self) -> str:
-        return network_html(self)
+        return drawing.network_html(self)

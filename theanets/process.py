@@ -83,6 +83,25 @@ def lazily(name: str) -> Any:
     return module
 
 
+class Later:
+    """What stands for a module that is imported once something of it is used, see `lazily`.
+
+    Types are checked by an import of the module itself below ``if TYPE_CHECKING:``, of
+    which this is in the ``else:``.
+
+    Parameters
+    ----------
+    name : str
+        The full name of the module.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(lazily(self._name), name)
+
+
 # ---- variables -------------------------------------------------------------------
 
 

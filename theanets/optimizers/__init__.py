@@ -37,6 +37,9 @@ momentum, decay and schedules come with the base class::
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ..errors import deprecated
 from . import adam, algorithms, hyper, lbfgs, schedules, transforms
 from .adam import Adam, AdaMax, AdamW, NAdam
 from .algorithms import (
@@ -90,3 +93,13 @@ __all__ = [
     "transforms",
     "updates",
 ]
+
+
+if not TYPE_CHECKING:  # for a type checker, every name would exist
+
+    def __getattr__(name: str) -> Any:
+        """Find what an earlier version had; `theanets.compat` is not asked, as it comes later."""
+        if name != "Step":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        deprecated(f"{__name__}.Step is now {__name__}.Updates")
+        return Updates

@@ -332,7 +332,7 @@ def callbacks(
     net: Structure, network: Any, data: Dataset, loop: LoopOptions
 ) -> list[_callbacks.Callback]:
     """Get what is called during a run: what the user asks for, and what the network needs."""
-    progress = process.lazily(f"{_callbacks.__name__}.progress")  # and rich, which takes a while
+    progress = process.lazily("theanets.callbacks.progress")  # and rich, which is slow
     given = _callbacks.build(loop.callbacks)
     upkeep.check_paths(loop.checkpoint, loop.save_progress, given)
     return [
