@@ -3,8 +3,8 @@
 =====================  ========================================================
 keyword                what it does
 =====================  ========================================================
-``weight_l2``          mean squared weights, alias ``weight_decay``
-``weight_l1``          mean absolute weights, alias ``weight_sparsity``
+``weight_l2``          mean squared weight of each parameter, alias ``weight_decay``
+``weight_l1``          mean absolute weight of each, alias ``weight_sparsity``
 ``hidden_l1``          mean absolute hidden outputs, alias ``hidden_sparsity``
 ``hidden_l2``          mean squared hidden outputs
 ``recurrent_state``    mean squared change of recurrent outputs, step to step
@@ -17,6 +17,8 @@ keyword                what it does
 ``input_noise`` ...    normal noise on inputs, hidden layers, outputs
 ``input_dropout`` ...  dropout of inputs, hidden layers, outputs
 =====================  ========================================================
+
+Of several parameters or outputs, a penalty is the mean of what it is of each of them.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Penalty(Regularizer, abstract=True):
         return pt.switch(positive, root, 0)
 
     def loss(self, layers: Sequence[Layer], outputs: Mapping[str, Any]) -> Expression:
-        """Get the mean (or sum) of the penalties of all that match."""
+        """Get the mean (or sum) of the penalties of all that match, each of which counts alike."""
         values = [self.one(x) for x in self.targets(layers, Outputs.of(outputs))]
         total = sum(values[1:], values[0])
         return total if self.norm == "sum" else total / len(values)
@@ -184,14 +184,18 @@ class _HiddenPenalty(OutputPenalty, abstract=True):
 class WeightL2(_WeightPenalty, names=("weight_l2", "weight_decay")):
     r"""Penalty on squared weights, :math:`\mathrm{mean}(w^2)` of each parameter.
 
-    By default on all parameters of two or more dimensions, so not on biases.
+    By default on all parameters of two or more dimensions, so not on biases. Of K
+    parameters it is the mean of their means, :math:`\frac1K \sum_k
+    \mathrm{mean}(w_k^2)`: each counts alike, whatever its size, so that an entry
+    of a small one counts more. ``norm='sum'`` adds up all entries alike.
     """
 
 
 class WeightL1(_WeightPenalty, names=("weight_l1", "weight_sparsity")):
     r"""Penalty on absolute weights, :math:`\mathrm{mean}(|w|)` of each parameter.
 
-    By default on all parameters of two or more dimensions, so not on biases.
+    By default on all parameters of two or more dimensions, so not on biases; of several,
+    the mean of their means, as for `WeightL2`.
     """
 
     power = 1
@@ -200,7 +204,7 @@ class WeightL1(_WeightPenalty, names=("weight_l1", "weight_sparsity")):
 class HiddenL1(_HiddenPenalty, names=("hidden_l1", "hidden_sparsity")):
     r"""Penalty on absolute hidden outputs, :math:`\mathrm{mean}(|h|)`.
 
-    By default on ``out`` of all hidden layers.
+    By default on ``out`` of all hidden layers; of several, the mean of their means.
     """
 
     power = 1
@@ -209,7 +213,7 @@ class HiddenL1(_HiddenPenalty, names=("hidden_l1", "hidden_sparsity")):
 class HiddenL2(_HiddenPenalty, names=("hidden_l2",)):
     r"""Penalty on squared hidden outputs, :math:`\mathrm{mean}(h^2)`.
 
-    By default on ``out`` of all hidden layers.
+    By default on ``out`` of all hidden layers; of several, the mean of their means.
     """
 
 
