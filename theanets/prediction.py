@@ -152,7 +152,9 @@ class Plan:
         rows = int(arrays[0].shape[0])
         if not padded and min(rows, size) < self._least:
             few = FEW.format(self._least)
-            raise DataError(f"{where}: batches of {min(rows, size)} row, but {few}")
+            raise DataError(
+                f"{where}: batches of {min(rows, size)} row with training=True, but {few}"
+            )
         compiled = self.compiled or self.compile(net)
         if quick and (rows == size or (rows < size and not exact)):
             results = compiled.function(*arrays)

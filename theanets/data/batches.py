@@ -31,8 +31,8 @@ CALLABLE_BATCHES = 100
 
 #: Why a batch may have too few examples.
 FEW = (
-    "the network has a layer, such as batch_norm, that normalizes over the examples of a batch to "
-    "train on, so there must be at least {}"
+    "the network has a layer, such as batch_norm, that in training normalizes over the examples of "
+    "a batch, so there must be at least {}"
 )
 
 
