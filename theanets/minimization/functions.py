@@ -153,7 +153,8 @@ def minimize(
         cost, params, inputs, train, valid, algo, monitors, updates, kwargs
     )
     several = runs.begin(problem, *arguments, kwargs)
-    return Minimum(runs.alone(problem, runs.finish, several), problem.history)
+    with problem.explaining():
+        return Minimum(runs.alone(problem, runs.finish, several), problem.history)
 
 
 def iterminimize(
@@ -185,10 +186,11 @@ def iterminimize(
 
 
 def _iterate(problem: Problem, several: Iterator[Any]) -> Iterator[tuple[Monitors, Monitors]]:
-    while (run := runs.alone(problem, next, several, None)) is not None:
-        yield from run.iterate()
-        if run.stop_reason == "interrupted":
-            break
+    with problem.explaining():
+        while (run := runs.alone(problem, next, several, None)) is not None:
+            yield from run.iterate()
+            if run.stop_reason == "interrupted":
+                break
 
 
 def _problem(

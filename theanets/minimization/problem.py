@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,16 @@ from pytensor.tensor.variable import TensorVariable
 from .. import names as _names
 from .. import rng as _rng
 from ..costs import called, checked, free, shared_variables, trainable
-from ..data import Field
-from ..errors import ConfigurationError, DataError, warn
+from ..data import Field, comes_in_batches
+from ..data.coerce import load
+from ..errors import ConfigurationError, DataError, Error, warn
 from ..expressions import Expression, placeholder
 from ..losses import Loss
 from ..optimizers.transforms import fit
 from ..structure import Structure
+from ..training.setup import BATCH_SIZE
 from .formula import COST, Cost, Formula
+from .misfits import WRONG, misfit
 
 
 class Problem(Structure):
@@ -60,7 +64,7 @@ class Problem(Structure):
         given = _inputs(inputs)
         expressions, self.watched = _monitors(monitors)
         changing = _updates(updates, [cost, *expressions.values()])
-        every = [cost, *expressions.values(), *changing.values()]
+        self._every = every = [cost, *expressions.values(), *changing.values()]
         _check_free(every, given)
         trained = trainable(cost, params, changing)
         # Compiled code would read beyond the end of an array, or end the process.
@@ -73,6 +77,7 @@ class Problem(Structure):
         self.graph = formula = Formula(cost, arrays, trained, changing, expressions, seed)
         self.losses = [Cost(formula.outputs()[COST])]
         self.needs_data = bool(given)
+        self._data: tuple[Any, ...] = ()
 
     def _ready(self, *data: Any) -> tuple[Any, ...]:
         """Get the problem, and its data: where it needs none, an example of nothing."""
@@ -83,6 +88,7 @@ class Problem(Structure):
                     f"train=None, but the cost has inputs: {', '.join(self.data_names)}; give an "
                     "array for each"
                 )
+            self._data = data
             return (self, *data)
         for key, value in (("train", train), ("valid", valid)):
             if value is not None and not (isinstance(value, (list, tuple, dict)) and not value):
@@ -119,6 +125,36 @@ class Problem(Structure):
     def cached(self, key: Hashable, make: Any, objective: bool = True, snapshot: Any = None) -> Any:
         """Get a compiled function, which no other cost can have use of."""
         return self._cache.get_or_make(key, make, self.dtype)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Say of an error of compiled code which arrays do not fit each other.
+
+        Raises
+        ------
+        DataError
+            If that is what the error is about; any other remains what it is.
+        """
+        try:
+            yield
+        except WRONG as error:
+            found = None if isinstance(error, Error) else self._misfit()
+            if found is None:
+                raise
+            raise DataError(found) from error
+
+    def _misfit(self) -> str | None:
+        """Find what does not fit, in the first rows of arrays; of batches there may be no more."""
+        if not self.needs_data:
+            return misfit(self._every, {})
+        for where, data in zip(("train data", "valid data"), self._data, strict=True):
+            if data is None or comes_in_batches(data):
+                continue
+            rows = [array[:BATCH_SIZE] for array in load(self.fields, data, where, lazy=False)]
+            found = misfit(self._every, dict(zip(self.variables, rows, strict=True)))
+            if found is not None:
+                return f"{where}: {found}"
+        return None
 
     def save(self, target: Any) -> None:
         """Refuse to be saved as a network is."""
