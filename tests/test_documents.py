@@ -16,6 +16,7 @@ NEEDS = {
     "theanets.bayes": "pymc",
     "onnxruntime": "onnxruntime",
     "skl2onnx": "skl2onnx",
+    "import torch": "torch",
 }
 
 

@@ -48,7 +48,7 @@ RANKS = [
         "compat",
         "main",
     }
-    | {"trainer", "original"}
+    | {"trainer", "original", "interop"}
     | {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

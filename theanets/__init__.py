@@ -64,6 +64,7 @@ with uninterrupted():
 if TYPE_CHECKING:
     from . import callbacks, optimizers, plot
     from .callbacks import Callback
+    from .interop import from_torch
     from .minimization import iterminimize, minimize
     from .original import load_original
 
@@ -95,6 +96,7 @@ __all__ = [
     "derivative",
     "divergence",
     "feedforward",
+    "from_torch",
     "init",
     "iterminimize",
     "laplacian",
@@ -118,12 +120,13 @@ __all__ = [
 ]
 
 #: Modules that are imported when they are asked for first: who only predicts has no use for them.
-_MODULES = {"callbacks", "drawing", "minimization", "optimizers", "original", "plot"}
+_MODULES = {"callbacks", "drawing", "interop", "minimization", "optimizers", "original", "plot"}
 _MODULES |= {"pretraining", "profiling", "runs", "training"}
 #: What is so, and the module that has it.
 _LATER = {
     **{name: name for name in _MODULES},
     "Callback": "callbacks",
+    "from_torch": "interop",
     "iterminimize": "minimization",
     "load_original": "original",
     "minimize": "minimization",

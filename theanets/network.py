@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy.typing as npt
 
+from . import export as _export
 from . import prediction, predictor, process, saving
 from .errors import hint
-from .export import export as _export
 from .structure import Structure
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Network(Structure):
     to_spec = saving.to_spec
     from_spec: ClassVar[Any] = classmethod(saving.from_spec)
     save = saving.save
-    export = _export
+    export, to_torch_state = _export.export, _export.to_torch_state
     load: ClassVar[Any] = saving.Load()
     load_params = saving.load_params
     astype = saving.astype

@@ -4,6 +4,8 @@
 of a network's outputs: `network` says what goes in and comes out, `writer` makes nodes of ONNX
 of PyTensor's operations, and the other modules say what each operation becomes. So layers of
 the user's are exported too. It needs the package onnx, which the extra ``onnx`` installs.
+
+`torch_state` gets the parameters alone, as modules of PyTorch have them; it needs nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from .. import atomic
 from ..errors import ConfigurationError, check_keywords
 from ..outputs import Outputs
 from ..structure import Structure
+from .torch_state import to_torch_state
 
 if TYPE_CHECKING:
     import onnx
@@ -146,4 +149,4 @@ def written(target: str | os.PathLike[str], make: Callable[[], onnx.ModelProto])
     atomic.write(path, make().SerializeToString())
 
 
-__all__ = ["export", "to_onnx"]
+__all__ = ["export", "to_onnx", "to_torch_state"]
