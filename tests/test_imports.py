@@ -32,7 +32,7 @@ RANKS = [
     {"data", "optimizers", "monitors", "objective", "costs", "metrics"},
     {"checkpoint", "callbacks"},
     {"structure", "copies", "saving", "drawing"},
-    {"profiling", "training", "prediction", "predictor", "pretraining", "runs", "export"},
+    {"profiling", "training", "prediction", "predictor", "pretraining", "runs", "spmd", "export"},
     {"network", "minimization"},
     {"feedforward", "recurrent", "convolution"},
     {
@@ -48,7 +48,7 @@ RANKS = [
         "compat",
         "main",
     }
-    | {"trainer", "original", "interop"}
+    | {"trainer", "original", "interop", "mpi"}
     | {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

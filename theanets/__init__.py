@@ -47,6 +47,7 @@ with uninterrupted():
         DataError,
         Error,
         FileError,
+        GroupError,
         UnknownNameError,
         ZeroGradientWarning,
     )
@@ -82,6 +83,7 @@ __all__ = [
     "Error",
     "Experiment",
     "FileError",
+    "GroupError",
     "History",
     "Layer",
     "Loss",

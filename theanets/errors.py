@@ -133,6 +133,10 @@ class DerivativeError(Error, NotImplementedError):
         self.op = op
 
 
+class GroupError(Error, RuntimeError):
+    """Another process of a group that trains together failed, or is gone."""
+
+
 class ZeroGradientWarning(UserWarning):
     """A loss does not depend, differentiably, on some parameters."""
 

@@ -49,7 +49,13 @@ def split(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str
 
 
 def makers(
-    net: Any, algo: Any, train: Any, valid: Any, kwargs: Mapping[str, Any], network: Any = None
+    net: Any,
+    algo: Any,
+    train: Any,
+    valid: Any,
+    kwargs: Mapping[str, Any],
+    network: Any = None,
+    make: Callable[..., Run] = setup.make_run,
 ) -> Iterator[Callable[[int], Any]]:
     """Generate functions that make the runs of an algorithm, one for each stage.
 
@@ -61,6 +67,8 @@ def makers(
         The arguments of ``train``, with one algorithm.
     network : Structure, optional
         The network of the user's, see `theanets.training.setup.make_run`.
+    make : callable
+        Makes a run of an algorithm: that, or what does the same with others.
 
     Yields
     ------
@@ -81,9 +89,7 @@ def makers(
     if pretraining.method(algo) is not None:
         yield from pretraining.makers(net, algo, train, valid, kwargs, network)
         return
-    yield lambda number: setup.make_run(
-        net, train, valid, algo, run_number=number, network=network, **kwargs
-    )
+    yield lambda number: make(net, train, valid, algo, run_number=number, network=network, **kwargs)
 
 
 class TrainerRun:
@@ -116,7 +122,13 @@ class TrainerRun:
 
 
 def begin(
-    network: Any, train: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
+    network: Any,
+    train: Any,
+    valid: Any,
+    algo: Any,
+    kwargs: dict[str, Any],
+    ready: Callable[..., Any] | None = None,
+    make: Callable[..., Run] = setup.make_run,
 ) -> Iterator[Run | TrainerRun]:
     """Begin the runs of a call of ``train``, each once the one before it is over.
 
@@ -126,6 +138,10 @@ def begin(
         The network; its history is then that of the run.
     train, valid, algo, kwargs
         See `theanets.Network.train`.
+    ready : callable, optional
+        Gets the network that takes the data, and the data as it takes them.
+    make : callable
+        See `makers`.
     """
     for old in ("algorithm", "optimize"):
         if old in kwargs:
@@ -135,16 +151,16 @@ def begin(
     if not algorithms:
         raise ConfigurationError("algo=[] names no algorithm")
     algorithms = ["adam" if one is None else one for one in algorithms]
-    net, train, valid = network._ready(train, valid)
+    net, train, valid = (ready or network._ready)(train, valid)
     last: Run | None = None
     for one, own in zip(algorithms, split(algorithms, kwargs), strict=True):
-        for make in makers(net, one, train, valid, own, network):
+        for made in makers(net, one, train, valid, own, network, make):
             before = None if network._current is None else network._current()
             if before is not None:
                 # A run that was left without being closed may not come back and restore
                 # its parameters later.
                 before.leave()
-            run = make(network._runs)
+            run = made(network._runs)
             if isinstance(run, Run):
                 run.alone, run.before, last = partial(alone, network), last, run
                 network._runs += 1

@@ -236,6 +236,17 @@ class Dataset:
         """Get the row of the arrays of an example, by its position in their order."""
         return position if self._rows is None else int(self._rows[position])
 
+    def take(self, positions: Any) -> Batch:
+        """Get the batch of some examples of arrays, by an array of their positions."""
+        rows = positions if self._rows is None else self._rows[positions]
+        return next(self._arrays.cut(rows, Cutting(len(rows), 1)))
+
+    @property
+    def lengths(self) -> Any:
+        """The steps of each example, where arrays are series; else None."""
+        found = self._arrays.lengths
+        return found if found is None or self._rows is None else found[self._rows]
+
     def fingerprint(self) -> dict[str, str] | None:
         """Get what tells the arrays from others, by name; None for other data."""
         if self.examples is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,7 +85,12 @@ class Factors(Loss, abstract=True):
         """Whether the factors are to be computed from the targets of training."""
         return isinstance(getattr(self, self.factors), str)
 
-    def settle(self, batches: Iterable[tuple[Array, Array | None]], classes: int) -> None:
+    def settle(
+        self,
+        batches: Iterable[tuple[Array, Array | None]],
+        classes: int,
+        everyone: Callable[[Array], Array] = lambda counts: counts,
+    ) -> None:
         """Compute the factors with which all classes weigh the same.
 
         Parameters
@@ -97,6 +102,8 @@ class Factors(Loss, abstract=True):
             often as its weight says.
         classes : int
             How many there are.
+        everyone : callable
+            Adds up the counts of all that train together.
         """
         counts = np.zeros(classes)
         for targets, weights in batches:
@@ -110,6 +117,7 @@ class Factors(Loss, abstract=True):
                 continue
             counted = each != 0
             counts += np.bincount(targets[counted], each[counted], minlength=classes)
+        counts = everyone(counts)
         there = counts > 0
         # Of a class that is not there, nothing is known.
         found = np.divide(counts.sum() / max(there.sum(), 1), counts, np.ones(classes), where=there)

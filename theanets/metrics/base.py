@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,6 +147,18 @@ class Metric(Configured, Registered, abstract=True):
 
     def add(self, part: Part) -> None:
         """Add a batch."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Array]:
+        """Get all that was added, as arrays by name.
+
+        Where several processes train together, each has a part of the data. A class that does
+        not override this and `merge` is refused there.
+        """
+        raise NotImplementedError
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add what was added to another one of the same class, kind and options: its `state`."""
         raise NotImplementedError
 
     def value(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -115,6 +116,14 @@ class CalibrationError(Metric, names=("calibration_error", "ece")):
         self.found.add(
             np.clip(scores.max(axis=1), 0, 1), scores.argmax(axis=1) == part.target, part.weights
         )
+
+    def state(self) -> dict[str, Array]:
+        """Get the sums."""
+        return {"sums": self.found.sums}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the sums of another one."""
+        self.found.sums += state["sums"]
 
     def value(self) -> float:
         """Get the error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,14 @@ class Counted(Metric, abstract=True):
             return
         for i, (labels, weights) in enumerate(((y, w * (p == y)), (p, w), (y, w))):
             self.counts[i, :, 0] += np.bincount(labels, weights, minlength=part.size)
+
+    def state(self) -> dict[str, Array]:
+        """Get the counts."""
+        return {"counts": self.counts}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the counts of another one."""
+        self.counts += state["counts"]
 
 
 class Accuracy(Counted, names=("accuracy", "acc")):
@@ -191,6 +200,14 @@ class TopK(Metric, names=("top_k",)):
         met = (rank < self.k) & ~np.isnan(of_label[:, 0])
         self.counts += (part.weights * met).sum(), part.weights.sum()
 
+    def state(self) -> dict[str, Array]:
+        """Get the counts."""
+        return {"counts": self.counts}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the counts of another one."""
+        self.counts += state["counts"]
+
     def value(self) -> float:
         """Get the share."""
         return float(ratio(self.counts[0], self.counts[1], np.nan))
@@ -221,10 +238,25 @@ class AUC(Metric, names=("auc", "roc_auc")):
                 "pip install 'theanets[sklearn]'"
             ) from None
         self.parts: list[Part] = []
+        self.kind, self.size = kind, size
 
     def add(self, part: Part) -> None:
         """Keep a batch."""
         self.parts.append(part)
+
+    def state(self) -> dict[str, Array]:
+        """Get the outputs, and what they are compared with."""
+        if not self.parts:
+            return {}
+        keys = ("target", "output", "weights")
+        found = {key: np.concatenate([getattr(part, key) for part in self.parts]) for key in keys}
+        return {**found, "logits": np.array(self.parts[0].logits)}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Keep what another one has kept."""
+        if state:
+            y, z, w, logits = (state[key] for key in ("target", "output", "weights", "logits"))
+            self.parts.append(Part(self.kind, y, z, w, self.size, bool(logits)))
 
     def value(self) -> float:
         """Get the area, of all that was kept."""

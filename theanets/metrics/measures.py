@@ -117,6 +117,27 @@ class Measures:
         for metric, i, _ in self._metrics.values():
             metric.add(parts[i])
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics, each with what was added to it."""
+        return [metric for metric, _, _ in self._metrics.values()]
+
+    def state(self) -> dict[str, Any]:
+        """Get what was added to all of them, as arrays by name."""
+        return {
+            f"{i}/{key}": array
+            for i, metric in enumerate(self.metrics)
+            for key, array in metric.state().items()
+        }
+
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Add the `state` of another one."""
+        for i, metric in enumerate(self.metrics):
+            start = f"{i}/"
+            metric.merge(
+                {k.removeprefix(start): a for k, a in state.items() if k.startswith(start)}
+            )
+
     def values(self) -> dict[str, float]:
         """Get the figures of all that was added, by name."""
         return {name: metric.value() for name, (metric, _, _) in self._metrics.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,14 @@ class OfQuantiles(Metric, abstract=True):
         """Add a batch."""
         weights = part.weights
         self.sums += (weights * self.worth(part)).sum(axis=0), weights.sum(axis=0)
+
+    def state(self) -> dict[str, Array]:
+        """Get the sums."""
+        return {"sums": self.sums}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the sums of another one."""
+        self.sums += state["sums"]
 
     def value(self) -> float:
         """Get the mean, of each variable and over these."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +25,14 @@ class Error(Metric, abstract=True):
         """Add the errors of a batch."""
         errors = self.error(part.output - part.target)
         self.sums += (part.weights * errors).sum(axis=0), part.weights.sum(axis=0)
+
+    def state(self) -> dict[str, Array]:
+        """Get the sums."""
+        return {"sums": self.sums}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the sums of another one."""
+        self.sums += state["sums"]
 
     def value(self) -> float:
         """Get the mean."""
@@ -81,13 +90,25 @@ class R2(Metric, names=("r2",)):
         y, w = part.target, part.weights
         total = w.sum(axis=0)
         mean = ratio((w * y).sum(axis=0), total, 0)
-        # Sums of squares about the mean of each batch keep their digits (Chan et al. 1979).
+        self._join(total, mean, (w * (y - mean) ** 2).sum(axis=0))
+        self.residual += (w * (y - part.output) ** 2).sum(axis=0)
+
+    def state(self) -> dict[str, Array]:
+        """Get the sums."""
+        return {key: getattr(self, key) for key in ("total", "mean", "spread", "residual")}
+
+    def merge(self, state: Mapping[str, Array]) -> None:
+        """Add the sums of another one."""
+        self._join(state["total"], state["mean"], state["spread"])
+        self.residual += state["residual"]
+
+    def _join(self, total: Array, mean: Array, spread: Array) -> None:
+        # Sums of squares about the mean of each part keep their digits (Chan et al. 1979).
         both, shift = self.total + total, mean - self.mean
         share = ratio(total, both, 0)
-        self.spread += (w * (y - mean) ** 2).sum(axis=0) + shift**2 * self.total * share
+        self.spread += spread + shift**2 * self.total * share
         self.mean += shift * share
         self.total = both
-        self.residual += (w * (y - part.output) ** 2).sum(axis=0)
 
     def value(self) -> float:
         """Get R squared."""

@@ -13,7 +13,7 @@ from pytensor.compile.mode import Mode
 from .. import backends, process
 from .. import objective as objectives
 from ..errors import ConfigurationError
-from ..expressions import joint_norm
+from ..expressions import Expression, joint_norm
 from ..graph import Graph
 from ..losses import Loss
 from ..metrics.measures import Measures
@@ -160,6 +160,39 @@ def trained(graph: Graph, frozen: Sequence[Any]) -> list[Any]:
     return params
 
 
+def parts(objective: objectives.Objective) -> list[tuple[str, tuple[Any, Any]]]:
+    """Get the pairs (sum, count) that an objective is made of, each with its name."""
+    terms = objective.terms.items()
+    return [(name, pair) for name, t in terms if name not in objective.metrics for pair in t]
+
+
+def summed(objective: objectives.Objective, divisors: Sequence[Any], dtype: str) -> Expression:
+    """Get what adds up over parts of the data to the total of an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        That of a part.
+    divisors : list of scalar expressions
+        What the sum of each of its `parts` is divided by: the same for all parts of the data.
+    dtype : str
+        The network's type.
+    """
+    strengths, losses = objective.strengths, len(objective.losses)
+    factors = [
+        *map(strengths.loss, range(losses)),
+        *(1 for _ in objective.added),
+        *(strengths.scale for pairs in objective.penalties.values() for _ in pairs),
+    ]
+    terms = [
+        factor * total / divisor
+        for factor, (_, (total, _)), divisor in zip(
+            factors, parts(objective), divisors, strict=True
+        )
+    ]
+    return sum(terms[1:], terms[0]).astype(dtype)
+
+
 def compile_gradient(
     graph: Graph,
     variables: Sequence[Any],
@@ -173,25 +206,12 @@ def compile_gradient(
     """Compile the gradient of the objective over data that come in several batches."""
     objective = objectives.build(graph, losses, regularizers, training=True, revise=revise)
     dtype = graph.dtype
-    strengths = objective.strengths
-    names = [
-        name for name, t in objective.terms.items() if name not in objective.metrics for _ in t
+    counts = [
+        pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}")
+        for name, _ in parts(objective)
     ]
-    counts = [pytensor.shared(np.asarray(1, dtype=dtype), name=f"count {name}") for name in names]
     with process.building(dtype):
-        parts = [
-            strengths.loss(i) * total / counts[i]
-            for i, (total, _) in enumerate(objective.losses.values())
-        ]
-        added = list(objective.added.values())
-        penalties = [pair for term in objective.penalties.values() for pair in term]
-        parts += [
-            (strengths.scale if i >= len(added) else 1) * total / count
-            for i, ((total, _), count) in enumerate(
-                zip([*added, *penalties], counts[len(objective.losses) :], strict=True)
-            )
-        ]
-        cost = sum(parts[1:], parts[0]).astype(dtype)
+        cost = summed(objective, counts, dtype)
         params = trained(graph, frozen)
         grads = objectives.gradients(cost, params)
         updates = objective.outputs.updates

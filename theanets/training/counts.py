@@ -136,16 +136,22 @@ class MeanCounts:
 
 def of_data(expression: Expression) -> bool:
     """Tell whether an expression depends on the values of data, and on no parameter."""
-    stack, seen, found = [expression], set(), False
+    data, shared = sources(expression)
+    return data and not shared
+
+
+def sources(expression: Expression) -> tuple[bool, bool]:
+    """Tell whether an expression depends on the values of data, and of shared variables."""
+    stack, seen, data, shared = [expression], set(), False, False
     while stack:
         variable = stack.pop()
         if variable in seen:
             continue
         seen.add(variable)
         if isinstance(variable, SharedVariable):
-            return False
-        if variable.owner is None:
-            found |= not hasattr(variable, "data")
+            shared = True
+        elif variable.owner is None:
+            data |= not hasattr(variable, "data")
         elif not isinstance(variable.owner.op, (Shape, Shape_i)):
             stack.extend(variable.owner.inputs)
-    return found
+    return data, shared

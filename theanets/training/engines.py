@@ -126,14 +126,18 @@ class GradientEngine:
         for name, generator in step.optimizer.generators.items():
             generator.set_value(_rng.generator(seed, "optimizer", name))
         step.generators.reseed(seed)
-        step.counts.start(data)
+        self._start(seed)
+
+    def _start(self, seed: int) -> None:
+        """Find out what has to be known of the data."""
+        self.step.counts.start(self.data)
 
     def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
         batches = self.data.epoch(limit - update)
         arguments: Iterator[Any] = map(itemgetter(0), batches)
-        if _by_update(schedule):
+        if by_update(schedule):
             arguments = self._scheduled(arguments, update, epoch)
         else:
             self._set_rate(schedule.factor(update, epoch))
@@ -225,7 +229,7 @@ def _added(results: list[Any]) -> npt.NDArray[np.float64]:
     return np.sum(np.asarray(results), axis=0, dtype=np.float64)
 
 
-def _by_update(schedule: Schedule) -> bool:
+def by_update(schedule: Schedule) -> bool:
     """Tell whether the factor may change within an epoch."""
     if isinstance(schedule, Constant):
         return False
@@ -350,32 +354,41 @@ class LBFGSEngine(UnresumableEngine):
     def _value_and_gradient(self, x: npt.NDArray[Any]) -> tuple[float, npt.NDArray[Any]]:
         self._set(x)
         self._set_counts()
-        totals = np.zeros(2 * len(self.evaluation.names))
-        gradient = np.zeros(len(x))
-        function = backends.repeated(self.evaluation.function)
-        with closing(self.data.epoch()) as batches:
-            for batch, _ in batches:
-                terms, *grads = function(*batch)
-                totals += terms
-                gradient += np.concatenate([np.ravel(g) for g in grads])
+        totals, gradient = self._total()
         self._monitors = self.evaluation.summary(totals)
         self._evaluated_at = x.copy()
         self._finite = math.isfinite(self._monitors["loss"]) and bool(np.isfinite(gradient).all())
         self._begins = self._finite if self._begins is None else self._begins
         return self._monitors["loss"], gradient
 
+    def _total(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Get sums and counts, and the gradient, of all data."""
+        totals = np.zeros(2 * len(self.evaluation.names))
+        gradient = np.zeros(sum(map(math.prod, self._shapes)))
+        function = backends.repeated(self.evaluation.function)
+        with closing(self.data.epoch()) as batches:
+            for batch, _ in batches:
+                terms, *grads = function(*batch)
+                totals += terms
+                gradient += np.concatenate([np.ravel(g) for g in grads])
+        return totals, gradient
+
     def _set_counts(self) -> None:
         """Find the counts of the losses over all data, once."""
         if self._counted:
             return
+        totals = self._total_counts()
+        for count, value in zip(self.counts, totals[1::2], strict=False):
+            count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
+        self._counted = True
+
+    def _total_counts(self) -> npt.NDArray[Any]:
         totals = np.zeros(2 * len(self.evaluation.names))
         function = backends.repeated(self.evaluation.function)
         with closing(self.data.epoch()) as batches:
             for batch, _ in batches:
                 totals += function(*batch)[0]
-        for count, value in zip(self.counts, totals[1::2], strict=False):
-            count.set_value(np.asarray(value if value else 1, dtype=count.dtype))
-        self._counted = True
+        return totals
 
     def close(self) -> None:
         """End SciPy's thread."""

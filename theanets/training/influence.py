@@ -1,4 +1,7 @@
-"""Whether data have an influence on the losses: refused or said where they have none."""
+"""Whether data have an influence on the losses: refused or said where they have none.
+
+And what losses learn from all targets before the first step.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ import pytensor.tensor as pt
 
 from .. import backends, process, series_lengths
 from ..data import Dataset
-from ..errors import DataError
+from ..errors import ConfigurationError, DataError
 from ..losses import Loss
 from ..losses.ctc import ConnectionistTemporalClassification as CTC
 from ..losses.ctc import fit
+from ..losses.factors import Factors
 from ..structure import Structure
 from .counts import MODE, SIZE, of_data
 from .task import Datasets, Task
@@ -50,7 +54,9 @@ class Compiled(NamedTuple):
         return self._replace(weights=weights, labels=labels)
 
 
-def check(task: Task, data: Datasets) -> None:
+def check(
+    task: Task, data: Datasets, everyone: Callable[[Array], Array] = lambda seen: seen
+) -> None:
     """Refuse data to train or validate on that have no influence on any loss.
 
     An entry has none whose weight is 0, be it that of the data, of its class or
@@ -65,6 +71,8 @@ def check(task: Task, data: Datasets) -> None:
         What is trained.
     data : Datasets
         What is trained and validated on.
+    everyone : callable
+        Gets, of what this process has found of each loss, what all that train together have.
 
     Raises
     ------
@@ -87,7 +95,7 @@ def check(task: Task, data: Datasets) -> None:
             part.watch = _watcher(losses, found) if found.aligned else None
             continue
         part = part.ordered(SIZE)
-        _check_weights(losses, found, part)
+        _check_weights(losses, found, part, everyone)
         _check_labels(losses, found, part)
 
 
@@ -122,7 +130,12 @@ def _compile(net: Structure, losses: Sequence[Loss]) -> Compiled:
     )
 
 
-def _check_weights(losses: Sequence[Loss], compiled: Compiled, data: Dataset) -> None:
+def _check_weights(
+    losses: Sequence[Loss],
+    compiled: Compiled,
+    data: Dataset,
+    everyone: Callable[[Array], Array],
+) -> None:
     if not compiled.weighed:
         return
     seen = np.zeros(len(compiled.weighed), bool)
@@ -130,7 +143,8 @@ def _check_weights(losses: Sequence[Loss], compiled: Compiled, data: Dataset) ->
         for batch, _ in batches:
             seen |= np.array(compiled.weights(*batch), bool)
             if seen.all():
-                return
+                break
+    seen = everyone(seen)
     # Of a loss whose strength is 0, nothing is expected.
     without = [
         losses[i]
@@ -192,3 +206,41 @@ def _watcher(losses: Sequence[Loss], compiled: Compiled) -> Callable[[Sequence[A
                 warnings.warn(f"{message}. It is said of no further batch", stacklevel=2)
 
     return watch
+
+
+# ---- what losses learn --------------------------------------------------------------------
+
+
+def inform(
+    net: Structure,
+    losses: Sequence[Loss],
+    data: Dataset | None,
+    everyone: Callable[[Any], Any] = lambda counts: counts,
+) -> None:
+    """Give losses what they learn from all targets that are trained on, before the first step.
+
+    Parameters
+    ----------
+    net, losses, data
+        The network, its losses, and what is trained on.
+    everyone : callable
+        Adds up the counts of all that train together.
+    """
+    for loss in losses:
+        if not isinstance(loss, Factors) or not loss.waits:
+            continue
+        if data is None:
+            raise ConfigurationError(
+                f"loss {loss.name!r}: {loss.factors}='balanced' needs all targets at once, but "
+                "train data come batch by batch; give numbers"
+            )
+        outputs = net.outputs()
+        weights = loss.importance(net.dtype, outputs)
+        found = [loss._target] if weights is None else [loss._target, weights]
+        # Of a step of series that does not exist, the weight is 0.
+        compute = backends.function(net.variables, found, mode="FAST_COMPILE", dtype=net.dtype)
+        parts = (compute(*batch) for batch, _ in data.epoch())
+        classes = int(net.graph.shape(loss.output_name)[-1] or 0)
+        loss.settle(
+            ((part[0], part[1] if len(part) > 1 else None) for part in parts), classes, everyone
+        )

@@ -72,6 +72,8 @@ class Checkpoint:
         if self.path is None:
             return False
         self._lock = LockFile(atomic.beside(self.path, "lock"), str(self.path))
+        # What a process left that was killed while it wrote.
+        atomic.clean(self.path)
         if not restore(run, self.path, self.identity):
             return False
         if self.seed is not None:
@@ -91,7 +93,7 @@ class Checkpoint:
             self._lock.release()
 
 
-def save(run: Run, path: str | os.PathLike[str], identity: Any) -> None:
+def save(run: Run, target: checkpoint.PathOrFile, identity: Any) -> None:
     """Write all that is needed to continue a run."""
     arrays = {f"param/{p.name}": p.get_value(borrow=True) for p in run.params}
     for param, value in zip(run.params, run.best_values, strict=True):
@@ -122,10 +124,10 @@ def save(run: Run, path: str | os.PathLike[str], identity: Any) -> None:
         "average": run.averages.state(),
         "stop_reason": run.stop_reason,
     }
-    checkpoint.write(path, arrays, header)
+    checkpoint.write(target, arrays, header)
 
 
-def restore(run: Run, path: Path, identity: Any) -> bool:
+def restore(run: Run, source: checkpoint.PathOrFile, identity: Any) -> bool:
     """Put a run where its checkpoint is; tell whether there is one.
 
     Raises
@@ -133,10 +135,8 @@ def restore(run: Run, path: Path, identity: Any) -> bool:
     FileError
         If the file is damaged, or the checkpoint of another run.
     """
-    # What a process left that was killed while it wrote.
-    atomic.clean(path)
     try:
-        with checkpoint.reading(path) as file:
+        with checkpoint.reading(source) as file:
             _check_run(identity, file)
             arrays, header = file.arrays(), file.header
     except FileNotFoundError:
@@ -183,7 +183,9 @@ def restore(run: Run, path: Path, identity: Any) -> bool:
             for variable, array in values:
                 variable.set_value(array)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise FileError(f"{path}: the checkpoint is incomplete: {error!r}") from error
+        raise FileError(
+            f"{checkpoint.name_of(source)}: the checkpoint is incomplete: {error!r}"
+        ) from error
     run.epoch, run.updates, run.train, run.valid = epoch, updates, train, valid
     run.best = best
     run.history.rows, run.history.initial = history.rows, history.initial

@@ -12,8 +12,6 @@ from ..callbacks import upkeep
 from ..data import Dataset
 from ..data.mapped import Kept
 from ..errors import ConfigurationError
-from ..losses import Loss
-from ..losses.factors import Factors
 from ..options import flag
 from ..regularizers import Constraint, Regularizer
 from ..structure import Structure, ranges
@@ -22,7 +20,7 @@ from .averaging import Averages
 from .compiled import compile_evaluation, compile_gradient, compile_step, trained
 from .criterion import Criterion
 from .engines import Engine, GradientEngine, LBFGSEngine
-from .evaluation import Evaluation, Step
+from .evaluation import Evaluation, Gradient, Step
 from .identity import identity
 from .loop import Run
 from .options import LoopOptions, TrainOptions, keywords
@@ -77,7 +75,7 @@ def make_run(
     seeds = Seeds.of(network, run_number, loop)
     data = datasets(net, train, valid, options, seeds, shuffle=optimizer.first_order)
     ranges.check(net.graph, task.losses)
-    inform(net, task.losses, data.whole)
+    influence.inform(net, task.losses, data.whole)
     influence.check(task, data)
     optimizer = optimizer.for_run(*options.limits.length(data.train.batches))
     # Where there is no loss, the penalties are all there is.
@@ -199,26 +197,6 @@ def datasets(
     return Datasets(train_data, valid_data, whole)
 
 
-def inform(net: Structure, losses: Sequence[Loss], data: Dataset | None) -> None:
-    """Give losses what they learn from all targets that are trained on, before the first step."""
-    for loss in losses:
-        if not isinstance(loss, Factors) or not loss.waits:
-            continue
-        if data is None:
-            raise ConfigurationError(
-                f"loss {loss.name!r}: {loss.factors}='balanced' needs all targets at once, but "
-                "train data come batch by batch; give numbers"
-            )
-        outputs = net.outputs()
-        weights = loss.importance(net.dtype, outputs)
-        found = [loss._target] if weights is None else [loss._target, weights]
-        # Of a step of series that does not exist, the weight is 0.
-        compute = backends.function(net.variables, found, mode="FAST_COMPILE", dtype=net.dtype)
-        parts = (compute(*batch) for batch, _ in data.epoch())
-        classes = int(net.graph.shape(loss.output_name)[-1] or 0)
-        loss.settle(((part[0], part[1] if len(part) > 1 else None) for part in parts), classes)
-
-
 # ---- what is compiled ------------------------------------------------------------------
 
 
@@ -285,20 +263,7 @@ def engine(
     """
     net, regularizers = task.net, task.regularizers
     if not optimizer.first_order:
-        compiled = task.cached(
-            ("gradient", task.unchanged),
-            regularizers,
-            lambda: compile_gradient(
-                net.graph,
-                net.variables,
-                task.losses,
-                regularizers,
-                frozen=task.frozen,
-                mode=task.mode,
-                revise=task.revise(regularizers, True),
-            ),
-        )
-        compiled[0].assign(task.losses, regularizers, task.scale)
+        compiled = gradient(task)
         moving = trained(net.graph, task.frozen)
         return LBFGSEngine(compiled, moving, optimizer, data, regularizers)
     gradients = flag("monitor_gradients", monitor_gradients, "train")
@@ -323,6 +288,26 @@ def engine(
     )
     step.assign(task.losses, regularizers, task.scale)
     return GradientEngine(step, optimizer, data, seed)
+
+
+def gradient(task: Task) -> Gradient:
+    """Get the gradient of a network over all data, compiled now or before."""
+    net, regularizers = task.net, task.regularizers
+    found: Gradient = task.cached(
+        ("gradient", task.unchanged),
+        regularizers,
+        lambda: compile_gradient(
+            net.graph,
+            net.variables,
+            task.losses,
+            regularizers,
+            frozen=task.frozen,
+            mode=task.mode,
+            revise=task.revise(regularizers, True),
+        ),
+    )
+    found.evaluation.assign(task.losses, regularizers, task.scale)
+    return found
 
 
 # ---- what else a run has -----------------------------------------------------------------
