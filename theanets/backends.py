@@ -210,6 +210,32 @@ def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
+def fused(
+    function: Callable[..., Any], resident: Any, stepped: Sequence[Any] = ()
+) -> Callable[..., Any] | None:
+    """Get what does as many calls of a function in one, on data that lie on a device.
+
+    Parameters
+    ----------
+    function : callable
+        From `function`.
+    resident : Resident
+        The arrays that batches are rows of, see `theanets.data`. They are taken at the first
+        call: what is changed in them later is not seen.
+    stepped : list of shared variables
+        Those of the function that have a value of their own in each call.
+
+    Returns
+    -------
+    callable or None
+        ``(batches, values=(), anew=True) -> list``, see `theanets.linkers.jax_fused.Fused`.
+        None where it is no gain, or the linker cannot do it.
+    """
+    make = getattr(function, "fused", None)
+    found: Callable[..., Any] | None = make and make(resident, stepped)
+    return found
+
+
 def compilations(function: Any) -> Compilations | None:
     """Watch the compilation of a function from now on, if its linker can tell of it.
 

@@ -25,7 +25,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -271,7 +271,15 @@ class Function:
     def repeated(self) -> Callable[..., Any]:
         """Get what does the same in a loop, see `theanets.backends.repeated`."""
         make = getattr(self._function, "repeated", None)
-        function = self._function if make is None else make()
+        return self._locking(self._function if make is None else make())
+
+    def fused(self, resident: Any, stepped: Sequence[Any]) -> Callable[..., Any] | None:
+        """Get what makes many calls in one, see `theanets.backends.fused`."""
+        make = getattr(self._function, "fused", None)
+        found = make and make(resident, stepped)
+        return found and self._locking(found)
+
+    def _locking(self, function: Callable[..., Any]) -> Callable[..., Any]:
         lock = self._together
 
         def call(*arguments: Any) -> Any:  # quicker than a method

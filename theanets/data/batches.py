@@ -21,7 +21,7 @@ from .fields import Field
 from .intake import Batch, Intake, calls, comes_in_batches, example_shapes, length
 from .prefetch import prefetched
 from .series import Padded, similar
-from .whole import Arrays, Cutting
+from .whole import Arrays, Cutting, Resident, Rows
 
 #: Rows are gathered in chunks of about this size, which the caches still hold.
 CHUNK_BYTES = 2**21
@@ -278,13 +278,38 @@ class Dataset:
             number of examples in them. Without shuffling they may be views of the
             caller's arrays.
         """
-        if self.examples is None:
-            batches = self._streamed()
-        else:
-            batches = self._shuffled() if self.shuffle else self._ordered()
+        batches = self._streamed() if self.examples is None else self._gathered()
         return prefetched(batches, self.prefetch, most) if self.prefetch else batches
 
-    def _shuffled(self) -> Generator[Batch, None, None]:
+    @property
+    def resident(self) -> Resident | None:
+        """The arrays, where all are there to be held on a device."""
+        return None if self.examples is None else self._arrays.resident
+
+    def rows(self) -> Generator[Rows, None, None]:
+        """Draw the rows of the batches of one epoch, instead of these, as `epoch` would.
+
+        Yields
+        ------
+        (ndarray of int, int or None)
+            Rows of the arrays, and the steps that their series are cut to.
+        """
+        for rows in self._chunks():
+            yield from self._arrays.divide(rows, self._cutting)
+
+    def batch(self, rows: Any) -> Batch:
+        """Get the batch of some rows."""
+        return next(self._arrays.cut(rows, Cutting(len(rows), 1)))
+
+    def _gathered(self) -> Generator[Batch, None, None]:
+        for rows in self._chunks():
+            yield from self._arrays.cut(rows, self._cutting)
+
+    def _chunks(self) -> Generator[Any, None, None]:
+        """Draw the rows of an epoch, as many at once as are gathered together."""
+        return self._shuffled() if self.shuffle else self._ordered()
+
+    def _shuffled(self) -> Generator[Any, None, None]:
         assert self.examples is not None and self.batches is not None
         left, cutting = self.batches, self._cutting
         while left:
@@ -295,15 +320,15 @@ class Dataset:
             # Now, so that an epoch that is left early does not come back.
             self._row, order = stop, self._order
             for first, last in cutting.chunks(start, stop, self._chunk):
-                yield from self._arrays.cut(order[first:last], cutting)
+                yield order[first:last]
 
-    def _ordered(self) -> Generator[Batch, None, None]:
+    def _ordered(self) -> Generator[Any, None, None]:
         assert self.examples is not None and self.batches is not None
         cutting = self._cutting
         stop = cutting.end(self.batches * self.batch_size, self.examples)
         for first, last in cutting.chunks(0, stop, self._chunk):
             rows = slice(first, last)
-            yield from self._arrays.cut(rows if self._rows is None else self._rows[rows], cutting)
+            yield rows if self._rows is None else self._rows[rows]
 
     def _draw(self) -> None:
         assert self.examples is not None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from .fingerprint import fingerprint, row_bytes
 from .finite import refuse_not_finite
 from .intake import Batch
 from .series import Padded
+
+#: The rows of a batch, and the steps of its series, if it has some.
+Rows: TypeAlias = tuple[Any, int | None]
 
 #: The least steps of a batch of series where the steps are rounded up.
 ROUNDED_STEPS = 16
@@ -53,6 +58,33 @@ class Cutting:
             last = self.end(start + rows, stop)
             yield start, last
             start = last
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Arrays that may lie on a device as they are, where rows of them become batches.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        With a row for each example.
+    spread : tuple of (int, int)
+        Which of a batch's arrays have to be given the shape of which others.
+    timed : tuple of int
+        Which are cut to the steps of a batch of series, before that.
+    placed : dict
+        What linkers have made of the arrays, by device.
+    """
+
+    arrays: Sequence[Any]
+    spread: tuple[tuple[int, int], ...]
+    timed: tuple[int, ...]
+    placed: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all."""
+        return sum(array.nbytes for array in self.arrays)
 
 
 class Arrays:
@@ -136,10 +168,32 @@ class Arrays:
         fixed = any(is_sparse(array) or not array.flags.writeable for array in self.arrays)
         return not (fixed or self.late or self._spread)
 
+    @cached_property
+    def resident(self) -> Resident | None:
+        """The arrays as a device may hold them; None where rows are made when they are gathered."""
+        if (
+            self.late
+            or any(field.sparse for field in self.fields)
+            or any(map(is_sparse, self.arrays))
+        ):
+            return None
+        return Resident(self.arrays, tuple(self._spread), tuple(self._timed))
+
     def fingerprint(self) -> dict[str, str]:
         """Get what tells the arrays from others, by name."""
         each = zip(self.fields, self.arrays, self._places, strict=True)
         return {field.name: fingerprint(field, array, place) for field, array, place in each}
+
+    def divide(self, rows: Any, cutting: Cutting) -> Iterator[Rows]:
+        """Get what `cut` makes batches of: their rows, and the steps of the series in them."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(self.rows))
+        start, stop = 0, len(rows)
+        while start < stop:
+            last = cutting.end(min(start + cutting.size, stop), stop)
+            part = rows[start:last]
+            yield part, None if self.lengths is None else self._steps(self.lengths[part])
+            start = last
 
     def cut(self, rows: Any, cutting: Cutting) -> Iterator[Batch]:
         """Gather rows, and cut them into batches."""
@@ -173,10 +227,13 @@ class Arrays:
     def _trimmed(self, batches: Iterator[Batch], lengths: Any, size: int) -> Iterator[Batch]:
         """Cut off the steps at the end that no series of a batch has."""
         for i, (arrays, count) in enumerate(batches):
-            steps = max(1, int(lengths[i * size : i * size + count].max()))
-            if self.rounded:
-                steps = max(ROUNDED_STEPS, 1 << (steps - 1).bit_length())
+            steps = self._steps(lengths[i * size : i * size + count])
             cut = list(arrays)
             for j in self._timed:
                 cut[j] = np.ascontiguousarray(arrays[j][:, :steps])
             yield tuple(cut), count
+
+    def _steps(self, lengths: Any) -> int:
+        """Get how many steps a batch of series has."""
+        steps = max(1, int(lengths.max()))
+        return max(ROUNDED_STEPS, 1 << (steps - 1).bit_length()) if self.rounded else steps

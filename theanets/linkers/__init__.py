@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base import Compilations, Compiled, Linker
+from .base import Compilations, Compiled, Linker, Unfit
 from .c import C
 from .jax import JAX
 from .linking import link
 from .numba import Numba
 from .pytorch import PyTorch
 
-__all__ = ["LINKERS", "Compilations", "Linker", "find", "modes"]
+__all__ = ["LINKERS", "Compilations", "Linker", "Unfit", "find", "modes"]
 
 #: The first one that serves a linker of PyTensor's is asked.
 LINKERS: tuple[Linker, ...] = (

@@ -12,6 +12,10 @@ from pytensor.link.basic import JITLinker
 from pytensor.link.basic import Linker as PyTensorLinker
 
 
+class Unfit(Exception):
+    """Raised where a step changes the shape of a variable, so that the next is another program."""
+
+
 class Make(Protocol):
     """What compiles, see `theanets.backends.function`; the mode is that of the function."""
 

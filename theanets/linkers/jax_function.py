@@ -13,12 +13,14 @@ are added up in it, whatever the type of the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from ..ops.draws.by_jax import Chance
+from . import jax_fused
 
 jax.config.update("jax_enable_x64", True)
 
@@ -35,18 +37,33 @@ class Drawing:
     """
 
     def __init__(self, function: Any, chance: Chance) -> None:
-        self._function, self._chance = function, chance
+        self._function, self.chance = function, chance
+        self._loops: dict[Any, jax_fused.Loop] = {}
         drawn = chance.containers()
         shared = [v.container for v in function.get_shared()]
         self._shared = [container for container in shared if container not in drawn]
 
     def __call__(self, *arguments: Any) -> Any:
-        self._chance.draw(arguments)
+        self.chance.draw(arguments)
         return self._function(*arguments)
 
     def repeated(self) -> Repeated:
         """Get the function for a loop in which nothing is changed in place."""
         return Repeated(self, self._shared)
+
+    def fused(self, resident: Any, stepped: Sequence[Any]) -> jax_fused.Fused | None:
+        """Get what makes many calls in one, if that is quicker: see `jax_fused.Fused`."""
+        # A shape that is an argument is known to XLA when it compiles.
+        if self.maker.linker.scalar_shape_inputs or not jax_fused.worth_it(self, resident):
+            return None
+        return jax_fused.Fused(self, resident, stepped)
+
+    def loop(self, stepped: Sequence[Any], stride: int) -> jax_fused.Loop:
+        """Get the loop over its calls, with the containers of what each has its own of."""
+        key = (*map(id, stepped), stride)
+        if key not in self._loops:
+            self._loops[key] = jax_fused.Loop(self, stepped, stride)
+        return self._loops[key]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_function"], name)

@@ -157,5 +157,12 @@ class Lent:
         make = getattr(self.template.function, "repeated", None)
         return self._call if make is None else self._lending(make())
 
+    def fused(self, resident: Any, stepped: Sequence[Any]) -> Callable[..., Any] | None:
+        """Get what makes many calls in one, see `theanets.backends.fused`."""
+        make = getattr(self.template.function, "fused", None)
+        places = dict(zip(self.variables, self.template.variables, strict=True))
+        found = make and make(resident, [places[variable].container for variable in stepped])
+        return found and self._lending(found)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["template"].function, name)

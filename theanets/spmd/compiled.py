@@ -169,7 +169,7 @@ class Share(Evaluation):
 
     def vector(self, batch: tuple[Any, ...]) -> Array:
         """Get the vector of some examples, and add them to the metrics."""
-        found: Array = np.require(self._measured(self.function(*batch)), requirements=["C", "W"])
+        found: Array = np.require(self.measured(self.function(*batch)), requirements=["C", "W"])
         return found
 
     def split(self, vector: Array) -> Array:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
-from itertools import islice, starmap
-from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +17,8 @@ from ..errors import ConfigurationError
 from ..optimizers.schedules import Constant, Schedule
 from ..regularizers import Constraint, Noise, Regularizer
 from .evaluation import Evaluation, Step
-from .pacing import FLUSH, Pacing
+from .pacing import Pacing
+from .strides import Rate, Strides
 
 
 class Engine(Protocol):
@@ -119,6 +118,7 @@ class GradientEngine:
         self.optimizer = optimizer
         self.data = data
         self.partial = Epoch(0, {})
+        self._strides = Strides(step, data)
         self.rate = self._base = float(optimizer.values["learning_rate"])
         optimizer.schedule.reset()
         optimizer.assign(step.optimizer)
@@ -135,10 +135,9 @@ class GradientEngine:
     def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Update once for each batch."""
         schedule = self.optimizer.schedule
-        batches = self.data.epoch(limit - update)
-        arguments: Iterator[Any] = map(itemgetter(0), batches)
+        rate = None
         if by_update(schedule):
-            arguments = self._scheduled(arguments, update, epoch)
+            rate = Rate(lambda number: self._base * schedule.factor(number, epoch), self._put_rate)
         else:
             self._set_rate(schedule.factor(update, epoch))
         self.step.start()
@@ -146,42 +145,33 @@ class GradientEngine:
         start, finite = update, True
         results: list[Any] = []
         first: dict[str, float] = {}
-        try:
-            if self.data.examples is None and update == 0 < limit:
-                # What the step measures of its batch, it measures before it changes anything.
-                results.extend(starmap(self.step.repeated(), islice(arguments, 1)))
-                first = self.step.summary(results[0]) if results else {}
-            while update < limit:
-                # Nothing but the function and the gathering of rows costs time in here. An
-                # exception leaves in the list what came before it.
-                size = int(min(FLUSH if pacing is None else pacing.size, limit - update))
-                # Callbacks between these may change parameters in place.
-                function = self.step.repeated()
-                results.extend(starmap(function, islice(arguments, size - len(results))))
-                if not results:
-                    break
-                update += len(results)
-                totals += _added(results)
-                results.clear()
-                finite = self._finite(totals)
-                if not finite or (pacing is not None and pacing(update)):
-                    break
-        finally:
-            batches.close()
-            if results:
-                update += len(results)
-                totals += _added(results)
-                finite = self._finite(totals)
-            monitors = self.step.summary(totals)
-            self.partial = Epoch(update - start, monitors, finite, first=first)
+        with self._strides.epoch(update, limit, rate, pacing) as stride:
+            pacing = stride.pacing
+            try:
+                if self.data.examples is None and update == 0 < limit:
+                    # What the step measures of its batch, it measures before it changes anything.
+                    stride.make(1, results)
+                    first = self.step.summary(results[0]) if results else {}
+                while update < limit:
+                    # An exception leaves in the list what came before it.
+                    size = int(min(stride.size, limit - update))
+                    stride.make(size - len(results), results)
+                    if not results:
+                        break
+                    update += len(results)
+                    totals += _added(results)
+                    results.clear()
+                    finite = self._finite(totals)
+                    if not finite or (pacing is not None and pacing(update)):
+                        break
+            finally:
+                if results:
+                    update += len(results)
+                    totals += _added(results)
+                    finite = self._finite(totals)
+                monitors = self.step.summary(totals)
+                self.partial = Epoch(update - start, monitors, finite, first=first)
         return self.partial
-
-    def _scheduled(self, arguments: Iterator[Any], update: int, epoch: int) -> Iterator[Any]:
-        """Set the learning rate of each update just before it."""
-        factor = self.optimizer.schedule.factor
-        for number, batch in enumerate(arguments, start=update):
-            self._set_rate(factor(number, epoch))
-            yield batch
 
     def _finite(self, totals: npt.NDArray[np.float64]) -> bool:
         # A monitor may be what it likes.
@@ -189,7 +179,9 @@ class GradientEngine:
         return bool(np.isfinite(totals[: 2 * terms]).all())
 
     def _set_rate(self, factor: float) -> None:
-        rate = self._base * factor
+        self._put_rate(self._base * factor)
+
+    def _put_rate(self, rate: float) -> None:
         if rate != self.rate:
             self.rate = rate
             self.step.optimizer.set_rate(rate)

@@ -163,9 +163,10 @@ class Evaluation:
         if not self.measures:
             return function
 
-        return lambda *batch: self._measured(function(*batch))
+        return lambda *batch: self.measured(function(*batch))
 
-    def _measured(self, results: Any) -> Any:
+    def measured(self, results: Any) -> Any:
+        """Get the vector of what the function returns, and add the rest to the metrics."""
         if not self.measures:
             return results
         vector, *arrays = results
@@ -245,7 +246,7 @@ class Evaluation:
         """Add up `results`; metrics have them then, which `start` begins anew."""
         totals = np.zeros(2 * len(self.names))
         for one in results:
-            totals += self._measured(one)
+            totals += self.measured(one)
         return totals
 
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 #: Results of so many updates are kept before they are added up and checked.
 FLUSH = 256
 
-#: Seconds between two looks; less if `FLUSH` updates take less, more if one takes more.
+#: As many updates are made in one call, where they can be.
+MANY = 1024
+
+#: Seconds between two looks; less if so many updates take less, more if one takes more.
 INTERVAL = 0.05
 
 
@@ -26,12 +29,14 @@ class Pacing:
     ----------
     size : int
         How many updates there are up to the next look.
+    most : int
+        How many there may be.
     """
 
     def __init__(self, look: Callable[[int], bool], always: bool) -> None:
         self.look = look
         self.always = always
-        self.size = 1
+        self.size, self.most = 1, FLUSH
         self._updates, self._since = 0, 0.0
 
     def start(self, updates: int) -> None:
@@ -43,8 +48,8 @@ class Pacing:
         if not self.always:
             now = time.perf_counter()
             each = (now - self._since) / (updates - self._updates)
-            fitting = int(INTERVAL / each) if each else FLUSH
+            fitting = int(INTERVAL / each) if each else self.most
             # At most twice as many, as what comes may take longer than what was.
-            self.size = max(1, min(fitting, 2 * self.size, FLUSH))
+            self.size = max(1, min(fitting, 2 * self.size, self.most))
             self._updates, self._since = updates, now
         return self.look(updates)

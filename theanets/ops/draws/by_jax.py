@@ -84,7 +84,7 @@ class Chance:
             for variable in graph_inputs([*returned, *updates.values()])
             if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
         )
-        self._drawn = None
+        self._found, self._drawn = list(found), None
         if found and jax.default_backend() == "cpu":
             self._drawn = Drawn(arguments, returned, updates, function)
         self._keys = {
@@ -99,10 +99,19 @@ class Chance:
             self.givens.update(self._drawn.givens)
         self.updates = {k: v for k, v in updates.items() if k not in found}
 
-    def containers(self) -> set[Any]:
+    def containers(self) -> list[Any]:
         """Get the containers of what is new in each call."""
         drawn = () if self._drawn is None else self._drawn.givens.values()
-        return {variable.container for variable in (*self._keys.values(), *drawn)}
+        return [variable.container for variable in (*self._keys.values(), *drawn)]
+
+    def states(self) -> list[Any]:
+        """Get copies of the generators as they are."""
+        return [copy.deepcopy(variable.get_value(borrow=True)) for variable in self._found]
+
+    def restore(self, states: Sequence[Any]) -> None:
+        """Put generators back to where they were."""
+        for variable, state in zip(self._found, states, strict=True):
+            variable.set_value(state, borrow=True)
 
     def draw(self, arguments: Sequence[Any]) -> None:
         """Draw anew, for a call with some arguments."""
