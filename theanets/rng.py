@@ -7,6 +7,7 @@ interface for them differs between the versions we support.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -142,3 +143,10 @@ def normal(rng: Expression, shape: Any, dtype: str) -> tuple[Expression, Express
 def uniform(rng: Expression, shape: Any, dtype: str) -> tuple[Expression, Expression]:
     """Draw numbers uniformly from [0, 1); returns as `normal` does."""
     return tuple(pt.random.uniform(size=shape, rng=rng, dtype=dtype, return_next_rng=True))
+
+
+def in_json(state: Any) -> Any:
+    """Get the state of a bit generator as JSON can hold it."""
+    if isinstance(state, Mapping):
+        return {key: in_json(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, (np.ndarray, np.generic)) else state

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ConfigurationError, DataError, ExhaustedError, is_integer
 from ..options import number, whole_number
+from ..rng import in_json
 from .fields import Field
 from .intake import Batch, Intake, calls, comes_in_batches, example_shapes, length
 from .prefetch import prefetched
@@ -287,13 +288,7 @@ class Dataset:
         return None if self.examples is None else self._arrays.resident
 
     def rows(self) -> Generator[Rows, None, None]:
-        """Draw the rows of the batches of one epoch, instead of these, as `epoch` would.
-
-        Yields
-        ------
-        (ndarray of int, int or None)
-            Rows of the arrays, and the steps that their series are cut to.
-        """
+        """Draw the rows of the arrays that the batches of one epoch have, instead of these."""
         for rows in self._chunks():
             yield from self._arrays.divide(rows, self._cutting)
 
@@ -306,7 +301,6 @@ class Dataset:
             yield from self._arrays.cut(rows, self._cutting)
 
     def _chunks(self) -> Generator[Any, None, None]:
-        """Draw the rows of an epoch, as many at once as are gathered together."""
         return self._shuffled() if self.shuffle else self._ordered()
 
     def _shuffled(self) -> Generator[Any, None, None]:
@@ -378,7 +372,7 @@ class Dataset:
         """
         between = self.examples is None or self._row >= self.examples
         generator = self._rng.bit_generator.state if between else self._before
-        return {"generator": _plain(generator), "row": 0 if between else self._row}
+        return {"generator": in_json(generator), "row": 0 if between else self._row}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a position that `state` returned.
@@ -403,9 +397,3 @@ class Dataset:
         if row:
             self._draw()
             self._row = row
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
