@@ -153,6 +153,7 @@ def test_kronecker_factors_are_exact_for_the_weights_of_a_line(data):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_they_say(rng):
     """Of data that are drawn from the model, 90 % intervals hold 90 %: 200 replications."""
     x, beyond = rng.normal(size=(12, 2)), rng.normal(size=(20, 2))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import theanets
 from theanets import convolution, recurrent
 
 pm = pytest.importorskip("pymc")
@@ -21,14 +22,19 @@ def made(kind, rng):
 
 
 @pytest.mark.parametrize("kind", ["gru", "conv"])
-@pytest.mark.parametrize("sampler", ["pymc", "nutpie", "numpyro"])
+@pytest.mark.parametrize("sampler", ["pymc", "nutpie", "numpyro", "blackjax"])
 def test_draws(kind, sampler, rng):
     pytest.importorskip(sampler)
     net, data = made(kind, rng)
-    posterior = bayes.fit(
-        net, data, draws=10, tune=20, chains=1, cores=1, nuts_sampler=sampler, rng=0,
-        progressbar=False, compute_convergence_checks=False,
-    )  # fmt: skip
+    try:
+        posterior = bayes.fit(
+            net, data, draws=10, tune=20, chains=1, cores=1, nuts_sampler=sampler, rng=0,
+            progressbar=False, compute_convergence_checks=False,
+        )  # fmt: skip
+    except theanets.ConfigurationError as error:
+        # PyMC 6.4 hands BlackJAX from 1.6 on an option that it does not take, for any model.
+        assert sampler == "blackjax" and "'blackjax<1.6'" in str(error)
+        pytest.skip(str(error))
     draws = posterior.idata["posterior"]
     assert all(np.ptp(draws[p.name].values, axis=1).all() for p in net.params)
     for index, name in enumerate(p.name for p in net.params):
@@ -39,7 +45,7 @@ def test_draws(kind, sampler, rng):
 
 @pytest.mark.parametrize("kind", ["gru", "conv"])
 def test_blackjax_samples_the_density_of_the_model(kind, rng):
-    """By itself: PyMC 6.4 hands BlackJAX 1.7 an option that it does not take, for any model."""
+    """By itself, as later ones than 1.5 do not take the call of PyMC 6.4."""
     blackjax, jax = pytest.importorskip("blackjax"), pytest.importorskip("jax")
     from pymc.sampling.jax import get_jaxified_logp
 

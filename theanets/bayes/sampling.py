@@ -60,11 +60,6 @@ def _check_nuts(options: Mapping[str, Any]) -> None:
     sampler = options.get("nuts_sampler")
     if sampler is not None and sampler not in STEPS:
         raise unknown("nuts_sampler=", sampler, list(STEPS))
-    if sampler not in (None, "pymc") and find_spec(sampler) is None:
-        raise ImportError(
-            f"nuts_sampler={sampler!r} needs {sampler}, which is not installed: pip install "
-            f"{sampler}"
-        )
     for name in _NO_DRAWS:
         if options.get(name) is not None and not (name == "return_inferencedata" and options[name]):
             raise ConfigurationError(
@@ -82,6 +77,11 @@ def _check_nuts(options: Mapping[str, Any]) -> None:
     accept = options.get("target_accept")
     if accept is not None and as_number(accept, "inner") is None:
         raise ConfigurationError(f"target_accept={accept!r} is not a number in (0, 1)")
+    if sampler not in (None, "pymc") and find_spec(sampler) is None:
+        raise ImportError(
+            f"nuts_sampler={sampler!r} needs {sampler}, which is not installed: pip install "
+            f"{sampler}"
+        )
 
 
 def _names(*functions: Any) -> set[str]:
@@ -106,8 +106,17 @@ def sample(net: Network, built: pm.Model, draws: int, seed: int, options: Mappin
     steps = {name: known.pop(name) for name in names}
     if steps or "nuts" in known:
         known["nuts"] = {**steps, **known.get("nuts", {})}
-    with built:
-        return pm.sample(draws, random_seed=seed, **known)
+    try:
+        with built:
+            return pm.sample(draws, random_seed=seed, **known)
+    except TypeError as error:
+        if known.get("nuts_sampler") != "blackjax" or "progress_bar" not in str(error):
+            raise
+        raise ConfigurationError(
+            "this version of PyMC hands an option to BlackJAX that BlackJAX 1.6 and later do not "
+            "take; take nuts_sampler='numpyro', or install an earlier one: pip install "
+            "'blackjax<1.6'"
+        ) from error
 
 
 def approximate(
