@@ -1,7 +1,10 @@
 """What all tests share: the linker they run on, hypothesis profiles, random numbers."""
 
 import os
+import sys
 from collections.abc import Iterator
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
+from typing import Any
 from unittest.mock import patch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -17,6 +20,21 @@ from pytensor.compile.mode import Mode, predefined_modes
 
 import theanets
 from theanets.structure import builds
+
+
+class _Modules(FileFinder):
+    """Finds modules in the folder of tests, but no folders as packages.
+
+    Else a folder of tests of ``dask`` would be Dask to xarray where Dask is not installed.
+    """
+
+    def find_spec(self, fullname: str, target: Any = None) -> ModuleSpec | None:
+        found = super().find_spec(fullname, target)
+        return found if found is not None and found.loader is not None else None
+
+
+_TESTS = os.path.dirname(os.path.abspath(__file__))
+sys.path_importer_cache[_TESTS] = _Modules(_TESTS, (SourceFileLoader, SOURCE_SUFFIXES))
 
 # No deadline: the first example of a property may compile. In CI the examples
 # do not change from run to run.
