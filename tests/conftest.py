@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
+from importlib.util import find_spec
 from typing import Any
 from unittest.mock import patch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("KERAS_BACKEND", "torch" if find_spec("torch") else "jax")
 # What Numba compiles is tried for what it computes, not for its speed: most of LLVM's
 # optimizations are left out, which take four tenths of the time.
 os.environ.setdefault("NUMBA_OPT", "1")

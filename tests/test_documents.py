@@ -17,6 +17,7 @@ NEEDS = {
     "onnxruntime": "onnxruntime",
     "skl2onnx": "skl2onnx",
     "import torch": "torch",
+    "import keras": "keras",
 }
 
 

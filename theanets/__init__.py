@@ -65,7 +65,7 @@ with uninterrupted():
 if TYPE_CHECKING:
     from . import callbacks, optimizers, plot
     from .callbacks import Callback
-    from .interop import from_torch
+    from .interop import from_keras, from_torch
     from .minimization import iterminimize, minimize
     from .original import load_original
 
@@ -98,6 +98,7 @@ __all__ = [
     "derivative",
     "divergence",
     "feedforward",
+    "from_keras",
     "from_torch",
     "init",
     "iterminimize",
@@ -128,6 +129,7 @@ _MODULES |= {"pretraining", "profiling", "runs", "training"}
 _LATER = {
     **{name: name for name in _MODULES},
     "Callback": "callbacks",
+    "from_keras": "interop",
     "from_torch": "interop",
     "iterminimize": "minimization",
     "load_original": "original",

@@ -208,6 +208,19 @@ def test_global_pooling(rest, back):
     assert net.find("0", "w").get_value().shape == (3, 1, 3, 3)
 
 
+def test_momentum(rng):
+    """What stays of the running statistics is what their momentum lets come in."""
+    module = shaken(nn.Sequential(nn.BatchNorm1d(3, momentum=0.3))).double()
+    net = theanets.from_torch(module)
+    x = rng.normal(size=(8, 3))
+    # One batch with all examples; the parameters hardly move.
+    net.train([x, x], [x, x], algo="sgd", learning_rate=1e-12, batch_size=8, epochs=1)
+    module.train()(torch.tensor(x))
+    state = net.to_torch_state()
+    for name in ("running_mean", "running_var"):
+        np.testing.assert_allclose(state[f"0.{name}"], getattr(module[0], name), rtol=1e-6)
+
+
 def test_nested_modules():
     module = nn.Sequential()
     module.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.ReLU()))

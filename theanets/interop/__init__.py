@@ -8,7 +8,8 @@ Neither library is imported here: models are recognized by the names of their cl
 
 To read: `torch_walk` goes from module to module, and `torch_modules`, `torch_windows`,
 `torch_recurrent` and `torch_activations` know what each means; what they find is collected in a
-`Plan` (`plan`), which makes the network. How the arrays of a layer correspond to those of PyTorch,
+`Plan` (`plan`), which makes the network. `keras_models` goes through the graph of a model of Keras,
+with `keras_layers` and `keras_recurrent`. How the arrays of a layer correspond to those of PyTorch,
 both ways, is in `theanets.export.torch_arrays`.
 """
 
@@ -17,7 +18,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ConfigurationError, check_keywords
-from . import torch_activations, torch_modules, torch_recurrent, torch_windows  # noqa: F401
+from . import (  # noqa: F401
+    keras_layers,
+    keras_models,
+    keras_recurrent,
+    torch_activations,
+    torch_modules,
+    torch_recurrent,
+    torch_windows,
+)
 from .plan import Plan, refused
 from .torch_walk import LAST, READERS, begin, check_known, kind_of, leaves
 
@@ -99,4 +108,47 @@ def from_torch(module: Any, shape: Any = None, model: Any = None, **options: Any
     return plan.build(model, options)
 
 
-__all__ = ["LAST", "from_torch"]
+def from_keras(keras_model: Any, model: Any = None, **options: Any) -> Any:
+    """Make a network of a model of Keras, with its parameters.
+
+    Its predictions are those of the model, to rounding.
+
+    Parameters
+    ----------
+    keras_model : keras.Model
+        A ``Sequential``, or a functional model of one output, whose layers
+        are dense, convolutions and their transposes, pooling, normalization,
+        dropout, activations, embedding, recurrences, and what adds, multiplies
+        or joins several; or models of these.
+    model : class, optional
+        Class of the network, `theanets.Classifier` for instance, whose scores
+        of classes (``net.predict_logit``) are then what the last layer gives
+        before its softmax, if it has one. By default the regressor for such
+        data, whose predictions are what the model gives.
+    **options
+        ``loss``, ``weighted``, ``rng``, ``dtype`` and ``mode``, as for
+        `theanets.Network`.
+
+    Returns
+    -------
+    Network
+        Layers are called as in the model, within others by their paths,
+        ``'body/dense'``. Data are as there, with channels last.
+
+    Raises
+    ------
+    ConfigurationError
+        If some layer has no counterpart, or an option of it; says which.
+    """
+    check_keywords("from_keras", set(options) - set(KEYWORDS), [*KEYWORDS, "model"])
+    if keras_models.kind_of(keras_model) not in keras_models.MODELS:
+        raise ConfigurationError(
+            f"keras_model={keras_model!r} is not a Sequential or functional model of Keras; one "
+            "with a call of its own has no counterpart"
+        )
+    plan = Plan("the model")
+    keras_models.walk(plan, keras_model)
+    return plan.build(model, options)
+
+
+__all__ = ["LAST", "from_keras", "from_torch"]

@@ -1,0 +1,306 @@
+"""Layers of Keras that are not recurrent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..export.torch_arrays import Array
+from .keras_models import READERS, Place, kind_of, reads
+
+#: Functions of keras.activations, by name, and ours.
+ACTIVATIONS = {
+    "linear": "linear",
+    "relu": "relu",
+    "sigmoid": "logistic",
+    "tanh": "tanh",
+    "softmax": "softmax",
+    "log_softmax": "log_softmax",
+    "softplus": "softplus",
+    "softsign": "softsign",
+    "selu": "selu",
+    "elu": "celu",
+    "celu": "celu",
+    "gelu": "gelu",
+    "silu": "silu",
+    "mish": "mish",
+    "hard_sigmoid": "hard_sigmoid",
+    "hard_tanh": "hard_tanh",
+}
+
+
+def activation(place: Place, name: str = "activation", layer: Any = None) -> str:
+    """Get the name of the activation of a layer."""
+    found = getattr(place.layer if layer is None else layer, name)
+    known = "linear" if found is None else getattr(found, "__name__", type(found).__name__)
+    ours = found is None or str(getattr(found, "__module__", "")).startswith("keras.")
+    place.refuse_unless(
+        ours and known in ACTIVATIONS,
+        f"{name}={known} has no counterpart; {', '.join(ACTIVATIONS)} have",
+    )
+    return ACTIVATIONS[known]
+
+
+def biased(place: Place, name: str, weight: str, size: int) -> dict[str, Array]:
+    """Get a matrix or filters and a bias, of zeros where the layer has none."""
+    found = place.arrays("kernel", "bias")
+    return {weight: found["kernel"], name: found.get("bias", np.zeros(size, np.float32))}
+
+
+def _over_last(place: Place, axis: Any) -> bool:
+    """Tell whether an axis is the last one."""
+    axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
+    spec = getattr(place.layer, "input_spec", None)
+    rank = getattr(spec, "ndim", None)
+    return bool(axis == -1 or (rank is not None and axis == rank - 1))
+
+
+@reads("Dense")
+def dense(place: Place) -> None:
+    """Read a linear map of the last axis, and an activation."""
+    place.expect(quantization_mode=None)
+    size = place.layer.units
+    params = biased(place, "b", "w", size)
+    place.add("feedforward", params, size=size, activation=activation(place))
+
+
+@reads("Conv1D", "Conv2D", "Conv1DTranspose", "Conv2DTranspose")
+def convolution(place: Place) -> None:
+    """Read a convolution or its transpose."""
+    layer, kind = place.layer, kind_of(place.layer)
+    count, transposed = int(kind[4]), kind.endswith("Transpose")
+    place.expect(data_format="channels_last", groups=1, output_padding=None)
+    size = layer.filters
+    params = biased(place, "b", "w", size)
+    kernel = params["w"] if count == 2 else params["w"][None]
+    if transposed:
+        params["w"] = kernel.transpose(2, 3, 0, 1)
+    else:
+        params["w"] = kernel[::-1, ::-1].transpose(3, 2, 0, 1)
+    border: Any = layer.padding
+    if border == "causal":
+        border = (((layer.kernel_size[0] - 1) * layer.dilation_rate[0], 0),)
+    place.add(
+        f"conv{count}_transposed" if transposed else f"conv{count}",
+        params,
+        size=size,
+        filter_size=tuple(layer.kernel_size),
+        stride=tuple(layer.strides),
+        dilation=tuple(layer.dilation_rate),
+        border_mode=border,
+        activation=activation(place),
+    )
+
+
+@reads("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")
+def pooling(place: Place) -> None:
+    """Read pooling of windows."""
+    layer, kind = place.layer, kind_of(place.layer)
+    place.expect(data_format="channels_last")
+    count = int(kind[-2])
+    place.add(
+        f"pool{count}",
+        mode="max" if kind.startswith("Max") else "mean",
+        pool_size=_each(layer.pool_size, count),
+        stride=_each(layer.strides, count),
+        padding=layer.padding,
+    )
+
+
+def _each(value: Any, count: int) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,) * count
+
+
+@reads(
+    *("GlobalMaxPooling1D", "GlobalMaxPooling2D"),
+    *("GlobalAveragePooling1D", "GlobalAveragePooling2D"),
+)
+def global_pooling(place: Place) -> None:
+    """Read pooling of all there is."""
+    place.expect(data_format="channels_last", keepdims=False)
+    kind = kind_of(place.layer)
+    mode = "max" if "Max" in kind else "mean"
+    place.add(f"pool{kind[-2]}", mode=mode, pool_size="global")
+
+
+@reads("UpSampling1D", "UpSampling2D")
+def upsampling(place: Place) -> None:
+    """Read repetition of entries."""
+    place.expect(data_format="channels_last", interpolation="nearest")
+    count = int(kind_of(place.layer)[-2])
+    place.add(f"upsample{count}", factor=_each(place.layer.size, count))
+
+
+@reads("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
+def normalization(place: Place) -> None:
+    """Read a normalization of units or channels."""
+    layer = place.layer
+    form = {
+        "BatchNormalization": "batch_norm",
+        "LayerNormalization": "layer_norm",
+        "GroupNormalization": "group_norm",
+        "RMSNormalization": "rms_norm",
+    }[kind_of(layer)]
+    place.expect(rms_scaling=False)
+    place.refuse_unless(
+        _over_last(place, layer.axis),
+        f"axis={layer.axis} is not the last one, of units or channels, which ours is about",
+    )
+    found = place.arrays("gamma", "scale", "beta", "moving_mean", "moving_variance")
+    # Of some, it is a flag that says whether there is one.
+    found = {key: value for key, value in found.items() if value.ndim}
+    size = _channels(place, found)
+    params = {
+        "scale": found.get("scale", found.get("gamma", np.ones(size, np.float32))),
+        "shift": found.get("beta", np.zeros(size, np.float32)),
+    }
+    options: dict[str, Any] = {"epsilon": float(layer.epsilon)}
+    if form == "batch_norm":
+        params.update(mean=found["moving_mean"], variance=found["moving_variance"])
+        options["momentum"] = float(layer.momentum)
+    elif form == "rms_norm":
+        del params["shift"]
+    elif form == "group_norm":
+        options["groups"] = size if layer.groups == -1 else layer.groups
+    place.add(form, params, **options)
+
+
+def _channels(place: Place, found: dict[str, Array]) -> int:
+    """Get the number of units or channels of a normalization."""
+    axes = getattr(getattr(place.layer, "input_spec", None), "axes", None) or {}
+    sizes = [*map(len, found.values()), *axes.values()]
+    place.refuse_unless(sizes, "it has neither a scale nor a shift; ours has both")
+    return int(sizes[0])
+
+
+@reads("Embedding")
+def embedding(place: Place) -> None:
+    """Read vectors for symbols."""
+    place.expect(mask_zero=False, quantization_mode=None)
+    start = next(s for s in place.plan.layers if s["name"] == place.sources[0])
+    place.refuse_unless(
+        start["form"] == "symbols", "an embedding has to come first, for the symbols of an input"
+    )
+    classes = place.layer.input_dim
+    place.refuse_unless(
+        start.setdefault("classes", classes) == classes,
+        f"input_dim={classes}, but another embedding of the same input has {start['classes']}",
+    )
+    params = {"w": array_of(place, "embeddings")}
+    place.add("embedding", params, size=place.layer.output_dim)
+
+
+def array_of(place: Place, name: str) -> Array:
+    """Get a variable of a layer."""
+    return place.arrays(name)[name]
+
+
+@reads("Dropout")
+def dropout(place: Place) -> None:
+    """Read noise that sets entries to 0."""
+    place.expect(noise_shape=None)
+    place.add("dropout", rate=float(place.layer.rate))
+
+
+@reads("SpatialDropout1D", "SpatialDropout2D")
+def dropout_of_channels(place: Place) -> None:
+    """Read noise that sets whole channels to 0."""
+    place.expect(data_format="channels_last")
+    place.add("dropout", rate=float(place.layer.rate), per_series=True)
+
+
+@reads("GaussianNoise")
+def noise(place: Place) -> None:
+    """Read noise that is added."""
+    place.add("noise", std=float(place.layer.stddev))
+
+
+@reads("Flatten")
+def flatten(place: Place) -> None:
+    """Read what makes a vector of an example."""
+    place.expect(data_format="channels_last")
+    place.add("flatten")
+
+
+@reads("Reshape")
+def reshape(place: Place) -> None:
+    """Read another shape of the same entries."""
+    shape = tuple(None if n == -1 else int(n) for n in place.layer.target_shape)
+    place.add("reshape", shape=shape)
+
+
+@reads("Identity")
+def identity(place: Place) -> None:
+    """Read what does nothing."""
+    place.result = place.sources[0]
+
+
+@reads("Add", "Multiply", "Concatenate")
+def merging(place: Place) -> None:
+    """Read what makes one of several."""
+    kind = kind_of(place.layer)
+    if kind == "Concatenate":
+        place.refuse_unless(
+            _over_last(place, place.layer.axis),
+            f"axis={place.layer.axis} is not the last one, -1, along which ours puts side by side",
+        )
+    place.add({"Add": "add", "Multiply": "product", "Concatenate": "concatenate"}[kind])
+
+
+# ---- activations as layers ---------------------------------------------------------------
+
+
+@reads("Activation")
+def activated(place: Place) -> None:
+    """Read an activation by its function."""
+    place.activate(activation(place))
+
+
+@reads("ReLU")
+def relu(place: Place) -> None:
+    """Read a rectifier, or one that ends at 1."""
+    place.expect(negative_slope=(0, 0.0), threshold=(0, 0.0), max_value=(None, 1, 1.0))
+    place.activate("relu" if place.layer.max_value is None else "rect:minmax")
+
+
+@reads("Softmax")
+def softmax(place: Place) -> None:
+    """Read a softmax over units or channels."""
+    place.refuse_unless(
+        _over_last(place, place.layer.axis),
+        f"axis={place.layer.axis} is not the last one, -1, over which ours is",
+    )
+    place.activate("softmax")
+
+
+@reads("ELU")
+def elu(place: Place) -> None:
+    """Read an exponential linear unit."""
+    place.expect(alpha=(1, 1.0))
+    place.activate("celu")
+
+
+@reads("PReLU")
+def prelu(place: Place) -> None:
+    """Read a rectifier with trained slopes, of a layer of its own."""
+    slopes = array_of(place, "alpha")
+    place.refuse_unless(
+        slopes.size == slopes.shape[-1],
+        f"alpha of shape {slopes.shape} is of each place; shared_axes= of all places has a "
+        "counterpart",
+    )
+    place.add("add", {"leak": slopes.ravel()}, activation="prelu")
+
+
+@reads("TimeDistributed")
+def time_distributed(place: Place) -> None:
+    """Read a layer that is applied to each step, as ours are to the last axis."""
+    inner = place.layer.layer
+    place.refuse_unless(
+        kind_of(inner) in ("Dense", "Dropout", "Activation"),
+        f"it is of {type(inner).__name__}; of Dense, Activation and Dropout it has a counterpart",
+    )
+    step = Place(place.plan, inner, place.path, place.sources, place.alone)
+    READERS[kind_of(inner)](step)
+    place.result = step.result
