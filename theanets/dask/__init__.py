@@ -1,7 +1,8 @@
 """Prediction, search and training on a cluster of Dask; the extra ``dask``.
 
-`predict` and `evaluate` work where the blocks of arrays and dataframes are. Start reading in
-`prediction`; `models` is how a network gets to the workers.
+`predict`, `evaluate` and `train` work where the blocks of arrays and dataframes are. Start reading
+in `prediction`; `models` is how a network gets to the workers, `shards` what blocks are. `training`
+leads to `stepwise`, where workers add up gradients (`collective` is how), and to `averaged`.
 """
 
 from __future__ import annotations
@@ -17,5 +18,8 @@ except ImportError as error:
 
 from .evaluation import evaluate
 from .prediction import predict
+from .stepwise import LostWorkerError
+from .training import train
+from .warming import warmup
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["LostWorkerError", "evaluate", "predict", "train", "warmup"]

@@ -1,0 +1,125 @@
+"""Training where the blocks of data are."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from .. import runs
+from ..data.tables import is_dask
+from ..errors import ConfigurationError
+from ..options import Number
+from ..saving import set_arrays
+from .averaged import Replicas, make_run, replicas_of
+from .models import Shipped
+from .shards import named
+from .stepwise import Launcher
+
+Monitors = dict[str, float]
+
+
+def train(
+    client: Any,
+    net: Any,
+    data: Any,
+    valid: Any = None,
+    algo: Any = None,
+    *,
+    sync: str = "step",
+    replicas: int | None = None,
+    restarts: int = 3,
+    timeout: float = 300.0,
+    **kwargs: Any,
+) -> tuple[Monitors, Monitors]:
+    """Train a network on data that are in blocks, where the blocks are.
+
+    The blocks come into the memory of the workers, and stay there until the call ends.
+
+    ``sync='step'``
+        Each update is that of one batch of ``batch_size`` examples in all, of which each worker
+        computes a share of the gradient; see `theanets.spmd.train`. What comes of it depends on
+        the blocks, to rounding, and not on the workers. Messages go from worker to worker by
+        gloo, so that PyTorch has to be installed there. Where a worker is lost, training begins
+        again with those that are left, from the last checkpoint if there is one, with the
+        blocks that were lost computed anew. Several trainings on one cluster wait for each
+        other.
+
+    ``sync='epoch'``
+        Each replica of the network trains for an epoch on some of the blocks, in batches of
+        ``batch_size``; then parameters and the optimizer's state are averaged by their numbers
+        of rows. These are plain tasks of Dask, which does those of lost workers again. It is
+        as good where the rows are shuffled, and much worse where replicas have other targets
+        than each other, of which it warns.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the cluster.
+    net : Network
+        Its parameters and its history are then those of the run.
+    data : list, tuple or dict of dask arrays and dataframes
+        As for `theanets.Network.train`, cut into the same blocks of whole rows.
+    valid : optional
+        Such data to validate on; with ``sync='epoch'`` also arrays in memory. By default what
+        is trained on.
+    algo : str, Optimizer, or list of these
+        ``'l-bfgs'`` needs ``sync='step'``, by which each iteration sees all data.
+    sync : {'step', 'epoch'}
+        What is added up or averaged, and when.
+    replicas : int, optional
+        How many there are with ``sync='epoch'``; by default one for each worker, and at most
+        one for each block.
+    restarts : int
+        How often ``sync='step'`` may begin again.
+    timeout : float
+        Seconds that a worker waits for the others with ``sync='step'``.
+    **kwargs
+        As for `theanets.Network.train`. With ``sync='step'``, callbacks run in a worker, and
+        ``checkpoint`` is a path that all workers reach; with ``'epoch'`` both are of this process.
+
+    Returns
+    -------
+    (train, valid) : dicts
+        As of `theanets.Network.train`.
+
+    Raises
+    ------
+    ConfigurationError
+        If an argument is unknown or has no meaning here.
+    DataError
+        If the data are not collections of Dask that are cut alike, or not what the network needs.
+    LostWorkerError
+        If workers were lost more often than ``restarts`` says.
+    """
+    if sync not in ("step", "epoch"):
+        raise ConfigurationError(f"sync={sync!r}: expected 'step' or 'epoch'")
+    if sync == "step":
+        if replicas is not None:
+            raise ConfigurationError(f"replicas={replicas!r} is for sync='epoch'")
+        restarts = int(Number(None, "nonnegative").check("restarts", restarts))
+        given = {**kwargs, "algo": algo}
+        launcher = Launcher(client, net, data, valid, given, restarts, timeout)
+        return runs.alone(net, partial(_step, net, launcher))
+    number = replicas_of(client, replicas)
+    held = {"train": Replicas(client, data, "train data", number)}
+    if any(map(is_dask, named(valid)[1])):
+        held["valid"], valid = Replicas(client, valid, "valid data", number), None
+    shipped = Shipped(net)
+
+    def ready(data: Any, valid: Any) -> Any:
+        return net, data, valid
+
+    several = runs.begin(
+        net, held, valid, algo, kwargs, ready=ready, make=partial(make_run, shipped=shipped)
+    )
+    found: tuple[Monitors, Monitors] = runs.alone(net, runs.finish, several)
+    return found
+
+
+def _step(net: Any, launcher: Launcher) -> tuple[Monitors, Monitors]:
+    monitors, values, history = launcher.run()
+    set_arrays(net, values, "a worker")
+    net.history = history
+    net._runs += 1
+    found: tuple[Monitors, Monitors] = monitors
+    return found
