@@ -1,4 +1,4 @@
-"""Training by averages: replicas of a network each train for an epoch, and begin the next as one."""
+"""Training by averages: replicas of a network, each of which trains for an epoch by itself."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _SAMPLE = 8
 _CLIENT = {"callbacks", "progress", "checkpoint", "checkpoint_every"}
 _CLIENT |= {"save_progress", "save_every", "rng", *LIMITS}
 #: Keywords that have no meaning for replicas, which each have some of the rows.
-_REFUSED = ("max_updates", "train_batches", "iteration_size", "valid_batches", "validation_split")
-_REFUSED += ("axis", "average", "prefetch")
+_REFUSED = {"max_updates", "train_batches", "iteration_size", "valid_batches", "validation_split"}
+_REFUSED |= {"axis", "average", "prefetch"}
 #: How far the share of a label, or a mean in standard deviations, may be from that of all data.
 _DIFFERENT = 0.25
 
@@ -156,7 +156,7 @@ class AveragedRun(Run):
             return [np.array(r) if isinstance(r, np.ndarray) else list(r) for r in results]
 
     def _evaluate(self, data: Any) -> Any:
-        kind = "valid" if data is self._data.valid else "train"
+        kind = "train" if data is self._data.whole else "valid"
         replicas = self.held.get(kind)
         if data is None or replicas is None:
             return super()._evaluate(data)
@@ -178,8 +178,8 @@ def make_run(
     **kwargs: Any,
 ) -> Run:
     """Make the client's run, as `theanets.training.setup.make_run` makes one of its own data."""
-    for name in _REFUSED:
-        if kwargs.get(name) is not None and kwargs[name] != 0:
+    for name in sorted(_REFUSED & kwargs.keys()):
+        if kwargs[name] is not None and kwargs[name] != 0:
             raise ConfigurationError(
                 f"{name}={kwargs[name]!r} has no meaning with sync='epoch', by which each replica "
                 "has some of the rows; give other data, or sync='step'"
@@ -297,7 +297,7 @@ def _made(common: Any, data: Any, seed: int | None) -> Any:
     """Make a run of this worker's part, with the parameters of all."""
     shipped, options, values = common[:3]
     net = shipped.model.clone()
-    kept = {"rng": seed, "patience": None, "progress": False, "made": AveragedRun}
+    kept: dict[str, Any] = {"rng": seed, "patience": None, "progress": False, "made": AveragedRun}
     run = setup.make_run(net, data, None, **kept, **options)
     for variable in run.params:
         variable.set_value(values[str(variable.name)])

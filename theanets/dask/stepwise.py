@@ -13,7 +13,7 @@ from distributed.worker import thread_state
 
 from .. import spmd
 from ..callbacks import Callback
-from ..errors import ConfigurationError, Error
+from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
 from .collective import Gloo, free_address
 from .models import Shipped
@@ -25,6 +25,10 @@ log = logging.getLogger("theanets")
 WATCH = 0.1
 #: Seconds that workers which have lost one may take to end.
 ENDING = 60.0
+
+
+#: States of tasks that come to nothing.
+_FAILED = ("error", "cancelled", "lost")
 
 
 class LostWorkerError(Error, RuntimeError):
@@ -201,7 +205,7 @@ class Launcher:
             return result
         errors = [f.exception() for f in failed.values() if f.status == "error"]
         # What was said by all because another failed is not what failed.
-        own = [e for e in errors if not isinstance(e, spmd.GroupError)]
+        own = [e for e in errors if not isinstance(e, GroupError)]
         own = [e for e in own if type(e).__name__ not in ("KilledWorker", "CancelledError")]
         if own and not gone:
             raise own[0]

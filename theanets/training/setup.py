@@ -39,6 +39,7 @@ def make_run(
     *,
     run_number: int = 0,
     network: Any = None,
+    made: type[Run] = Run,
     **kwargs: Any,
 ) -> Run:
     """Make a run of training from the arguments of ``train``.
@@ -54,6 +55,8 @@ def make_run(
     network : Structure, optional
         The network of the user's, if it shares parameters with ``net`` but is
         not the same: the one that is saved, and that callbacks get.
+    made : type
+        The class of the run.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def make_run(
         checkpoint = Checkpoint(loop.checkpoint, loop.checkpoint_every, described, seeds.adopted)
     constrain(task)
     averages.start()
-    return Run(
+    return made(
         moves,
         params,
         options.limits,
