@@ -16,8 +16,9 @@ from ..losses.factors import Factors
 from ..options import whole_number
 from ..training import Run, setup
 from ..training.engines import Epoch, GradientEngine
-from ..training.options import LIMITS
-from .models import Shipped
+from ..training.options import LIMITS, TrainOptions, keywords
+from ..training.task import Seeds
+from .models import Shipped, again
 from .shards import Shards, together
 
 #: Rows of the data by which the client finds out what they are.
@@ -29,7 +30,7 @@ _CLIENT |= {"save_progress", "save_every", "rng", *LIMITS}
 _REFUSED = {"max_updates", "train_batches", "iteration_size", "valid_batches", "validation_split"}
 _REFUSED |= {"axis", "average", "prefetch"}
 #: How far the share of a label, or a mean in standard deviations, may be from that of all data.
-_DIFFERENT = 0.25
+_DIFFERENT = 0.1
 
 
 class Replicas:
@@ -67,14 +68,18 @@ class Replicas:
 
     def map(self, function: Any, *common: Any, each: Sequence[Any] | None = None) -> list[Any]:
         """Call a function for each part, with what they have in common; in any worker."""
-        # Anew each time, as those who had it may all be lost.
-        held = self.client.scatter(common, broadcast=True, hash=False)
-        futures = [
-            self.client.submit(function, held, part, one, pure=False)
-            for part, one in zip(self.parts, each or [None] * len(self.parts), strict=True)
-        ]
-        found: list[Any] = self.client.gather(futures)
-        return found
+
+        def once() -> list[Any]:
+            # Anew each time, as those who had it may all be lost.
+            held = self.client.scatter(common, broadcast=True, hash=False)
+            futures = [
+                self.client.submit(function, held, part, one, pure=False)
+                for part, one in zip(self.parts, each or [None] * len(self.parts), strict=True)
+            ]
+            found: list[Any] = self.client.gather(futures)
+            return found
+
+        return again(once)
 
 
 class AveragedEngine(GradientEngine):
@@ -129,8 +134,8 @@ class AveragedEngine(GradientEngine):
         return self.partial
 
     def state(self) -> dict[str, Any]:
-        """Get the schedule's state, and the sizes of the replicas."""
-        return {**super().state(), "replicas": self._replicas.sizes}
+        """Get the schedule's state, the sizes of the replicas, and the seed."""
+        return {**super().state(), "replicas": self._replicas.sizes, "seed": self._seed}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
@@ -140,6 +145,7 @@ class AveragedEngine(GradientEngine):
                 f"{self._replicas.sizes}; give replicas= as it was"
             )
         super().restore(state)
+        self._seed = state["seed"]
 
 
 class AveragedRun(Run):
@@ -206,7 +212,8 @@ def make_run(
     if not isinstance(run.engine, GradientEngine) or not isinstance(run, AveragedRun):
         raise ConfigurationError(f"algo={algo!r} averages nothing; use sync='step'")
     run.held, run.task = data, (shipped, for_workers)
-    seed = _rng.as_seed(_rng.generator(net.seed, "replicas", run_number))
+    loop = TrainOptions.parse(kwargs, keywords(algo), net.mode).loop
+    seed = Seeds.of(run.network, run_number, loop).run
     run.engine = AveragedEngine(run.engine, run.params, data["train"], run.task, seed)
     run.batches = None
     _warn_of_differences(net, data["train"])
@@ -242,8 +249,8 @@ def _warn_of_differences(net: Any, replicas: Replicas) -> None:
     mean = sum(s * m for s, (m, _) in zip(share, found, strict=True))
     square = sum(s * q for s, (_, q) in zip(share, found, strict=True))
     scale = 1.0 if fields[0].classes else np.sqrt(np.maximum(square - mean**2, 1e-12))
-    # What chance makes of so many rows is no difference.
-    chance = [3 / math.sqrt(size) for size in replicas.sizes]
+    # What chance makes of so many rows, four standard deviations of it, is no difference.
+    chance = [(2 if fields[0].classes else 4) / math.sqrt(size) for size in replicas.sizes]
     far = [float(np.max(np.abs(m - mean) / scale)) for m, _ in found]
     worst = max(range(len(far)), key=lambda i: far[i] - chance[i])
     if far[worst] > _DIFFERENT + chance[worst]:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+import time
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
 
 import cloudpickle
 from dask import delayed
 
 #: Models that a process keeps; the least recently used goes first.
 KEPT = 8
+#: Seconds until it is tried again what a lost worker made fail.
+WAITS = (0.5, 1, 2, 4)
+
+T = TypeVar("T")
 
 _models: OrderedDict[str, Any] = OrderedDict()
 _table = threading.Lock()
@@ -80,4 +87,14 @@ def ship(client: Any, model: Any) -> Any:
     shipped = Shipped(model)
     if client is None:
         return delayed(shipped, name=f"model-{shipped.key}", traverse=False)
-    return delayed(client.scatter(shipped, broadcast=True, hash=True))
+    return delayed(again(lambda: client.scatter(shipped, broadcast=True, hash=True)))
+
+
+def again(do: Callable[[], T]) -> T:
+    """Do something that fails where a worker is lost meanwhile, as often as may help."""
+    for wait in WAITS:
+        try:
+            return do()
+        except (OSError, CancelledError):  # of connections, and of what the worker had
+            time.sleep(wait)
+    return do()

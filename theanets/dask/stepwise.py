@@ -16,7 +16,7 @@ from ..callbacks import Callback
 from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
 from .collective import Gloo, free_address
-from .models import Shipped
+from .models import Shipped, again
 from .shards import Shards, together
 
 log = logging.getLogger("theanets")
@@ -105,9 +105,9 @@ class Launcher:
         """
         with contextlib.ExitStack() as stack:
             for address in sorted(addresses):
-                stack.enter_context(
-                    Lock(f"theanets-{address}", scheduler_rpc=self.client.scheduler)
-                )
+                name = f"theanets-{address}"
+                lock = Lock(name, scheduler_rpc=self.client.scheduler, loop=self.client.loop)
+                stack.enter_context(lock)
             yield
 
     def _owners(self) -> dict[str, dict[str, list[int]]]:
@@ -152,7 +152,7 @@ class Launcher:
             except (OSError, KeyError, ValueError) as error:
                 raise _Lost(f"worker {addresses[0]} is lost") from error
         # Anew, as those who had it may all be lost.
-        shipped = client.scatter(self._net, broadcast=True, hash=False)
+        shipped = again(lambda: client.scatter(self._net, broadcast=True, hash=False))
         futures = []
         for rank, (worker, own) in enumerate(owners.items()):
             held = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .. import runs
+from .. import pretraining, runs
 from ..data.tables import is_dask
 from ..errors import ConfigurationError
 from ..options import Number
@@ -100,6 +100,11 @@ def train(
         given = {**kwargs, "algo": algo}
         launcher = Launcher(client, net, data, valid, given, restarts, timeout)
         return runs.alone(net, partial(_step, net, launcher))
+    for one in algo if isinstance(algo, (list, tuple)) else [algo]:
+        if hasattr(one, "itertrain") or pretraining.method(one) is not None:
+            raise ConfigurationError(
+                f"algo={one!r}: replicas train by algorithms of gradients; pretrain in one process"
+            )
     number = replicas_of(client, replicas)
     held = {"train": Replicas(client, data, "train data", number)}
     if any(map(is_dask, named(valid)[1])):

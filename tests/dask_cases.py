@@ -1,0 +1,64 @@
+"""Clusters, data and networks that the tests of Dask share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+import theanets
+
+TESTS = Path(__file__).parent
+SIZES = (70, 31, 52)
+
+
+def cluster(workers):
+    """Start a cluster of processes of one thread each, on a linker that compiles nothing."""
+    import dask
+    import distributed
+
+    # Workers know the modules that tests share, and compile no more than the tests themselves.
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    flags = f"mode=FAST_COMPILE,{os.environ.get('PYTENSOR_FLAGS', '')}".strip(",")
+    environment = {"PYTHONPATH": paths, "PYTENSOR_FLAGS": flags}
+    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
+    with dask.config.set(spawn):
+        return distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", processes=True
+        )
+
+
+def arrays(classes=None, rows=153):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(rows, 4)).astype("float32")
+    values = (x @ rng.normal(size=(4, 3))).astype("float32")
+    return x, values if classes is None else values.argmax(axis=1)
+
+
+def blocks(*found, sizes=SIZES):
+    import dask.array as da
+
+    return [da.from_array(a, chunks=(sizes, *((n,) for n in a.shape[1:]))) for a in found]
+
+
+def network():
+    return theanets.Regressor([4, 6, 3], rng=3)
+
+
+def values(net):
+    return np.concatenate([p.get_value().ravel() for p in net.params])
+
+
+def losses(net):
+    return [row["valid_loss"] for row in net.history]
+
+
+class Kills:
+    """Kills a worker after some epoch, the first time that it comes to it."""
+
+    def __init__(self, path, epoch, pid=None):
+        self.path, self.epoch, self.pid = str(path), epoch, pid
+
+    def __call__(self, run):
+        if run.epoch == self.epoch and not os.path.exists(self.path):
+            open(self.path, "w").close()
+            os.kill(self.pid or os.getpid(), 9)
