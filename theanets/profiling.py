@@ -15,7 +15,7 @@ from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.traversal import ancestors
 
-from . import backends
+from . import backends, process
 from .errors import ConfigurationError
 from .options import whole_number
 from .structure import Structure
@@ -110,7 +110,9 @@ def _pretty(seconds: float) -> str:
 def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Profile:
     """Time the operations of a training step; see `theanets.Network.profile`."""
     repeats = whole_number("repeats", options.pop("repeats", 20))
-    before = {variable: variable.get_value() for variable in [*net.params, *net.state]}
+    variables = [*net.params, *net.state]
+    with process.hold(variables):
+        before = {variable: variable.get_value() for variable in variables}
     mode = options.pop("mode", None)
     mode = net.mode if mode is None else mode
     found, apart = _modes(mode, backends.mode_key(mode))
@@ -130,8 +132,9 @@ def profile(net: Structure, data: Any, algo: Any = "adam", **options: Any) -> Pr
             parts = _parts(place, step, batch, found, repeats)
         return Profile(parts, whole)
     finally:
-        for variable, value in before.items():
-            variable.set_value(value)
+        with process.hold(before):
+            for variable, value in before.items():
+                variable.set_value(value)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,10 +121,6 @@ class Problem(Structure):
     def bound_losses(self) -> list[Loss]:
         """Get the cost."""
         return self.losses
-
-    def cached(self, key: Hashable, make: Any, objective: bool = True, snapshot: Any = None) -> Any:
-        """Get a compiled function, which no other cost can have use of."""
-        return self._cache.get_or_make(key, make, self.dtype)
 
     @contextmanager
     def explaining(self) -> Iterator[None]:

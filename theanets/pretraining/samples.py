@@ -189,12 +189,13 @@ def _one_position(array: Any, rng: np.random.Generator) -> Array:
 def _assign(layer: Layer, weights: Array) -> None:
     """Set the matrix of a layer, or one for each of its inputs that are parts of it."""
     start = 0
-    for param in layer.params:
-        if not str(param.name).startswith(f"{layer.name}.w"):
-            continue
-        stop = start + param.get_value(borrow=True).shape[0]
-        param.set_value(np.ascontiguousarray(weights[start:stop]).astype(param.dtype))
-        start = stop
+    with process.hold(layer.params):  # also while another thread predicts
+        for param in layer.params:
+            if not str(param.name).startswith(f"{layer.name}.w"):
+                continue
+            stop = start + param.get_value(borrow=True).shape[0]
+            param.set_value(np.ascontiguousarray(weights[start:stop]).astype(param.dtype))
+            start = stop
 
 
 def _set_filters(layer: Any, images: Array, rng: np.random.Generator, where: str) -> None:

@@ -92,7 +92,7 @@ def described(net: Structure, key: Hashable, objective: bool) -> Hashable | None
     if not is_ours(type(net)) or (objective and overrides.overridden(net)):
         return None
     if type(net.graph) is not Graph:
-        return None  # Layers are all that is known of.
+        return None  # Layers are all that is known of, and not the expressions of a cost.
     try:
         describer = _Describer(net)
         return (

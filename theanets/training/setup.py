@@ -334,8 +334,8 @@ def callbacks(
 def constrain(task: Task) -> None:
     """Apply constraints: the parameters at the start may turn out to be the best."""
     net = task.net
-    before = [variable.get_value() for variable in task.frozen]
     with process.hold([*net.params, *net.state]):
+        before = [variable.get_value() for variable in task.frozen]
         for regularizer in task.regularizers:
             if isinstance(regularizer, Constraint):
                 regularizer.apply(net.layers)
