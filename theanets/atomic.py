@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import socket
 from pathlib import Path
 from typing import IO
 
@@ -14,9 +15,10 @@ from . import locks
 from .errors import naming
 
 #: Bytes of a name that leave room for more: most file systems have names of up to 255.
-LONGEST_STEM = 224
-#: What tells temporary files of one path from each other. (Once the number of the process.)
-_TOKEN = re.compile(r"[0-9a-f]{16}|[0-9]+")
+LONGEST_STEM = 190
+#: What tells temporary files of one path from each other: the host, the process and a random
+#: number. (Once the number of the process, or the random one, alone.)
+_TOKEN = re.compile(r"(?:(?P<host>[0-9A-Za-z_]+)-[0-9]+-)?[0-9a-f]{16}|[0-9]+")
 
 
 def write(target: str | os.PathLike[str], data: bytes) -> None:
@@ -68,10 +70,15 @@ def beside(target: str | os.PathLike[str], ending: str) -> Path:
     return path.with_name(f".{stem}.{ending}")
 
 
+def _host() -> str:
+    """Get the name of this machine, as it is in names of files."""
+    return re.sub("[^0-9A-Za-z]", "_", socket.gethostname())[:32]
+
+
 def _create(path: Path) -> tuple[Path, IO[bytes]]:
     """Make a temporary file, locked: a rename is atomic only within a file system."""
     while True:
-        temporary = beside(path, f"{secrets.token_hex(8)}.tmp")
+        temporary = beside(path, f"{_host()}-{os.getpid()}-{secrets.token_hex(8)}.tmp")
         handle = temporary.open("xb")
         locks.wait(handle.fileno())
         # Before it was locked, somebody may have taken it for one that was left.
@@ -83,14 +90,17 @@ def _create(path: Path) -> tuple[Path, IO[bytes]]:
 def clean(target: str | os.PathLike[str]) -> None:
     """Remove what `write` left of a path in processes that were killed; not what is being written.
 
-    Where the file system has no locks, these cannot be told apart, and stay.
+    Where the file system has no locks, these cannot be told apart, and stay. So do those of
+    other machines, whose locks may not be seen from this one.
     """
     path = Path(os.path.realpath(target))
     start, end = beside(path, f"{'0' * 16}.tmp").name.split("0" * 16)
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             token = entry.name[len(start) : -len(end)]
-            if entry.name == f"{start}{token}{end}" and _TOKEN.fullmatch(token):
+            found = _TOKEN.fullmatch(token)
+            own = found is not None and found["host"] in (None, _host())
+            if own and entry.name == f"{start}{token}{end}":
                 with contextlib.suppress(OSError):
                     _remove(Path(entry.path))
 

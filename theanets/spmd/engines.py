@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -90,12 +91,10 @@ class GroupEngine(GradientEngine):
         batches = self.data.parts(limit - update)
         told = False
         try:
-            for part in batches:
-                if update >= limit:
-                    break
+            for _ in range(int(min(self.data.batches, limit - update))):
                 if each:
                     self._set_rate(schedule.factor(update, epoch))
-                vector = self._sum(part, flag)
+                vector = self._sum(batches, flag)
                 if vector[0]:
                     # Those that had not heard of it have done this for nothing.
                     exchange.interrupted |= bool(vector[0] >= INTERRUPT)
@@ -121,8 +120,8 @@ class GroupEngine(GradientEngine):
             self.partial = Epoch(update - start, monitors, finite)
         return self.partial
 
-    def _sum(self, part: Part, flag: int) -> Array:
-        """Get the sum of the vectors of all processes for a batch."""
+    def _sum(self, batches: Iterator[Part], flag: int) -> Array:
+        """Get the sum of the vectors of all processes for the next batch."""
         step, exchange = self.step, self.exchange
         error: BaseException | None = None
         vector = None
@@ -131,6 +130,7 @@ class GroupEngine(GradientEngine):
         try:
             exchange.check()
             if not flag:
+                part = next(batches)
                 rows = step.counts.rows
                 rows.container.storage[0] = np.asarray(part.rows, rows.dtype)
                 vector = self._own(part)
