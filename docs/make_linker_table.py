@@ -71,14 +71,20 @@ def layers():
         "conv1_transposed": dict(size=2, filter_size=3),
         "pool1": dict(pool_size=2),
         "upsample1": dict(factor=2),
+        "conv1_separable": dict(size=2, filter_size=3),
+        "pad1": dict(padding=1, mode="reflect"),
         "conv2": dict(size=2, filter_size=(3, 3)),
         "conv2_transposed": dict(size=2, filter_size=(3, 3)),
         "pool2": dict(pool_size=2),
-        "upsample2": dict(factor=2),
+        "upsample2": dict(factor=2, mode="bilinear"),
+        "conv2_separable": dict(size=2, filter_size=3),
+        "pad2": dict(padding=1, mode="replicate"),
     }.items():
         data, shape = (SERIES, (5, 4)) if "1" in name else (IMAGES, (6, 6, 2))
         described = [shape, dict(form=name, **options), "flat", 3]
         yield name, theanets.Regressor, described, {}, [data, Y[:6]]
+    pooled = [(5, 4), dict(form="pool_time", mode="attention"), 3]
+    yield "pool_time", theanets.Regressor, pooled, {}, [SERIES, Y[:6]]
     for form in ("rnn", "lstm", "gru", "mut1", "rrnn", "mrnn", "scrn", "clockwork", "bcrnn"):
         options = {"mrnn": dict(factors=2), "clockwork": dict(periods=[1, 2])}.get(form, {})
         options = {"bcrnn": dict(num_modules=2)}.get(form, options)

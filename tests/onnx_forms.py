@@ -93,7 +93,26 @@ for mode in ("max", "mean", "sum"):
             described = [*source, dict(form=form, mode=mode, **own)]
             FORMS.setdefault(form, {})[f"{mode} {what}"] = described
 FORMS["upsample1"] = {"": [*SERIES, dict(form="upsample1", factor=3)]}
-FORMS["upsample2"] = {"": [*IMAGES, dict(form="upsample2", factor=(3, 2))]}
+FORMS["upsample2"] = {
+    "": [*IMAGES, dict(form="upsample2", factor=(3, 2))],
+    "bilinear": [*IMAGES, dict(form="upsample2", factor=(3, 2), mode="bilinear")],
+}
+FORMS["conv2"]["groups"] = [*IMAGES, dict(form="conv2", size=4, filter_size=3, groups=2)]
+FORMS["conv2"]["depthwise"] = [*IMAGES, dict(form="conv2", size=2, filter_size=3, groups=2)]
+FORMS["conv1_transposed"]["groups"] = [
+    *SERIES,
+    dict(form="conv1_transposed", size=2, filter_size=3, groups=2),
+]
+FORMS["conv1_separable"] = {"": [*SERIES, dict(form="conv1_separable", size=3, filter_size=3)]}
+FORMS["conv2_separable"] = {"": [*IMAGES, dict(form="conv2_separable", size=3, filter_size=3)]}
+for mode in ("zero", "reflect", "replicate"):
+    for form, source in (("pad1", SERIES), ("pad2", IMAGES)):
+        described = [*source, dict(form=form, padding=2, mode=mode)]
+        FORMS.setdefault(form, {})[mode] = described
+FORMS["pool_time"] = {
+    mode: [*SERIES, dict(form="pool_time", mode=mode), 3]
+    for mode in ("mean", "max", "sum", "last", "attention")
+}
 
 
 def leaky(cell, x, h):

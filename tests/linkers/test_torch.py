@@ -114,6 +114,16 @@ def test_convolutions(window, dtype, tolerance, rng):
     assert compare(Convolution(window), x[:0], filters).size == 0
 
 
+@pytest.mark.parametrize(("groups", "wide"), [(2, 6), (0, 4)])
+def test_convolutions_in_groups(groups, wide, rng):
+    window = WINDOWS[-1]
+    x = rng.normal(size=(3, 6, 7, 4))
+    filters = rng.normal(size=(*window.size, 4 // (groups or 4), wide))
+    y = compare(Convolution(window, groups), x, filters)
+    compare(FilterGradient(window, groups), x, y)
+    compare(ImageGradient(window, groups), filters, y, 6, 7)
+
+
 def test_images_that_a_window_does_not_fit():
     x = pt.tensor4(dtype="float64")
     for op in (Convolution(Window((3, 3)))(x, np.ones((3, 3, 1, 1))), MaxPool(Window((3, 3)))(x)):

@@ -36,12 +36,22 @@ def _attributes(window: Window) -> dict[str, Any]:
     }
 
 
+def _groups(op: Convolution | ImageGradient, filters: Any) -> int:
+    """Get the number of groups; of a depthwise convolution, that of channels."""
+    found: int | None = op.groups or filters.type.shape[3]
+    if found is None:
+        raise UnsupportedError(f"{op} of filters whose number is not known")
+    return found
+
+
 @translate.register
 def _(op: Convolution, node: Apply, write: Writer) -> Sequence[str]:
     x, filters = node.inputs
     (weights,) = write.run([filters.transpose(3, 2, 0, 1)])
     images = write.transpose(write(x), *TO_FRONT)
-    found = write.node("Conv", images, weights, **_attributes(op.window))
+    found = write.node(
+        "Conv", images, weights, group=_groups(op, filters), **_attributes(op.window)
+    )
     return [write.transpose(found, *TO_BACK)]
 
 
@@ -51,6 +61,7 @@ def _(op: ImageGradient, node: Apply, write: Writer) -> Sequence[str]:
     (weights,) = write.run([filters.transpose(3, 2, 0, 1)])
     window = op.window
     how: dict[str, Any] = {"strides": list(window.stride), "dilations": list(window.dilation)}
+    how["group"] = _groups(op, filters)
     images = write.transpose(write(y), *TO_FRONT)
     whole = write.node("ConvTranspose", images, weights, **how)
     starts = [_low(window, i, n) for i, n in enumerate(lengths)]

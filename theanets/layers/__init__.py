@@ -17,9 +17,12 @@ form           what it does
 `reshape`      the same entries in another shape
 `lambda`       any function of the inputs
 `conv1`        convolution of series, `conv1_transposed` its transpose
-`conv2`        convolution of images, `conv2_transposed` its transpose
-`pool1`        pooling of series, `upsample1` repeats each step
-`pool2`        pooling of images, `upsample2` repeats each entry
+`conv2`        convolution of images, `conv2_transposed` its transpose;
+               `conv1_separable`, `conv2_separable` channel by channel first
+`pool1`        pooling of series, `upsample1` makes them longer
+`pool2`        pooling of images, `upsample2` makes them larger
+`pool_time`    what a whole series comes to: its mean, its last step, ...
+`pad1`, `pad2` padding of series and of images
 `embedding`    a vector for each symbol of an input of the form `symbols`
 `batch_norm`   mean 0 and variance 1 of each unit over a batch
 `layer_norm`   mean 0 and variance 1 of each example over its units
@@ -54,7 +57,8 @@ from .normalization import (
     Noise,
     RMSNorm,
 )
-from .pooling import Pool1, Pool2, Upsample1, Upsample2
+from .padding import Pad1, Pad2
+from .pooling import Pool1, Pool2, PoolTime
 from .recurrent import (
     BCRNN,
     GRU,
@@ -69,8 +73,10 @@ from .recurrent import (
     Clockwork,
     Recurrent,
 )
+from .separable import Conv1Separable, Conv2Separable
 from .shape import Flatten, Lambda, Reshape
 from .signals import Inputs
+from .upsampling import Upsample1, Upsample2
 
 __all__ = [
     "BCRNN",
@@ -90,8 +96,10 @@ __all__ = [
     "Clockwork",
     "Concatenate",
     "Conv1",
+    "Conv1Separable",
     "Conv1Transposed",
     "Conv2",
+    "Conv2Separable",
     "Conv2Transposed",
     "Dropout",
     "Embedding",
@@ -106,8 +114,11 @@ __all__ = [
     "LayerNorm",
     "Lengths",
     "Noise",
+    "Pad1",
+    "Pad2",
     "Pool1",
     "Pool2",
+    "PoolTime",
     "Product",
     "RMSNorm",
     "Recurrent",

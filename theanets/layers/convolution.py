@@ -26,8 +26,9 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError, deprecated
 from ..expressions import Expression
-from ..ops.windows import SAME, ImageGradient, Window, one_line, spread
+from ..ops.windows import EACH, SAME, ImageGradient, Window, one_line, spread
 from ..ops.windows import Convolution as ConvolutionOp
+from ..options import Whole
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
@@ -62,6 +63,10 @@ class Convolution(Layer, abstract=True):
         (of an odd number the larger half behind the image); an int so much on
         both sides; a tuple has, for each axis, an int or a pair (before,
         behind).
+    groups : int
+        Of how many groups of neighbouring channels each is convolved by
+        itself: it divides the channels of the input, and those of the output.
+        With as many as both have, the convolution is depthwise.
 
     Notes
     -----
@@ -76,13 +81,15 @@ class Convolution(Layer, abstract=True):
         "stride": 1,
         "dilation": 1,
         "border_mode": "valid",
+        "groups": Whole(1),
     }
     filter_size: Any
     stride: Any
     dilation: Any
     border_mode: Any
+    groups: int
     max_inputs = 1
-    linear_map: ClassVar[LinearMap] = "filters"
+    linear_map: LinearMap = "filters"
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
         if "filter_shape" in options and "filter_size" not in options:
@@ -97,6 +104,10 @@ class Convolution(Layer, abstract=True):
                 f"layer {self.full_name!r} needs a size, its number of filters"
             )
         checks.check_rank(self, (*self.axes, "channels"))
+        checks.check_groups(self, self.groups, self.input_size, "channels of the input")
+        checks.check_groups(self, self.groups, self.shape[-1], "channels of the output")
+        if self.groups > 1:
+            self.linear_map = None
         self.window = self._window()
         shape = checks.check_declared(self, (*self._lengths(), self.shape[-1]))
         return {"out": shape, "pre": (*shape[:-1], self.shape[-1] * self.pre_width())}
@@ -144,11 +155,20 @@ class Convolution(Layer, abstract=True):
         return checks.window_positions(self, self.axes, self.window, "a filter")
 
     def setup(self) -> None:
-        """Make ``w`` (size, channels, filter...) and ``b`` (size)."""
+        """Make ``w`` (size, channels / groups, filter...) and ``b`` (size)."""
+        self._add_filters()
+        self.add_bias("b", self.pre_size)
+
+    def _sides(self) -> tuple[int, int]:
+        """Get how many channels of the output, and of the input, ``w`` has filters for."""
+        return self.pre_size, self.input_size // self.groups
+
+    def _add_filters(self) -> None:
         k1, k2 = self.window.size
-        nin, nout = self.input_size, self.pre_size
+        nout, nin = self._sides()
+        seen, made = self.input_size // self.groups, self.pre_size // self.groups
         # Each output is of all entries that its filters see, and each input in as many.
-        std = (2.0 / ((nin + nout) * k1 * k2)) ** 0.5
+        std = (2.0 / ((seen + made) * k1 * k2)) ** 0.5
         # A filter has no diagonal, and no eigenvalues.
         kinds = ("mean", "std", "sparsity")
         draws = self._draws("w", kinds, {"std": std}, kinds)
@@ -158,7 +178,6 @@ class Convolution(Layer, abstract=True):
             return matrix.reshape(nin, k1, k2, nout).transpose(3, 0, 1, 2)
 
         self.add_param("w", draw, (nout, nin, k1, k2))
-        self.add_bias("b", nout)
 
     def transform(self, inputs: Inputs) -> dict[str, Expression]:
         """Get ``out`` and ``pre``."""
@@ -179,14 +198,19 @@ class Convolution(Layer, abstract=True):
         return x, self.window._replace(low=(0, 0), high=(0, 0))
 
     def _apply(self, x: Expression, w: Expression, window: Window) -> Expression:
-        return ConvolutionOp(window)(x, w[:, :, ::-1, ::-1].transpose(2, 3, 1, 0))
+        op = ConvolutionOp(window, self._groups())
+        return op(x, w[:, :, ::-1, ::-1].transpose(2, 3, 1, 0))
+
+    def _groups(self) -> int:
+        each = self.groups == self.input_size == self.pre_size != 1
+        return EACH if each else self.groups
 
 
 class Conv1(Convolution, names=("conv1",)):
     """A convolution of series (time, channels); see `Convolution`.
 
-    Parameters ``w`` (size, channels, 1, filter_size) and ``b`` (size). A
-    causal convolution is one with ``border_mode=((filter_size - 1, 0),)``.
+    Parameters ``w`` (size, channels / groups, 1, filter_size) and ``b`` (size).
+    A causal convolution is one with ``border_mode=((filter_size - 1, 0),)``.
 
     Of series of different lengths each is convolved as if it were alone: what
     comes after its end is padding.
@@ -208,7 +232,8 @@ class Conv1(Convolution, names=("conv1",)):
 class Conv2(Convolution, names=("conv2",)):
     """A convolution of images (width, height, channels); see `Convolution`.
 
-    Parameters ``w``, of shape (size, channels) and then the filter's size, and ``b`` (size).
+    Parameters ``w``, of shape (size, channels / groups) and then the filter's
+    size, and ``b`` (size).
     """
 
     axes = ("width", "height")
@@ -257,13 +282,16 @@ class Transposed(Convolution, abstract=True):
             spread(x.shape[i + 1] if known[i] is None else known[i], *window.axis(i))
             for i in range(2)
         ]
-        return ImageGradient(window)(w.transpose(2, 3, 0, 1), x, *lengths)
+        return ImageGradient(window, self._groups())(w.transpose(2, 3, 0, 1), x, *lengths)
+
+    def _sides(self) -> tuple[int, int]:
+        return self.pre_size // self.groups, self.input_size
 
 
 class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
     """A transposed convolution of series (time, channels); see `Transposed`.
 
-    Parameters ``w`` (size, channels, 1, filter_size) and ``b`` (size).
+    Parameters ``w`` (size / groups, channels, 1, filter_size) and ``b`` (size).
     """
 
     axes = ("time",)
@@ -284,7 +312,8 @@ class Conv1Transposed(Transposed, names=("conv1_transposed", "deconv1")):
 class Conv2Transposed(Transposed, names=("conv2_transposed", "deconv2")):
     """A transposed convolution of images (width, height, channels); see `Transposed`.
 
-    Parameters ``w``, of shape (size, channels) and then the filter's size, and ``b`` (size).
+    Parameters ``w``, of shape (size / groups, channels) and then the filter's
+    size, and ``b`` (size).
     """
 
     axes = ("width", "height")

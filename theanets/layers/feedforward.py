@@ -126,7 +126,7 @@ class Feedforward(Layer, names=("feedforward", "ff")):
     """
 
     takes_sparse = True
-    linear_map: ClassVar[LinearMap] = "matrix"
+    linear_map: LinearMap = "matrix"
 
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``pre``."""

@@ -1,4 +1,4 @@
-"""Pooling of series and of images, and what makes them larger again."""
+"""Pooling of series and of images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytensor.tensor as pt
 
 from ..errors import ConfigurationError
 from ..expressions import Expression
-from ..ops.windows import SAME, MaxPool, SumPool, SumSpread, Window, one_line
+from ..ops.windows import SAME, MaxPool, SumPool, Window, one_line
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
-from .time import after_window, before_window, exists, moves, placed
+from .time import after_window, before_window, exists, moves, placed, without
 
 #: How entries are pooled.
 MODES = ("max", "mean", "sum")
@@ -175,61 +175,83 @@ class Pool2(Pooling, names=("pool2",)):
     axes = ("width", "height")
 
 
-class Upsampling(Layer, abstract=True):
-    """Base class of layers that repeat each entry along each axis.
+class PoolTime(Pooling, names=("pool_time",)):
+    r"""What a whole series comes to: (time, channels) becomes (channels).
+
+    Of series of different lengths only the steps that exist count; what comes
+    of an empty one is 0.
 
     Parameters
     ----------
-    factor : int or tuple of int
-        How often, along each axis.
+    mode : {'mean', 'max', 'sum', 'last', 'attention'}
+        The mean, maximum or sum of the steps, the last one, or a mean with
+        weights, the softmax over the steps of :math:`x_t \cdot q / \sqrt n`
+        with a learned query q of n entries. It starts at 0, which is the mean.
+
+    Notes
+    -----
+    With ``'attention'`` a parameter ``query`` (channels), and besides ``out`` an
+    output ``weights`` (time).
     """
 
-    options: ClassVar[dict[str, Any]] = {"factor": 2}
-    factor: Any
-    default_activation = "linear"
-    max_inputs = 1
+    axes = ("time",)
+    options: ClassVar[dict[str, Any]] = {
+        "mode": "mean",
+        "pool_size": None,
+        "stride": None,
+        "padding": None,
+    }
 
     def resolve_outputs(self) -> dict[str, Shape]:
-        """Get the shape of ``out``."""
+        """Get the shapes of the outputs."""
         checks.check_rank(self, (*self.axes, "channels"))
-        self.factors = checks.whole_numbers(self, "factor", len(self.axes))
-        *lengths, channels = self.input_shape
-        shape = [None if n is None else n * f for n, f in zip(lengths, self.factors, strict=True)]
-        return {"out": checks.check_declared(self, (*shape, channels))}
+        self.kind = checks.one_of(self, "mode", (*MODES, "last", "attention"))
+        for option in ("pool_size", "stride", "padding"):
+            if getattr(self, option) is not None:
+                raise ConfigurationError(
+                    f"layer {self.full_name!r}: {option}={getattr(self, option)!r} has no meaning "
+                    "for a layer that pools whole series; pool1 has it"
+                )
+        self.whole, self.window = True, Window((0, 0))
+        shapes = {"out": checks.check_declared(self, self.input_shape[-1:])}
+        return shapes | ({"weights": self.input_shape[:1]} if self.kind == "attention" else {})
 
-    def transform(self, inputs: Inputs) -> Expression:
-        """Get the larger input."""
-        x = inputs.only
-        series = len(self.axes) == 1
-        if series:
-            x = pt.expand_dims(x, 1)
-        first, second = ((1,) * (2 - len(self.axes))) + self.factors
-        window = Window((first, second), (first, second))
-        known = ((1,) if series else ()) + self.input_shape
-        lengths = [
-            (x.shape[i + 1] if n is None else n) * f
-            for i, (n, f) in enumerate(zip(known[:2], (first, second), strict=True))
-        ]
-        large = SumSpread(window)(x, *lengths)
-        return self.activation(one_line(large) if series else large)
-
-
-class Upsample1(Upsampling, names=("upsample1",)):
-    """Repeats each step of series (time, channels); see `Upsampling`."""
-
-    axes = ("time",)
+    def setup(self) -> None:
+        """Make ``query``, where attention is paid."""
+        if self.kind == "attention":
+            self.add_param("query", 0.0, (self.input_size,))
 
     def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
-        """Get the number of steps after the repetition."""
-        known = lengths.get(self.input_name)
-        return None if known is None else known * self.factors[0]
+        """Get nothing: there are no steps left."""
+        return None
 
     def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
-        """Get the number of steps before it."""
-        return {self.input_name: (lengths + self.factors[0] - 1) // self.factors[0]}
+        """Get nothing: the steps of the series are not determined."""
+        return {}
+
+    def transform(self, inputs: Inputs) -> Expression | dict[str, Expression]:
+        """Get what the series come to."""
+        x, lengths = inputs.only, inputs.lengths.get(self.input_name)
+        if self.kind == "last":
+            return self.activation(_last(x, lengths))
+        if self.kind != "attention":
+            return super().transform(inputs)
+        scores = pt.dot(x, self.find("query") / np.asarray(self.input_size**0.5, x.dtype))
+        there = pt.ones_like(scores, dtype=bool) if lengths is None else exists(lengths, scores)
+        zero = np.asarray(0, x.dtype)
+        low = pt.switch(there, scores, np.asarray(-np.inf, x.dtype)).max(axis=1, keepdims=True)
+        low = pt.switch(pt.isinf(low), zero, low)
+        powers = pt.switch(there, pt.exp(pt.switch(there, scores - low, zero)), zero)
+        total = powers.sum(axis=1, keepdims=True)
+        weights = powers / pt.switch(pt.gt(total, 0), total, np.asarray(1, x.dtype))
+        known = x if lengths is None else without(x, lengths)
+        out = (weights[:, :, None] * known).sum(axis=1)
+        return {"out": self.activation(out), "weights": weights}
 
 
-class Upsample2(Upsampling, names=("upsample2",)):
-    """Repeats each entry of images (width, height, channels); see `Upsampling`."""
-
-    axes = ("width", "height")
+def _last(x: Expression, lengths: Expression | None) -> Expression:
+    """Get the last step that exists, (batch, channels)."""
+    if lengths is None:
+        return x[:, -1]
+    found = x[pt.arange(x.shape[0]), pt.maximum(lengths - 1, 0)]
+    return pt.switch(pt.gt(lengths, 0)[:, None], found, np.asarray(0, x.dtype))

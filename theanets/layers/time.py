@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,27 @@ def turned(series: Expression, lengths: Expression) -> Expression:
     return series[pt.arange(series.shape[0])[:, None], taken]
 
 
+def along(x: Expression, axis: int, change: Callable[[Expression], Expression]) -> Expression:
+    """Change one axis of images (batch, width, height, channels), or series, as if it were time.
+
+    Parameters
+    ----------
+    x : expression of three or four axes
+    axis : int
+        Which, 1 or 2.
+    change : callable
+        Maps series (batch, time, channels) to series of perhaps another time.
+    """
+    if x.ndim == 3:
+        return change(x)
+    batch, width, height, channels = (x.shape[i] for i in range(4))
+    if axis == 1:
+        made = change(x.reshape((batch, width, height * channels)))
+        return made.reshape((batch, made.shape[1], height, channels))
+    made = change(x.reshape((batch * width, height, channels)))
+    return made.reshape((batch, width, made.shape[1], channels))
+
+
 def one_for_all_steps(x: Expression) -> Expression:
     """Get the shape of what is the same at all steps: (batch, 1, ..., units)."""
     return x.shape if x.ndim < 3 else (x.shape[0], *(1,) * (x.ndim - 2), x.shape[x.ndim - 1])
@@ -198,6 +219,7 @@ def placed(
 __all__ = [
     "Time",
     "after_window",
+    "along",
     "before_window",
     "exists",
     "moves",

@@ -77,7 +77,7 @@ class Traits:
     keeps_entries: ClassVar[bool] = False
     #: What ``out`` is the activation of, but for a bias: each input times its matrix, (inputs,
     #: units); the convolution with filters ``w``, or its transpose; None for anything else.
-    linear_map: ClassVar[LinearMap] = None
+    linear_map: LinearMap = None
     #: Whether it is not in the network that the user made, but in a view of it.
     unasked: ClassVar[bool] = False
     #: Names of the axes of an example but the channels, where windows go along these.

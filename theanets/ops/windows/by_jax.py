@@ -21,7 +21,7 @@ from .window import Window
 Function = Callable[..., Any]
 
 
-def _convolve(window: Window) -> Function:
+def _convolve(window: Window, groups: int) -> Function:
     def convolve(x: jax.Array, filters: jax.Array) -> jax.Array:
         return lax.conv_general_dilated(
             x,
@@ -30,6 +30,7 @@ def _convolve(window: Window) -> Function:
             window.padding(x.shape[1:3]),
             rhs_dilation=window.dilation,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups or x.shape[3],
         )
 
     return convolve
@@ -66,15 +67,16 @@ def _lengths(node: Apply) -> tuple[int, int]:
 
 @jax_funcify.register(Convolution)
 def _convolution(op: Convolution, **kwargs: Any) -> Function:
-    return _convolve(op.window)
+    return _convolve(op.window, op.groups)
 
 
 @jax_funcify.register(FilterGradient)
 def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
-    convolve = _convolve(op.window)
+    convolve = _convolve(op.window, op.groups)
 
     def filter_gradient(x: jax.Array, y: jax.Array) -> jax.Array:
-        zeros = jax.numpy.zeros((*op.window.size, x.shape[3], y.shape[3]), x.dtype)
+        seen = x.shape[3] // (op.groups or x.shape[3])
+        zeros = jax.numpy.zeros((*op.window.size, seen, y.shape[3]), x.dtype)
         return _pullback(lambda filters: convolve(x, filters), zeros, y)
 
     return filter_gradient
@@ -82,12 +84,13 @@ def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
 
 @jax_funcify.register(ImageGradient)
 def _image_gradient(op: ImageGradient, node: Apply, **kwargs: Any) -> Function:
-    convolve, lengths = _convolve(op.window), _lengths(node)
+    convolve, lengths = _convolve(op.window, op.groups), _lengths(node)
 
     def image_gradient(
         filters: jax.Array, y: jax.Array, height: jax.Array, width: jax.Array
     ) -> jax.Array:
-        zeros = jax.numpy.zeros((y.shape[0], *lengths, filters.shape[2]), y.dtype)
+        channels = filters.shape[2] * (op.groups or y.shape[3])
+        zeros = jax.numpy.zeros((y.shape[0], *lengths, channels), y.dtype)
         return _pullback(lambda x: convolve(x, filters), zeros, y)
 
     return image_gradient

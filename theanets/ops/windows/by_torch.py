@@ -49,23 +49,25 @@ def _options(window: Window) -> dict[str, Any]:
 
 @pytorch_funcify.register(Convolution)
 def _convolution(op: Convolution, **kwargs: Any) -> Function:
-    window = op.window
+    window, count = op.window, op.groups
 
     def convolution(x: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
         padded = _pad(_first(x), window, x.shape[1:3])
-        return _last(functional.conv2d(padded, filters.permute(3, 2, 0, 1), **_options(window)))
+        how = {"groups": count or x.shape[3], **_options(window)}
+        return _last(functional.conv2d(padded, filters.permute(3, 2, 0, 1), **how))
 
     return convolution
 
 
 @pytorch_funcify.register(FilterGradient)
 def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
-    window = op.window
+    window, count = op.window, op.groups
 
     def filter_gradient(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         padded = _pad(_first(x), window, x.shape[1:3])
-        shape = (y.shape[3], x.shape[3], *window.size)
-        found = grad.conv2d_weight(padded, shape, _first(y), **_options(window))
+        how = {"groups": count or x.shape[3], **_options(window)}
+        shape = (y.shape[3], x.shape[3] // how["groups"], *window.size)
+        found = grad.conv2d_weight(padded, shape, _first(y), **how)
         return found.permute(2, 3, 1, 0)
 
     return filter_gradient
@@ -73,7 +75,7 @@ def _filter_gradient(op: FilterGradient, **kwargs: Any) -> Function:
 
 @pytorch_funcify.register(ImageGradient)
 def _image_gradient(op: ImageGradient, **kwargs: Any) -> Function:
-    window = op.window
+    window, count = op.window, op.groups
 
     def image_gradient(
         filters: torch.Tensor, y: torch.Tensor, height: torch.Tensor, width: torch.Tensor
@@ -81,9 +83,10 @@ def _image_gradient(op: ImageGradient, **kwargs: Any) -> Function:
         lengths = int(height), int(width)
         window.check(lengths)
         padded = [n + sum(pads) for n, pads in zip(lengths, window.padding(lengths), strict=True)]
-        shape = (y.shape[0], filters.shape[2], *padded)
+        how = {"groups": count or y.shape[3], **_options(window)}
+        shape = (y.shape[0], filters.shape[2] * how["groups"], *padded)
         turned = filters.permute(3, 2, 0, 1)
-        found = grad.conv2d_input(shape, turned, _first(y), **_options(window))
+        found = grad.conv2d_input(shape, turned, _first(y), **how)
         return _inner(_last(found), window, lengths)
 
     return image_gradient

@@ -9,7 +9,8 @@ are last, and filters are (height, width, channels in, channels out) and *not*
 flipped: what is called cross-correlation. The windows of a few lines of the
 result at a time are written as rows of a matrix, so that almost all work is a
 matrix product (Chellapilla, Puri & Simard 2006, "High performance
-convolutional neural networks for document processing").
+convolutional neural networks for document processing"). See `groups` for
+filters that see some of the channels only.
 """
 
 from __future__ import annotations
@@ -26,35 +27,77 @@ from pytensor.graph.basic import Apply
 
 from ...expressions import Expression
 from ..base import float_tensor, length
+from .groups import EACH, by_group, depthwise, depthwise_filters, depthwise_images
 from .window import Window, WindowOp, block, static_lengths
 
 Array = npt.NDArray[Any]
 
 
-class Convolution(WindowOp):
+class _Grouped(WindowOp):
+    """Base class of the three.
+
+    Parameters
+    ----------
+    window : Window
+        Size, stride, dilation and padding.
+    groups : int
+        How many groups channels are in, or `EACH`.
+    """
+
+    __props__ = ("window", "groups")
+
+    def __init__(self, window: Window, groups: int = 1) -> None:
+        super().__init__(window)
+        self.groups = groups
+
+    def _seen(self, channels: int | None) -> int | None:
+        """Get how many channels a filter sees of images that have so many."""
+        if self.groups == EACH:
+            return 1
+        return None if channels is None else channels // self.groups
+
+    def _channels(self, filters: Any) -> int | None:
+        """Get how many channels images have, from the shape of the filters."""
+        seen, wide = filters[2:]
+        if self.groups == EACH:
+            found: int | None = wide
+            return found
+        return None if seen is None else seen * self.groups
+
+    def _check_static(self, filters: Any, images: Any, results: Any) -> None:
+        """Refuse filters that have not the size, or not the channels, as far as these are known."""
+        size, window = filters[:2], self.window
+        if any(a is not None and a != b for a, b in zip(size, window.size, strict=True)):
+            raise TypeError(f"filters of size {size} do not have the size {window.size}")
+        for found, needed in ((images, self._channels(filters)), (results, filters[3])):
+            if None not in (found, needed) and found != needed:
+                raise TypeError(f"there are {found} channels; the filters need {needed}")
+
+
+class Convolution(_Grouped):
     """Results of images and filters.
 
-    Inputs ``x`` (batch, height, width, m) and ``filters`` (size..., m, n);
-    output (batch, positions..., n).
+    Inputs ``x`` (batch, height, width, m) and ``filters`` (size..., m / groups,
+    n); output (batch, positions..., n).
     """
 
     def kernel(self) -> tuple[Any, str | None]:
         """Get the compiled function, and its key for the cache on the disk."""
         from . import convolution_by_numba
 
-        return convolution_by_numba.convolution(self.window)
+        return convolution_by_numba.convolution(self.window, self.groups)
 
     def make_node(self, x: Expression, filters: Expression) -> Apply:
         x, filters = float_tensor(x, 4, "x"), float_tensor(filters, 4, "filters")
         x, filters = _same_dtype(x, filters)
-        _check_static(self.window, filters.type.shape[:2], x.type.shape[3], filters.type.shape[2])
+        self._check_static(filters.type.shape, x.type.shape[3], None)
         shape = self.window.positions(x.type.shape[1:3])
         y = pt.tensor(dtype=x.dtype, shape=(x.type.shape[0], *shape, filters.type.shape[3]))
         return Apply(self, [x, filters], [y])
 
     def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, filters = inputs
-        storage[0][0] = convolve(x, filters, self.window)
+        storage[0][0] = convolve(x, filters, self.window, self.groups)
 
     def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         (batch, *lengths, _), filters = shapes
@@ -68,36 +111,36 @@ class Convolution(WindowOp):
     ) -> list[Expression]:
         (x, filters), (g,) = inputs, cotangents
         return [
-            ImageGradient(self.window)(filters, g, *static_lengths(x)),
-            FilterGradient(self.window)(x, g),
+            ImageGradient(self.window, self.groups)(filters, g, *static_lengths(x)),
+            FilterGradient(self.window, self.groups)(x, g),
         ]
 
 
-class FilterGradient(WindowOp):
+class FilterGradient(_Grouped):
     """Filters of images and results: the gradient of `Convolution` by its filters.
 
     Inputs ``x`` (batch, height, width, m) and ``y`` (batch, positions..., n);
-    output (size..., m, n).
+    output (size..., m / groups, n).
     """
 
     def kernel(self) -> tuple[Any, str | None]:
         """Get the compiled function, and its key for the cache on the disk."""
         from . import convolution_by_numba
 
-        return convolution_by_numba.filter_gradient(self.window)
+        return convolution_by_numba.filter_gradient(self.window, self.groups)
 
     def make_node(self, x: Expression, y: Expression) -> Apply:
         x, y = _same_dtype(float_tensor(x, 4, "x"), float_tensor(y, 4, "y"))
-        shape = (*self.window.size, x.type.shape[3], y.type.shape[3])
+        shape = (*self.window.size, self._seen(x.type.shape[3]), y.type.shape[3])
         return Apply(self, [x, y], [pt.tensor(dtype=x.dtype, shape=shape)])
 
     def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         x, y = inputs
-        storage[0][0] = filter_gradient(x, y, self.window)
+        storage[0][0] = filter_gradient(x, y, self.window, self.groups)
 
     def output_shapes(self, *shapes: tuple[Expression, ...]) -> list[tuple[Expression, ...]]:
         size = [pt.as_tensor(k, dtype="int64") for k in self.window.size]
-        return [(*size, shapes[0][3], shapes[1][3])]
+        return [(*size, self._seen(shapes[0][3]), shapes[1][3])]
 
     def pullback(
         self,
@@ -107,15 +150,15 @@ class FilterGradient(WindowOp):
     ) -> list[Expression]:
         (x, y), (g,) = inputs, cotangents
         return [
-            ImageGradient(self.window)(g, y, *static_lengths(x)),
-            Convolution(self.window)(x, g),
+            ImageGradient(self.window, self.groups)(g, y, *static_lengths(x)),
+            Convolution(self.window, self.groups)(x, g),
         ]
 
 
-class ImageGradient(WindowOp):
+class ImageGradient(_Grouped):
     """Images of filters and results: the gradient of `Convolution` by its images.
 
-    Inputs ``filters`` (size..., m, n), ``y`` (batch, positions..., n), and the
+    Inputs ``filters`` (size..., m / groups, n), ``y`` (batch, positions..., n), and the
     height and width of the images; output (batch, height, width, m).
     """
 
@@ -123,26 +166,31 @@ class ImageGradient(WindowOp):
         """Get the compiled function, and its key for the cache on the disk."""
         from . import convolution_by_numba
 
-        return convolution_by_numba.image_gradient(self.window)
+        return convolution_by_numba.image_gradient(self.window, self.groups)
 
     def make_node(
         self, filters: Expression, y: Expression, height: Expression, width: Expression
     ) -> Apply:
         filters, y = float_tensor(filters, 4, "filters"), float_tensor(y, 4, "y")
         filters, y = _same_dtype(filters, y)
-        _check_static(self.window, filters.type.shape[:2], y.type.shape[3], filters.type.shape[3])
+        self._check_static(filters.type.shape, None, y.type.shape[3])
         (height, h), (width, w) = length(height), length(width)
-        x = pt.tensor(dtype=y.dtype, shape=(y.type.shape[0], h, w, filters.type.shape[2]))
+        x = pt.tensor(
+            dtype=y.dtype, shape=(y.type.shape[0], h, w, self._channels(filters.type.shape))
+        )
         return Apply(self, [filters, y, height, width], [x])
 
     def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
         filters, y, height, width = inputs
-        storage[0][0] = image_gradient(filters, y, (int(height), int(width)), self.window)
+        lengths = int(height), int(width)
+        storage[0][0] = image_gradient(filters, y, lengths, self.window, self.groups)
 
     def shapes_of(
         self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
     ) -> list[tuple[Expression, ...]]:
-        return [(shapes[1][0], *inputs[2:], shapes[0][2])]
+        filters = shapes[0]
+        channels = filters[3] if self.groups == EACH else filters[2] * self.groups
+        return [(shapes[1][0], *inputs[2:], channels)]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[True], [True], [False], [False]]
@@ -155,8 +203,8 @@ class ImageGradient(WindowOp):
     ) -> list[Expression]:
         (filters, y, *_), (g,) = inputs, cotangents
         return [
-            FilterGradient(self.window)(g, y),
-            Convolution(self.window)(g, filters),
+            FilterGradient(self.window, self.groups)(g, y),
+            Convolution(self.window, self.groups)(g, filters),
             DisconnectedType()(),
             DisconnectedType()(),
         ]
@@ -166,34 +214,33 @@ def _same_dtype(a: Expression, b: Expression) -> tuple[Expression, Expression]:
     return (a, b) if a.dtype == b.dtype else (a.astype("float64"), b.astype("float64"))
 
 
-def _check_static(window: Window, size: Any, channels: int | None, expected: int | None) -> None:
-    if any(a is not None and a != b for a, b in zip(size, window.size, strict=True)):
-        raise TypeError(f"filters of size {size} do not have the size {window.size}")
-    if None not in (channels, expected) and channels != expected:
-        raise TypeError(f"there are {channels} channels; the filters need {expected}")
-
-
 # ---- in NumPy --------------------------------------------------------------------
 
 
-def convolve(x: Array, filters: Array, window: Window) -> Array:
+def convolve(x: Array, filters: Array, window: Window, groups: int = 1) -> Array:
     """Compute the results of images and filters.
 
     Parameters
     ----------
     x : ndarray of shape (batch, height, width, m)
         Images.
-    filters : ndarray of shape (size..., m, n)
+    filters : ndarray of shape (size..., m / groups, n)
         Filters.
     window : Window
         Size, stride, dilation and padding.
+    groups : int
+        How many groups channels are in, or `EACH`.
 
     Returns
     -------
     ndarray of shape (batch, positions..., n)
     """
     window.check(x.shape[1:3])
-    _check_channels(x.shape[3], filters.shape[2])
+    _check_channels(x.shape[3], filters.shape[2] * groups if groups else filters.shape[3])
+    if groups == EACH:
+        return depthwise(x, filters, window)
+    if groups > 1:
+        return by_group(lambda x, filters: convolve(x, filters, window), x, filters, groups)
     matrix = filters.reshape(-1, filters.shape[3])
     y = np.empty((len(x), *window.positions(x.shape[1:3]), filters.shape[3]), x.dtype)
     for part in _blocks(x, window):
@@ -202,10 +249,15 @@ def convolve(x: Array, filters: Array, window: Window) -> Array:
     return y
 
 
-def filter_gradient(x: Array, y: Array, window: Window) -> Array:
+def filter_gradient(x: Array, y: Array, window: Window, groups: int = 1) -> Array:
     """Compute the filters of images and results; shapes as in `convolve`."""
     window.check(x.shape[1:3])
     _check_results(x.shape[:3], y.shape[:3], window)
+    if groups == EACH:
+        _check_channels(y.shape[3], x.shape[3])
+        return depthwise_filters(x, y, window)
+    if groups > 1:
+        return by_group(lambda x, y: filter_gradient(x, y, window), x, y, groups)
     matrix = np.zeros((window.size[0] * window.size[1] * x.shape[3], y.shape[3]), x.dtype)
     for part in _blocks(x, window):
         matrix += _windows(x[part], window).reshape(-1, len(matrix)).T @ y[part].reshape(
@@ -214,11 +266,17 @@ def filter_gradient(x: Array, y: Array, window: Window) -> Array:
     return matrix.reshape(*window.size, x.shape[3], y.shape[3])
 
 
-def image_gradient(filters: Array, y: Array, lengths: tuple[int, int], window: Window) -> Array:
+def image_gradient(
+    filters: Array, y: Array, lengths: tuple[int, int], window: Window, groups: int = 1
+) -> Array:
     """Compute the images, of some height and width, of filters and results."""
     window.check(lengths)
     _check_channels(y.shape[3], filters.shape[3])
     _check_results((len(y), *lengths), y.shape[:3], window)
+    if groups == EACH:
+        return depthwise_images(filters, y, lengths, window)
+    if groups > 1:
+        return by_group(lambda f, y: image_gradient(f, y, lengths, window), filters, y, groups)
     (top, bottom), (left, right) = window.padding(lengths)
     matrix = filters.reshape(-1, filters.shape[3])
     channels = filters.shape[2]

@@ -9,7 +9,9 @@ import numpy as np
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import Array
+from . import groups_by_numba as by
 from . import window as _window
+from .groups import EACH
 from .window import Window, source_key
 
 
@@ -229,43 +231,86 @@ def _arguments(w: Window) -> tuple[Any, Any, bool]:
     return (w.axis(0), w.axis(1)), (*w.size, *w.stride, *w.dilation), any(w.low) or any(w.high)
 
 
-def convolution(w: Window) -> tuple[Any, str | None]:
+def _key(kernel: str, w: Window, groups: int) -> str | None:
+    return source_key(f"{kernel}_{groups}", w, __name__, by.__name__)
+
+
+def _channels(groups: int) -> tuple[int, int]:
+    """Get which axis of filters, and how often, is as long as images have channels."""
+    return (3, 1) if groups == EACH else (2, groups)
+
+
+def convolution(w: Window, groups: int) -> tuple[Any, str | None]:
     """Get the kernel of an Op, and its key for the cache on the disk."""
     axes, window, pads = _arguments(w)
+    axis, times = _channels(groups)
+
+    @_njit
+    def of_groups(x: Array, filters: Array, grid: Any, window: Any) -> Any:
+        y = np.empty((x.shape[0], grid[0], grid[1], filters.shape[3]), x.dtype)
+        xs, fs, ys = by.split(x, groups), by.split(filters, groups), by.split(y, groups)
+        for g in range(groups):
+            ys[g] = _convolve(xs[g], fs[g], grid, window)
+        by.join(ys, y)
+        return y
+
+    compute = {EACH: by.depthwise, 1: _convolve}.get(groups, of_groups)
 
     @_njit
     def convolution_kernel(x: Array, filters: Array) -> Any:
-        if x.shape[3] != filters.shape[2]:
+        if x.shape[3] != filters.shape[axis] * times:
             raise ValueError("the images do not have the channels that the filters need")
         grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
         filters = np.ascontiguousarray(filters)
         if pads:
-            return _convolve(_padded(x, top, bottom, left, right), filters, grid, window)
-        return _convolve(np.ascontiguousarray(x), filters, grid, window)
+            return compute(_padded(x, top, bottom, left, right), filters, grid, window)
+        return compute(np.ascontiguousarray(x), filters, grid, window)
 
-    return convolution_kernel, source_key("convolution", w, __name__)
+    return convolution_kernel, _key("convolution", w, groups)
 
 
-def filter_gradient(w: Window) -> tuple[Any, str | None]:
+def filter_gradient(w: Window, groups: int) -> tuple[Any, str | None]:
     """Get the kernel of an Op, and its key for the cache on the disk."""
     axes, window, pads = _arguments(w)
+    each = groups == EACH
+
+    @_njit
+    def of_groups(x: Array, y: Array, grid: Any, window: Any) -> Any:
+        filters = np.empty((window[0], window[1], x.shape[3] // groups, y.shape[3]), x.dtype)
+        xs, ys, fs = by.split(x, groups), by.split(y, groups), by.split(filters, groups)
+        for g in range(groups):
+            fs[g] = _filters(xs[g], ys[g], grid, window)
+        by.join(fs, filters)
+        return filters
+
+    compute = {EACH: by.depthwise_filters, 1: _filters}.get(groups, of_groups)
 
     @_njit
     def filter_kernel(x: Array, y: Array) -> Any:
         grid, (top, bottom, left, right) = _grid(x.shape[1], x.shape[2], axes)
-        if y.shape[:3] != (x.shape[0], grid[0], grid[1]):
+        if y.shape[:3] != (x.shape[0], grid[0], grid[1]) or (each and y.shape[3] != x.shape[3]):
             raise ValueError("the results do not have the shape that the images have")
         y = np.ascontiguousarray(y)
         if pads:
-            return _filters(_padded(x, top, bottom, left, right), y, grid, window)
-        return _filters(np.ascontiguousarray(x), y, grid, window)
+            return compute(_padded(x, top, bottom, left, right), y, grid, window)
+        return compute(np.ascontiguousarray(x), y, grid, window)
 
-    return filter_kernel, source_key("filter_gradient", w, __name__)
+    return filter_kernel, _key("filter_gradient", w, groups)
 
 
-def image_gradient(w: Window) -> tuple[Any, str | None]:
+def image_gradient(w: Window, groups: int) -> tuple[Any, str | None]:
     """Get the kernel of an Op, and its key for the cache on the disk."""
     axes, window, pads = _arguments(w)
+    axis, times = _channels(groups)
+
+    @_njit
+    def of_groups(filters: Array, y: Array, x: Array, grid: Any, window: Any) -> None:
+        xs, fs, ys = by.split(x, groups), by.split(filters, groups), by.split(y, groups)
+        for g in range(groups):
+            _images(fs[g], ys[g], xs[g], grid, window)
+        by.join(xs, x)
+
+    compute = {EACH: by.depthwise_images, 1: _images}.get(groups, of_groups)
 
     @_njit
     def image_kernel(filters: Array, y: Array, height: Array, width: Array) -> Any:
@@ -275,11 +320,11 @@ def image_gradient(w: Window) -> tuple[Any, str | None]:
             raise ValueError("the results do not have the channels that the filters have")
         if y.shape[1] != grid[0] or y.shape[2] != grid[1]:
             raise ValueError("the results do not have the shape that the images have")
-        shape = (y.shape[0], h + top + bottom, wide + left + right, filters.shape[2])
-        x = np.zeros(shape, y.dtype)
-        _images(np.ascontiguousarray(filters), np.ascontiguousarray(y), x, grid, window)
+        channels = filters.shape[axis] * times
+        x = np.zeros((y.shape[0], h + top + bottom, wide + left + right, channels), y.dtype)
+        compute(np.ascontiguousarray(filters), np.ascontiguousarray(y), x, grid, window)
         if pads:
             return x[:, top : top + h, left : left + wide].copy()
         return x
 
-    return image_kernel, source_key("image_gradient", w, __name__)
+    return image_kernel, _key("image_gradient", w, groups)

@@ -95,7 +95,7 @@ class WindowOp(base.KernelOp):
         Size, stride, dilation and padding.
     """
 
-    __props__ = ("window",)
+    __props__: tuple[str, ...] = ("window",)
 
     def __init__(self, window: Window) -> None:
         self.window = Window(*window)
