@@ -48,7 +48,7 @@ RANKS = [
         "compat",
         "main",
     }
-    | {"trainer", "original", "interop", "mpi"}
+    | {"trainer", "original", "interop", "models", "mpi"}
     | {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -123,8 +123,8 @@ __all__ = [
 ]
 
 #: Modules that are imported when they are asked for first: who only predicts has no use for them.
-_MODULES = {"callbacks", "drawing", "interop", "minimization", "optimizers", "original", "plot"}
-_MODULES |= {"pretraining", "profiling", "runs", "training"}
+_MODULES = {"callbacks", "drawing", "interop", "minimization", "models", "optimizers"}
+_MODULES |= {"original", "plot", "pretraining", "profiling", "runs", "training"}
 #: What is so, and the module that has it.
 _LATER = {
     **{name: name for name in _MODULES},

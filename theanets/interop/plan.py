@@ -31,7 +31,7 @@ def refused(path: str, kind: str, why: str) -> ConfigurationError:
 class Plan:
     """Layers and parameters, as they are found one after the other.
 
-    Nothing is made of them before all are known.
+    Nothing is made of them before all are known. Where there are no parameters, they are drawn.
 
     Parameters
     ----------
@@ -152,9 +152,11 @@ class Plan:
             "weighted": options.get("weighted", False),
             "mode": options.get("mode"),
         }
-        net: Any = saving.from_spec(made, described, held=Held(shapes, self.what))
-        saving.check_shapes(net, shapes, self.what)
-        saving.set_arrays(net, self.arrays, self.what)
+        held = Held(shapes, self.what) if shapes else None
+        net: Any = saving.from_spec(made, described, held=held)
+        if shapes:
+            saving.check_shapes(net, shapes, self.what)
+            saving.set_arrays(net, self.arrays, self.what)
         loss = options.get("loss", "auto")
         if loss is not None:
             usual = isinstance(loss, str) and loss == "auto"
