@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 import theanets
 from theanets.losses import Loss
-from theanets.sklearn import NetClassifier, reuse
+from theanets.sklearn import NetClassifier
 
 OPTIONS = {"xe": "class_weight", "focal": "alpha"}
 FAST = {"mode": "FAST_COMPILE", "epochs": 2, "algo": "sgd", "learning_rate": 0.1}
@@ -201,7 +201,6 @@ def test_factors_are_saved(tmp_path, given):
 
 def test_estimators_take_losses_that_are_balanced(rng):
     """Each computes its own factors, although functions are shared among equal ones."""
-    reuse._idle.clear()
     x, y = rng.normal(size=(40, 3)), np.arange(40) % 4 // 3
     estimator = NetClassifier([], loss={"form": "xe", "class_weight": "balanced"}, **FAST)
     estimator.set_params(patience=None, random_state=0).fit(x, y)

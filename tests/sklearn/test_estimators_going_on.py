@@ -8,15 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import theanets
-from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor, reuse
-
-
-@pytest.fixture(autouse=True)
-def empty_pool(request):
-    # What others have left may well be of use to the many checks.
-    if "check" not in request.fixturenames:
-        reuse._idle.clear()
-
+from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor
 
 # ---- going on ---------------------------------------------------------------------------
 

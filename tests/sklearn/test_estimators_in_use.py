@@ -16,20 +16,14 @@ from sklearn.preprocessing import StandardScaler
 
 import theanets
 from theanets import backends
-from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor, reuse
+from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor
 from theanets.structure import builds
-
-
-@pytest.fixture(autouse=True)
-def empty_pool(request):
-    # What others have left may well be of use to the many checks.
-    if "check" not in request.fixturenames:
-        reuse._idle.clear()
 
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """Names of the functions that get compiled."""
+    """Names of the functions that get compiled, of which there are none yet."""
+    builds.clear()
     names = []
     real = backends.function
 
@@ -101,11 +95,9 @@ def test_functions_used_again_change_nothing(algo, rng, compiled):
     np.testing.assert_array_equal(net.predict_proba(x), first)
     np.testing.assert_array_equal(clone(net).fit(x, y).predict_proba(x), first)
     assert len(compiled) == number and net.network_ is network
-    reuse._idle.clear()
     builds.clear()
     np.testing.assert_array_equal(clone(net).fit(x, y).predict_proba(x), first)
     assert len(compiled) == 2 * number
-    reuse._idle.clear()
     np.testing.assert_array_equal(clone(other).fit(x[::-1], y).predict_proba(x), second)
     # The networks themselves are nobody else's.
     np.testing.assert_array_equal(network.predict_proba(x), first)
@@ -113,7 +105,7 @@ def test_functions_used_again_change_nothing(algo, rng, compiled):
     np.testing.assert_array_equal(net.predict_proba(x), network.predict_proba(x))
 
 
-def test_structures_that_differ_share_nothing(rng):
+def test_structures_that_differ_share_nothing(rng, compiled):
     x, y = data(NetRegressor, rng)
     base = dict(hidden_layers=[(4, "tanh")], dtype="float64", **FAST)
     options = [
@@ -121,17 +113,27 @@ def test_structures_that_differ_share_nothing(rng):
         dict(hidden_layers=[(4, "relu")]),
         dict(hidden_layers=[5]),
         dict(loss="mae"),
-        dict(loss=[{"form": "mse", "weight": 2}]),
+        dict(loss={"form": "huber", "delta": 2}),
         dict(dtype="float32"),
         dict(mode="FAST_COMPILE"),
         dict(output_activation="softplus"),
     ]
-    for given in options:
-        NetRegressor(**{**base, **given}).fit(x, y)
-    NetRegressor(**base).fit(x, y, rng.uniform(size=40))
-    NetRegressor(**base).fit(x[:, :4], y)
-    NetAutoencoder(**base).fit(x)
-    assert len(reuse._idle) == len(options) + 3
+    fits = [lambda given=given: NetRegressor(**{**base, **given}).fit(x, y) for given in options]
+    fits += [
+        lambda: NetRegressor(**base).fit(x, y, rng.uniform(size=40)),
+        lambda: NetRegressor(**base).fit(x[:, :4], y),
+        lambda: NetAutoencoder(**base).fit(x),
+    ]
+    for fit in fits:
+        before = len(compiled)
+        fit()
+        assert "step" in compiled[before:]
+    before = len(compiled)
+    for fit in fits:
+        fit()
+    # A weight is a number that the step is told.
+    NetRegressor(**{**base, "loss": [{"form": "mse", "weight": 2}]}).fit(x, y)
+    assert len(compiled) == before
 
 
 def test_code_of_the_user_is_compiled_anew(rng):
@@ -153,28 +155,15 @@ def test_code_of_the_user_is_compiled_anew(rng):
         assert losses[0] != losses[1]
     seen = []
     NetRegressor([4], callbacks=seen.append, **FAST).fit(x, y)
-    assert not reuse._idle and len(seen) == 2
+    assert len(seen) == 2
 
 
-def test_pool_is_limited(rng, monkeypatch):
-    x, y = data(NetRegressor, rng)
-    monkeypatch.setattr(reuse, "POOL_SIZE", 2)
-    nets = [NetRegressor((size,), **FAST).fit(x, y) for size in (2, 3, 4)]
-    assert [net.layers[1].output_size for net in reuse._idle.values()] == [3, 4]
-    nets[1].predict(x)
-    assert [net.layers[1].output_size for net in reuse._idle.values()] == [4, 3]
-    monkeypatch.setattr(reuse, "LARGEST", 10)
-    NetRegressor((9,), **FAST).fit(x, y).predict(x)
-    assert len(reuse._idle) == 2
-
-
-def test_an_error_does_not_spoil_the_pool(rng):
+def test_an_error_does_not_spoil_what_is_shared(rng):
     x, y = data(NetRegressor, rng)
     net = NetRegressor((4,), **FAST)
     expected = clone(net).fit(x, y).predict(x)
     with pytest.raises(theanets.ConfigurationError):
         clone(net).set_params(epochs=-1).fit(x, y)
-    assert not reuse._idle
     np.testing.assert_array_equal(net.fit(x, y).predict(x), expected)
 
 

@@ -14,15 +14,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import theanets
-from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor, reuse
-
-
-@pytest.fixture(autouse=True)
-def empty_pool(request):
-    # What others have left may well be of use to the many checks.
-    if "check" not in request.fixturenames:
-        reuse._idle.clear()
-
+from theanets.sklearn import NetAutoencoder, NetClassifier, NetRegressor
 
 # ---- scikit-learn's own checks ---------------------------------------------------------
 

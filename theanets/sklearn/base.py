@@ -27,7 +27,6 @@ from ..errors import ConfigurationError, is_integer
 from ..network import Network
 from ..options import Number
 from .exporting import export as _export
-from .reuse import working
 
 Array = npt.NDArray[Any]
 
@@ -225,8 +224,8 @@ class NetEstimator(BaseEstimator):
         if not (self.validation_fraction is None or _is_zero(self.validation_fraction)):
             train, valid = self._split(arrays, seed, classes)
         options = self._options()
-        with working(net, share="callbacks" not in options) as twin, self._of_one_class():
-            twin.train(train, valid, **options)
+        with self._of_one_class():
+            net.train(train, valid, **options)
         self._finish(net)
         self.n_iter_ = len(net.history)
         self._optimizer_state: dict[str, Array] = {}
@@ -277,18 +276,17 @@ class NetEstimator(BaseEstimator):
         own = [] if own is None else list(own) if isinstance(own, (list, tuple)) else [own]
         goes_on = _GoesOn(getattr(self, "_optimizer_state", {}))
         options.update(callbacks=[goes_on, *own], epochs=1)
-        with working(net, share=not own) as twin:
-            changed = (*twin.params, *twin.state)
-            before = [value.get_value() for value in changed]
-            # Of batches that come in only once, the parameters before are no better.
-            with self._of_one_class():
-                twin.train(_batches(arrays, order, size), **options)
-            # The loss of the last batch, which is of before its update, may not show it.
-            if goes_on.diverged or not all(_finite(value.get_value()) for value in changed):
-                for value, old in zip(changed, before, strict=True):
-                    value.set_value(old)
-                twin.history.stop_reason = "diverged"
-                goes_on.state = getattr(self, "_optimizer_state", {})
+        changed = (*net.params, *net.state)
+        before = [value.get_value() for value in changed]
+        # Of batches that come in only once, the parameters before are no better.
+        with self._of_one_class():
+            net.train(_batches(arrays, order, size), **options)
+        # The loss of the last batch, which is of before its update, may not show it.
+        if goes_on.diverged or not all(_finite(value.get_value()) for value in changed):
+            for value, old in zip(changed, before, strict=True):
+                value.set_value(old)
+            net.history.stop_reason = "diverged"
+            goes_on.state = getattr(self, "_optimizer_state", {})
         self._finish(net)
         self.n_iter_ = getattr(self, "n_iter_", 0) + 1
         self._optimizer_state = goes_on.state
@@ -337,8 +335,7 @@ class NetEstimator(BaseEstimator):
 
     def _compute(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the network."""
-        with working(self.network_, keep=False) as net:
-            return getattr(net, method)(*args, **kwargs)
+        return getattr(self.network_, method)(*args, **kwargs)
 
 
 class _GoesOn(Callback):

@@ -23,7 +23,6 @@ from ..network import Network
 from ..prediction import compute
 from .autoencoder import NetAutoencoder  # noqa: F401 - pickles of before look for it here
 from .base import Examples, NetEstimator
-from .reuse import working
 
 Array = npt.NDArray[Any]
 
@@ -267,9 +266,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     def _logits(self, X: Any) -> Array:
         X = self._check_inputs(X)
-        with working(self.network_, keep=False) as net:
-            name = f"{net.output_layer.name}:pre"
-            return compute(net, X, [name])[name]
+        name = f"{self.network_.output_layer.name}:pre"
+        return compute(self.network_, X, [name])[name]
 
 
 @dataclass(eq=False, repr=False)
