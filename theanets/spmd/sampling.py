@@ -72,8 +72,10 @@ def cuts(sizes: Sequence[int], batch_size: int, own: Sequence[int]) -> Array:
         shard = np.repeat(np.arange(len(several)), until - before)
         shard = shard[np.argsort(np.concatenate(turns), kind="stable")]
         batch = (place + np.arange(len(shard))) // batch_size
+        if not len(batch):
+            continue
         for j, number in enumerate(own):
-            counts = np.bincount(batch[shard == number] - batch[:1])
+            counts = np.bincount(batch[shard == number] - batch[0])
             found[batch[0] + 1 : batch[0] + 1 + len(counts), j] += counts
         before, place = until, place + len(shard)
     return np.cumsum(found, axis=0)
