@@ -212,7 +212,10 @@ def show(rows):
 
 def plot(rows, target):
     """Draw the model."""
+    import matplotlib
     import matplotlib.pyplot as plt
+
+    matplotlib.rcParams["svg.hashsalt"] = "theanets"
 
     workers = [2**i for i in range(8)]
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
@@ -226,7 +229,7 @@ def plot(rows, target):
     axes.set(xlabel="workers", ylabel="efficiency", ylim=(0, 1.02))
     axes.set_title("A model: 10 Gb/s, 25 us, this many examples in each worker", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(target)
+    figure.savefig(target, metadata={"Date": None} if str(target).endswith(".svg") else None)
 
 
 def main():
@@ -237,13 +240,17 @@ def main():
     parser.add_argument("--divisor", type=int, default=1, help="of the numbers of updates")
     parser.add_argument("--json", type=Path, help="where to keep what was measured")
     parser.add_argument("--plot", type=Path, help="where to draw the model")
+    parser.add_argument("--show", action="store_true", help="print what --json has kept")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         measure(given.worker, given.only, given.turns, given.divisor)
         return
-    rows = launch(given.only, given.turns, given.divisor)
-    if given.json:
+    if given.show:
+        rows = json.loads(given.json.read_text())
+    else:
+        rows = launch(given.only, given.turns, given.divisor)
+    if given.json and not given.show:
         given.json.write_text(json.dumps(rows, indent=1))
     show(rows)
     if given.plot:

@@ -48,3 +48,17 @@ def test_all_sections(tmp_path):
 def test_jobs():
     text = run("--quick", "--only", "accuracy", "starts", "memory", "threads")
     assert "accuracy 0.3" in text and "cache filled" in text and "1 thread" in text
+
+
+def test_processes(tmp_path):
+    pytest.importorskip("mpi4py.MPI")
+    pytest.importorskip("matplotlib")
+    target, curves = tmp_path / "rows.json", tmp_path / "curves.svg"
+    options = ["--turns", "1", "--divisor", "1000", "--only", "10-20-3", "--json", str(target)]
+    command = [sys.executable, str(FOLDER / "distributed.py"), *options, "--plot", str(curves)]
+    environment = {**os.environ, "PYTENSOR_FLAGS": "mode=FAST_COMPILE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "a model, not measured" in done.stdout
+    assert "10-20-3" in done.stdout
+    assert curves.exists()

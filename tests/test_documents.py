@@ -18,6 +18,7 @@ NEEDS = {
     "skl2onnx": "skl2onnx",
     "import torch": "torch",
     "import keras": "keras",
+    "theanets.mpi": "mpi4py.MPI",
 }
 
 
