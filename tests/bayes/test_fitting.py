@@ -269,6 +269,7 @@ def test_dropped_inputs_of_weights(data):
         ("laplace", dict(structure="diagonal"), "did you mean 'diag'"),
         ("laplace", dict(priors="ard"), "needs normal priors"),
         ("laplace", dict(steps=3), "steps"),
+        ("laplace", dict(params="hid1"), "unknown params pattern 'hid1.*valid: out.b, out.w"),
         ("laplace", dict(noise=-1), "noise=-1"),
         ("laplace", dict(tune="no"), "tune='no'"),
         ("advi", dict(n=0), "n=0"),
@@ -289,6 +290,14 @@ def test_dropped_inputs_of_weights(data):
 def test_what_has_no_meaning_is_refused(net, data, method, options, message):
     with pytest.raises(theanets.ConfigurationError, match=message):
         bayes.fit(net, data, method, **options)
+
+
+def test_laplace_of_some_parameters_is_that_of_priors_of_these(data):
+    net = theanets.Regressor([3, (2, "tanh"), 1], dtype="float64", rng=1)
+    one = bayes.fit(net, data, "laplace", params="out", draws=3, rng=0)
+    other = bayes.fit(net, data, "laplace", priors={"out": "fan"}, draws=3, rng=0)
+    assert set(one.idata["posterior"]) == {"out.w", "out.b"}
+    np.testing.assert_array_equal(flat(one), flat(other))
 
 
 def test_laplace_refuses_what_is_not_curved(data):

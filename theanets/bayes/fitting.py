@@ -56,7 +56,8 @@ def fit(
           with independent or with correlated parameters. Options: ``n``
           (steps, 20,000), ``batch_size``, and those of ``pm.fit``.
         - ``'laplace'``: a normal distribution about the best parameters, for
-          priors that are numbers or ``'fan'``. Options: ``structure``
+          priors that are numbers or ``'fan'``. Options: ``params`` (patterns
+          of what is random, of that which has priors; ``'out'`` for the last layer), ``structure``
           (``'full'``, ``'kron'`` or ``'diag'``), ``tune`` (True: a factor of
           the priors' precisions, and the noise, by the marginal likelihood).
         - ``'swag'``: a normal distribution of the path of SGD with a constant

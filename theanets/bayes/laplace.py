@@ -65,6 +65,7 @@ def approximate(
     priors: Any,
     noise: Any = None,
     *,
+    params: Any = None,
     structure: str = "full",
     tune: bool = True,
     draws: int,
@@ -94,7 +95,7 @@ def approximate(
     if structure not in STRUCTURES:
         raise unknown("structure=", structure, STRUCTURES)
     tune = flag("tune", tune)
-    problem = _Problem(copy.deepcopy(net), arrays, priors, noise, structure)
+    problem = _Problem(copy.deepcopy(net), arrays, priors, noise, structure, params)
     alpha = 1.0
     for _ in range(ROUNDS):
         problem.settle(alpha)
@@ -124,9 +125,10 @@ class _Problem:
     """
 
     def __init__(
-        self, net: Network, arrays: Mapping[str, Any], priors: Any, noise: Any, structure: str
-    ) -> None:
-        chosen = _priors.choose(net.params, priors)
+        self, net: Network, arrays: Mapping[str, Any], priors: Any, noise: Any, structure: str,
+        params: Any = None,
+    ) -> None:  # fmt: skip
+        chosen = _priors.choose(net.params, priors, params)
         self.net, self.arrays, self.structure = net, arrays, structure
         self.params = list(chosen)
         self.scales = [_priors.deviation(p, prior) for p, prior in chosen.items()]

@@ -18,7 +18,7 @@ Dims = tuple[str, ...]
 NAMED = ("fan", "layer", "ard")
 
 
-def choose(params: Sequence[Any], priors: Any) -> dict[Any, Any]:
+def choose(params: Sequence[Any], priors: Any, only: Any = None) -> dict[Any, Any]:
     """Find the prior of each parameter: that of the first pattern that its name matches.
 
     Parameters
@@ -28,6 +28,8 @@ def choose(params: Sequence[Any], priors: Any) -> dict[Any, Any]:
     priors : object or dict
         One prior for all of them, or priors by patterns of names: ``'*.w'``,
         ``'out'`` (all of that layer).
+    only : str or list of str, optional
+        Patterns of those that count, of all that have a prior.
 
     Returns
     -------
@@ -56,7 +58,12 @@ def choose(params: Sequence[Any], priors: Any) -> dict[Any, Any]:
         patterns = names.param_patterns(pattern)
         for name in names.match_some("priors", patterns, known):
             chosen.setdefault(known[name], prior)
-    return {p: chosen[p] for p in params if p in chosen}
+    found = {p: chosen[p] for p in params if p in chosen}
+    if only is None:
+        return found
+    by_name = {str(p.name): p for p in found}
+    kept = names.match_some("params", names.param_patterns(only), by_name)
+    return {p: prior for p, prior in found.items() if p.name in kept}
 
 
 def _is_named(prior: Any) -> bool:
