@@ -2,10 +2,9 @@
 
     python examples/bayesian_sunspots.py [--members 5] [--plot sunspots.png]
 
-The yearly numbers from 1700 to 2008, see data/README.md. Networks of the same build, each
-trained from other initial values on the years before 1930, are the draws of a posterior;
-together with the noise of single years they give intervals for the years from 1930 on. How
-great this is, networks say that know the years before 1880 only. It needs PyMC.
+The yearly numbers from 1700 to 2008, see data/README.md. Networks of one build, trained from
+different initial values on the years before 1930, are the draws of a posterior; the noise of
+single years is what networks miss that know the years before 1880 only. It needs PyMC.
 """
 
 import argparse

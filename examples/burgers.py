@@ -53,7 +53,6 @@ def main():
     how = dict(algo="l-bfgs", history=30, gradient_tolerance=1e-8, patience=None)
     found = theanets.minimize(pt.sqr(left).mean(), epochs=args.epochs, **how)
     seconds = time.perf_counter() - began
-
     t, x = map(np.ravel, np.meshgrid(np.linspace(0, 1, 51), np.linspace(-1, 1, 101), indexing="ij"))
     grid = np.stack([t, x], axis=1).astype(args.dtype)
     guess = wave(pt.as_tensor(grid)).eval()[:, 0].reshape(51, 101)
