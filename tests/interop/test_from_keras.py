@@ -75,6 +75,9 @@ def test_dense_layers(activation):
         (lambda: layers.MaxPooling2D((3, 2), strides=2, padding="same"), (9, 8, 2)),
         # Of an even padding: of an odd one, Keras on PyTorch averages what it pads with, too.
         (lambda: layers.AveragePooling2D(3, strides=2, padding="same"), (9, 7, 2)),
+        (lambda: layers.Conv2D(4, 3, groups=2), (8, 8, 2)),
+        (lambda: layers.ZeroPadding2D(((0, 1), (2, 3))), (4, 5, 2)),
+        (lambda: layers.ZeroPadding1D((0, 1)), (4, 2)),
         (lambda: layers.MaxPooling1D(2), (9, 2)),
         (lambda: layers.AveragePooling1D(3), (9, 2)),
         (lambda: layers.GlobalAveragePooling2D(), (9, 8, 2)),
@@ -203,7 +206,6 @@ class Own(layers.Layer):
         (lambda: layers.LeakyReLU(name="leaky"), (3,), r"'leaky' \(LeakyReLU\)"),
         (lambda: layers.Dense(2, keras.ops.sin), (3,), "activation=sin has no counterpart"),
         (lambda: layers.Dense(2, "relu6"), (3,), "activation=relu6 has no counterpart"),
-        (lambda: layers.Conv2D(4, 3, groups=2), (8, 8, 2), "groups=2 has no counterpart, 1 has"),
         (lambda: layers.BatchNormalization(axis=1), (8, 2), "axis=1 is not the last one"),
         (lambda: layers.Embedding(3, 2, mask_zero=True), (4,), "mask_zero=True has no"),
         (lambda: layers.LSTM(2, recurrent_dropout=0.1), (4, 3), "recurrent_dropout=0.1 has no"),

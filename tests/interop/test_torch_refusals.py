@@ -61,11 +61,7 @@ OF_IMAGES = {
     ),
     "channels": (lambda: [nn.Conv2d(3, 2, 3)], IMAGE, "in_channels=3, but 2 come"),
     "dilated windows": (lambda: [nn.MaxPool2d(2, dilation=2)], IMAGE, "dilation=2"),
-    "means with what is not there": (
-        lambda: [nn.AvgPool2d(3, padding=1)],
-        IMAGE,
-        "count_include_pad=True",
-    ),
+    "less than there is": (lambda: [nn.ZeroPad2d(-1)], IMAGE, "padding=(-1, -1, -1, -1) takes"),
     "windows of several lengths": (lambda: [nn.AdaptiveAvgPool2d(3)], IMAGE, "output_size=3"),
     "between entries": (
         lambda: [nn.Upsample(scale_factor=2, mode="bilinear")],

@@ -16,7 +16,7 @@ from .torch_arrays import PAIRS, Array, flat_order
 #: Forms whose outputs PyTorch's counterparts have with channels first.
 PLACES = (
     *("conv1", "conv2", "conv1_transposed", "conv2_transposed", "pool1", "pool2", "upsample1"),
-    *("upsample2", "batch_norm", "group_norm", "instance_norm"),
+    *("upsample2", "pad1", "pad2", "batch_norm", "group_norm", "instance_norm"),
 )
 
 

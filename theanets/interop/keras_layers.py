@@ -70,7 +70,7 @@ def convolution(place: Place) -> None:
     """Read a convolution or its transpose."""
     layer, kind = place.layer, kind_of(place.layer)
     count, transposed = int(kind[4]), kind.endswith("Transpose")
-    place.expect(data_format="channels_last", groups=1, output_padding=None)
+    place.expect(data_format="channels_last", output_padding=None)
     size = layer.filters
     params = biased(place, "b", "w", size)
     kernel = params["w"] if count == 2 else params["w"][None]
@@ -89,8 +89,19 @@ def convolution(place: Place) -> None:
         stride=tuple(layer.strides),
         dilation=tuple(layer.dilation_rate),
         border_mode=border,
+        groups=getattr(layer, "groups", 1),
         activation=activation(place),
     )
+
+
+@reads("ZeroPadding1D", "ZeroPadding2D")
+def padding(place: Place) -> None:
+    """Read a padding with zeros."""
+    place.expect(data_format="channels_last")
+    found = place.layer.padding
+    one_axis = kind_of(place.layer) == "ZeroPadding1D"
+    both = (tuple(found),) if one_axis else tuple(tuple(pair) for pair in found)
+    place.add(f"pad{len(both)}", padding=both)
 
 
 @reads("MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D")

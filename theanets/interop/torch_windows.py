@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..export.torch_arrays import PAIRS
 from .torch_walk import Lengths, Walk, reads, state
 
@@ -31,10 +33,6 @@ def _start(module: Any) -> Lengths:
 def convolution(walk: Walk, module: Any, path: str) -> None:
     """Read a convolution of series or images."""
     count = _begin(walk, module, path)
-    walk.refuse_unless(
-        module.groups == 1, module, path, f"groups={module.groups} has no counterpart"
-    )
-    _check_padding(walk, module, path)
     size, stride = _each(module.kernel_size, count), _each(module.stride, count)
     dilation = _each(module.dilation, count)
     extents = [(k - 1) * d + 1 for k, d in zip(size, dilation, strict=True)]
@@ -46,6 +44,18 @@ def convolution(walk: Walk, module: Any, path: str) -> None:
         pads = [2 * p for p in padding]
     found = zip(walk.shape[1:], extents, stride, pads, strict=True)
     lengths = tuple(_positions(*each) for each in found)
+    if module.padding_mode != "zeros" and any(pads):
+        walk.refuse_unless(
+            module.padding_mode in ("reflect", "replicate"),
+            module,
+            path,
+            f"padding_mode={module.padding_mode!r} has no counterpart, 'zeros', 'reflect' and "
+            "'replicate' have",
+        )
+        # Of an odd number, the larger half is behind.
+        both = tuple((p // 2, p - p // 2) for p in pads)
+        _pad(walk, f"{walk.plan.name(path)}+pad", both, module.padding_mode)
+        padding = (0,) * count
     _convolution(walk, module, path, f"conv{count}", lengths, padding)
 
 
@@ -53,10 +63,6 @@ def convolution(walk: Walk, module: Any, path: str) -> None:
 def transposed(walk: Walk, module: Any, path: str) -> None:
     """Read a transposed convolution."""
     count = _begin(walk, module, path)
-    walk.refuse_unless(
-        module.groups == 1, module, path, f"groups={module.groups} has no counterpart"
-    )
-    _check_padding(walk, module, path)
     size, stride = _each(module.kernel_size, count), _each(module.stride, count)
     padding, more = _each(module.padding, count), _each(module.output_padding, count)
     walk.refuse_unless(
@@ -90,23 +96,22 @@ def _begin(walk: Walk, module: Any, path: str) -> int:
     return count
 
 
-def _check_padding(walk: Walk, module: Any, path: str) -> None:
-    walk.refuse_unless(
-        module.padding_mode == "zeros" or not any(_each(module.padding, 1)),
-        module,
-        path,
-        f"padding_mode={module.padding_mode!r} has no counterpart, 'zeros' has",
-    )
+def _pad(walk: Walk, name: str, padding: tuple[tuple[int, int], ...], mode: str) -> None:
+    """Add a padding of its own."""
+    walk.plan.add(f"pad{len(padding)}", name, padding=padding, mode=mode)
 
 
 def _convolution(
     walk: Walk, module: Any, path: str, form: str, lengths: Lengths, border: Any
 ) -> None:
     count = len(lengths)
+    found = state(module, ["weight", "bias"])
+    found.setdefault("bias", np.zeros(module.out_channels, found["weight"].dtype))
     walk.plan.add(
         form,
         walk.plan.name(path),
-        PAIRS[form].ours(state(module, ["weight", "bias"])),
+        PAIRS[form].ours(found),
+        groups=module.groups,
         size=module.out_channels,
         filter_size=_each(module.kernel_size, count),
         stride=_each(module.stride, count),
@@ -115,6 +120,33 @@ def _convolution(
         activation="linear",
     )
     walk.shape = (module.out_channels, *lengths)
+
+
+@reads(
+    *("ZeroPad1d", "ZeroPad2d", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d"),
+    "ReplicationPad2d",
+    channels_first=True,
+)
+def padding(walk: Walk, module: Any, path: str) -> None:
+    """Read a padding of its own; the last axis comes first there."""
+    count = _places(module)
+    walk.give_axes()
+    walk.expect(module, path, count + 1, True)
+    sides = _each(module.padding, 2 * count)
+    both = tuple((int(sides[2 * i]), int(sides[2 * i + 1])) for i in reversed(range(count)))
+    walk.refuse_unless(
+        all(n >= 0 for pair in both for n in pair),
+        module,
+        path,
+        f"padding={module.padding} takes something away, which has no counterpart",
+    )
+    names = {cls.__name__[:3] for cls in type(module).__mro__}
+    mode = next(
+        m for p, m in (("Zer", "zero"), ("Ref", "reflect"), ("Rep", "replicate")) if p in names
+    )
+    _pad(walk, walk.plan.name(path), both, mode)
+    lengths = zip(walk.shape[1:], both, strict=True)
+    walk.shape = (walk.shape[0], *(None if n is None else n + sum(p) for n, p in lengths))
 
 
 # ---- pooling ---------------------------------------------------------------------------
@@ -136,20 +168,21 @@ def pooling(walk: Walk, module: Any, path: str) -> None:
             path,
             f"{option}={value} has no counterpart",
         )
-    walk.refuse_unless(
-        not (mean and module.count_include_pad and any(padding)),
-        module,
-        path,
-        "count_include_pad=True has no counterpart with a padding: here windows over the border "
-        "have the mean of what there is",
-    )
-    pads, lengths = [], []
+    if mean and module.count_include_pad and any(padding):
+        # Else windows over the border have the mean of what there is.
+        _pad(walk, f"{walk.plan.name(path)}+pad", tuple((p, p) for p in padding), "zero")
+        lengths = (
+            None if n is None else n + 2 * p for n, p in zip(walk.shape[1:], padding, strict=True)
+        )
+        walk.shape, padding = (walk.shape[0], *lengths), (0,) * count
+    pads: list[tuple[int, int]] = []
+    made: list[int | None] = []
     for n, k, s, p in zip(walk.shape[1:], size, stride, padding, strict=True):
         high = p + (_more(walk, module, path, n, k, s, p) if module.ceil_mode else 0)
         pads.append((p, high))
-        lengths.append(_positions(n, k, s, p + high))
+        made.append(_positions(n, k, s, p + high))
     _pool(walk, path, count, "mean" if mean else "max", pool_size=size, stride=stride, padding=pads)
-    walk.shape = (walk.shape[0], *lengths)
+    walk.shape = (walk.shape[0], *made)
 
 
 def _more(walk: Walk, module: Any, path: str, n: int | None, k: int, s: int, p: int) -> int:
