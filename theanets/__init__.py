@@ -41,6 +41,7 @@ with uninterrupted():
         util,
     )
     from .activations import Activation
+    from .backends import devices
     from .derivatives import derivative, divergence, laplacian
     from .errors import (
         ConfigurationError,
@@ -96,6 +97,7 @@ __all__ = [
     "callbacks",
     "convolution",
     "derivative",
+    "devices",
     "divergence",
     "feedforward",
     "from_keras",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytensor
@@ -35,13 +36,73 @@ def resolve_mode(mode: str | Mode | None) -> Mode | None:
     """
     if mode is None or isinstance(mode, Mode):
         return mode
+    # After an @, devices: see `placed`.
     if not isinstance(mode, str):
         raise ConfigurationError(f"mode={mode!r} is neither a name nor a PyTensor Mode")
-    name = mode.upper()
+    name = mode.partition("@")[0].upper()
     valid = [*predefined_modes, "FAST_RUN"]
     if name not in valid:
         raise unknown("mode", mode, valid)
     return pytensor.compile.mode.get_mode(name)
+
+
+def placed(mode: str | Mode | None, device: Any) -> str | Mode | None:
+    """Get a mode that computes on a device, ``'JAX@cuda:1'``.
+
+    Parameters
+    ----------
+    mode : str, Mode or None
+        See `resolve_mode`.
+    device : str, list of str or None
+        From `devices`, or without its number; None for that of the linker's choice. JAX
+        divides batches to train on between several.
+
+    Raises
+    ------
+    ConfigurationError
+        If the mode's linker cannot compute there.
+    """
+    if device is None:
+        return mode
+    names = [device] if isinstance(device, str) else device
+    if (
+        not isinstance(names, (list, tuple))
+        or not names
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise ConfigurationError(
+            f"device={device!r} is neither a name, such as 'cuda:0', nor a list of names"
+        )
+    if isinstance(mode, Mode):
+        raise ConfigurationError(f"device={device!r} needs the name of a mode, not mode={mode!r}")
+    mode = str(pytensor.config.mode) if mode is None else mode.partition("@")[0]
+    found = linker(mode)
+    found.check_installed()
+    return f"{mode}@{','.join(found.find_devices(names))}"
+
+
+def devices(mode: str | Mode | None = None) -> list[str]:
+    """Get the names of the devices that a mode can compute on, for ``device=`` of ``train``.
+
+    Parameters
+    ----------
+    mode : str, Mode or None
+        By default PyTensor's configuration, ``pytensor.config.mode``.
+
+    Returns
+    -------
+    list of str
+        The first one computes where nothing else is said.
+
+    Examples
+    --------
+    ::
+
+        theanets.devices("JAX")     # ['cuda:0', 'cuda:1', 'cpu:0'], or ['cpu:0']
+    """
+    found = linker(mode)
+    found.check_installed()
+    return found.devices()
 
 
 def mode_key(mode: str | Mode | None) -> Hashable:
@@ -127,6 +188,9 @@ def _compile(
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     known = linkers.find(found.linker)
     known.check_installed()
+    names = mode.partition("@")[2] if isinstance(mode, str) else ""
+    devices = names.split(",") if names else []
+    around = known.on(devices) if devices else None
     memory.in_workers()
     returned = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
     arguments: list[Any] = []
@@ -169,9 +233,9 @@ def _compile(
         compiled.trust_input = True
         return compiled
 
-    template = lending.Template(
-        known.compile(make, arguments, outputs, updates), places, known.compiles_when_called
-    )
+    with nullcontext() if around is None else around():
+        compiled = known.compile(make, arguments, outputs, updates)
+    template = lending.Template(compiled, places, known.compiles_when_called, around, devices)
     return lent(template, shared)
 
 

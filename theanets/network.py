@@ -196,26 +196,26 @@ class Network(Structure):
         progress : bool or 'auto'
             Whether to show progress; by default if a person watches.
         checkpoint : path, optional
-            Where the state of the run is kept. If the file exists the run
-            continues from it, bit for bit; a run that was finished does
-            nothing, unless its limits were raised. A network made without a
-            seed gets that of the file. Several algorithms have a file each,
-            ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``; for these
-            give the network a seed, if it is to be bit for bit. A file is
-            one run's at a time. Where the data are callables or iterators,
-            what they give after that is up to the caller.
+            Where the state of the run is kept. If the file exists the run continues from it, bit
+            for bit; a run that was finished does nothing, unless its limits were raised. A network
+            made without a seed gets that of the file. Several algorithms have a file each,
+            ``'run.1.ckpt'``, ``'run.2.ckpt'`` for ``'run.ckpt'``; for these give the network a
+            seed, if it is to be bit for bit. A file is one run's at a time. Where the data are
+            callables or iterators, what they give after that is up to the caller.
         checkpoint_every : int
             Epochs between writing it.
         save_progress : path or file, optional
-            Where the network is saved when training ends, with its best
-            parameters. ``{}`` in a path stands for the time of saving, in
-            seconds since 1970, so that each time has a file of its own. A
-            file object is rewound and truncated first.
+            Where the network is saved when training ends, with its best parameters. ``{}`` in a
+            path stands for the time of saving, in seconds since 1970, so that each time has a file
+            of its own. A file object is rewound and truncated first.
         save_every : int or float
             Also save, as it is then, every so many epochs (int) or minutes
             (float); 0 is never.
         mode : str or Mode, optional
             How to compile; by default as the network says.
+        device : str or list of str, optional
+            Where to compute, with JAX or PyTorch: one of `theanets.devices`. JAX divides
+            the batches of arrays between several. The network is not bound to it.
         rng : int, Generator or RandomState, optional
             Seed of this run; by default a child of the network's.
         **kwargs

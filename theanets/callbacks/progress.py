@@ -85,6 +85,9 @@ class Progress(Callback):
     def prepare(self, run: Run) -> None:
         """Say that functions are compiled, if they were not before."""
         self._columns = []
+        devices = run.evaluations[0].function.template.devices
+        if devices:
+            self._print(Text(f"computing on {', '.join(devices)}"))
         if not all(evaluation.used for evaluation in run.evaluations):
             self._print(Text("compiling, or reading what was compiled from the cache ..."))
             self._compiling = compilations(run.evaluations[0].function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from typing import Any, ClassVar, Protocol
@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol
 from pytensor.compile.mode import Mode
 from pytensor.link.basic import JITLinker
 from pytensor.link.basic import Linker as PyTensorLinker
+
+from ..errors import ConfigurationError
 
 
 class Unfit(Exception):
@@ -71,6 +73,8 @@ class Linker:
         Whether a function is compiled at its first call, not before.
     keeps_on_disk : bool
         Whether there is a cache of PyTensor's on the disk for what it compiles.
+    divides : bool
+        Whether it can divide batches between several devices.
     package : str
         What has to be installed besides PyTensor, if anything.
     dispatch : str
@@ -87,6 +91,7 @@ class Linker:
     compiles_by_shape: ClassVar[bool] = False
     compiles_when_called: ClassVar[bool] = False
     keeps_on_disk: ClassVar[bool] = False
+    divides: ClassVar[bool] = False
     package: ClassVar[str] = ""
     dispatch: ClassVar[str] = ""
     forms: ClassVar[tuple[str, ...]] = ()
@@ -140,6 +145,43 @@ class Linker:
         """
         with self.compiling():
             return make(inputs, outputs, updates)
+
+    def devices(self) -> list[str]:
+        """Get the names of the devices that it can compute on; the first one does by default."""
+        return ["cpu"]
+
+    def on(self, names: Sequence[str]) -> Callable[[], AbstractContextManager[Any]] | None:
+        """Get what has some devices compute: makes what is around making and calling functions.
+
+        Parameters
+        ----------
+        names : list of str
+            Without a number, the first one of its kind.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such device, or it can be only one.
+        """
+        self.find_devices(names)
+        return None
+
+    def find_devices(self, names: Sequence[str]) -> list[str]:
+        """Get the full names of devices, see `on`."""
+        valid, found = self.devices(), []
+        for name in names:
+            near = [name] if ":" in name else [one for one in valid if one.split(":")[0] == name]
+            if not near or near[0] not in valid:
+                raise ConfigurationError(
+                    f"device={name!r}: for mode={self.mode!r} there is {', '.join(valid)}"
+                )
+            found.append(near[0])
+        if len(found) > 1 and (len({*found}) < len(found) or not self.divides):
+            raise ConfigurationError(
+                f"device={list(names)!r}: expected "
+                + ("each of them once" if self.divides else f"one, for mode={self.mode!r}")
+            )
+        return found
 
     def check_cache(self) -> None:
         """Refuse where the cache on the disk is switched off.

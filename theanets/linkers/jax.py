@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class JAX(Compiled):
     mode = "JAX"
     kinds = (JAXLinker,)
     compiles_by_shape = True
+    divides = True
     package = "jax"
     dispatch = "pytensor.link.jax.dispatch"
     forms = (
@@ -40,6 +42,18 @@ class JAX(Compiled):
         from .jax_sizes import SIZES
 
         return mode.including(SIZES).excluding("fusion")
+
+    def devices(self) -> list[str]:
+        from .jax_devices import known
+
+        return list(known())
+
+    def on(self, names: Sequence[str]) -> Callable[[], AbstractContextManager[Any]] | None:
+        from . import jax_devices
+
+        known = jax_devices.known()
+        found = [known[name] for name in self.find_devices(names)]
+        return partial(jax_devices.on, found)
 
     @contextmanager
     def compiling(self) -> Iterator[None]:

@@ -7,8 +7,8 @@ set anew: one that is set for each call would gain nothing. Not beyond the loop:
 array of NumPy may change it in place, as functions of other linkers do, and nothing tells. In
 the variables there stay NumPy's arrays, which users and other linkers read.
 
-JAX is also told to have double precision, as PyTensor does in its default configuration: losses
-are added up in it, whatever the type of the network.
+JAX is also told to have double precision, as PyTensor does in its default configuration: there may
+be networks of float64, and integers of 64 bits.
 """
 
 from __future__ import annotations

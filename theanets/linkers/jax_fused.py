@@ -22,6 +22,7 @@ import numpy.typing as npt
 from jax import lax
 
 from ..interruption import uninterrupted
+from . import jax_devices
 from .base import Unfit
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Loop:
         #: How many arrays a step returns.
         self.results = len(self._returned)
         self.run = jax.jit(
-            self._run, donate_argnums=0, static_argnames=("steps", "timed", "spread")
+            self._run, donate_argnums=0, static_argnames=("steps", "timed", "spread", "mesh")
         )
 
     def _run(
@@ -89,9 +90,19 @@ class Loop:
         steps: int | None,
         timed: tuple[int, ...],
         spread: tuple[tuple[int, int], ...],
+        mesh: Any = None,
     ) -> Any:
+        # What can be, is divided between the devices; XLA finds out what follows from it.
+        divided = mesh is not None and rows.shape[1] % mesh.size == 0
+
+        def lying(array: Any, *axes: str) -> Any:
+            if mesh is None:
+                return array
+            return lax.with_sharding_constraint(array, jax_devices.sharding(mesh, *axes))
+
         def once(carry: Sequence[Any], i: Any) -> tuple[Any, Any]:
-            batch = [array.at[rows[i]].get(mode="promise_in_bounds") for array in data]
+            own = lying(rows[i], *([jax_devices.ROWS] if divided else []))
+            batch = [array.at[own].get(mode="promise_in_bounds") for array in data]
             if steps is not None:
                 for k in timed:
                     batch[k] = batch[k][:, :steps]
@@ -105,7 +116,9 @@ class Loop:
             new = [jnp.asarray(outputs[k]) for k in self._updates]
             if any(after.shape != before.shape for after, before in zip(new, carry, strict=True)):
                 raise Unfit
-            new = [after.astype(before.dtype) for after, before in zip(new, carry, strict=True)]
+            new = [
+                lying(after.astype(before.dtype)) for after, before in zip(new, carry, strict=True)
+            ]
             return new, [jnp.asarray(outputs[k]) for k in self._returned]
 
         def body(i: Any, state: Any) -> Any:
@@ -142,10 +155,11 @@ class Fused:
     def __init__(self, function: Drawing, resident: Any, stepped: Sequence[Any]) -> None:
         self._chance = function.chance
         self._drawn = list(self._chance.containers())
-        stride = 1 if _device().platform == "cpu" else STRIDE
+        stride = 1 if jax_devices.current().platform == "cpu" else STRIDE
         self._loop = function.loop((*self._drawn, *stepped), stride)
         self._resident = resident
-        self._kinds = {"timed": resident.timed, "spread": resident.spread}
+        self._mesh = jax_devices.mesh()
+        self._kinds = {"timed": resident.timed, "spread": resident.spread, "mesh": self._mesh}
         self._tables: dict[Any, list[Array]] = {}
         #: The array that a call left in a container, and the same on the device.
         self._held: dict[Any, tuple[Array, jax.Array]] = {}
@@ -203,7 +217,12 @@ class Fused:
         host = container.storage[0]
         # What is held is used up by the call, be it that it fails.
         held, array = self._held.pop(container, (None, None))
-        return array if array is not None and held is host else jnp.array(host)
+        return array if array is not None and held is host else self._put(jnp.array(host))
+
+    def _put(self, array: Any) -> jax.Array:
+        # Not said to be for one device, as neither is what is updated: that is compiled anew.
+        mesh = self._mesh
+        return jax.device_put(array, None if mesh is None else jax_devices.sharding(mesh))
 
     def _part(
         self,
@@ -266,33 +285,26 @@ class Fused:
 
     @property
     def _data(self) -> list[jax.Array]:
-        placed, device = self._resident.placed, _device()
-        if device not in placed:
-            # Not said to be for this device, as what is updated is not: that is compiled anew.
-            placed[device] = [jax.device_put(_with_room(a)) for a in self._resident.arrays]
-        found: list[jax.Array] = placed[device]
+        placed, where = self._resident.placed, self._mesh or jax_devices.current()
+        if where not in placed:
+            placed[where] = [self._put(_with_room(array)) for array in self._resident.arrays]
+        found: list[jax.Array] = placed[where]
         return found
-
-
-def _device() -> Any:
-    """Get the device that JAX computes on now."""
-    chosen = jax.config.jax_default_device
-    if chosen is None or isinstance(chosen, str):
-        return jax.devices(chosen)[0]
-    return chosen
 
 
 def worth_it(function: Any, resident: Any) -> bool:
     """Tell whether many steps of a function are better made in one call, on the device of now.
 
-    In a loop XLA computes convolutions on a CPU by slower code, and arrays have to fit.
+    In a loop XLA computes convolutions on a CPU by slower code, and arrays have to fit. Several
+    devices are only there for such calls.
     """
-    device = _device()
-    kinds = {type(node.op).__name__.lower() for node in function.maker.fgraph.apply_nodes}
-    if device.platform == "cpu" and any("conv" in kind for kind in kinds):
-        return False
+    device = jax_devices.current()
     limit = (device.memory_stats() or {}).get("bytes_limit")
-    return bool(resident.nbytes <= (DATA_BYTES if limit is None else DATA_PART * limit))
+    if resident.nbytes > (DATA_BYTES if limit is None else DATA_PART * limit):
+        return False
+    kinds = {type(node.op).__name__.lower() for node in function.maker.fgraph.apply_nodes}
+    slower = device.platform == "cpu" and any("conv" in kind for kind in kinds)
+    return not slower or jax_devices.mesh() is not None
 
 
 def _with_room(array: Array) -> Array:

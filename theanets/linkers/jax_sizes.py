@@ -12,6 +12,7 @@ converted; in the steps of a scan too, since JAX refuses a state that changes it
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ class Early(Op):
 @jax_funcify.register(Early)
 def _early(op: Early, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     inner = op.op.make_node(*node.inputs)
-    late = _late(inner, **kwargs)
+    late = _late(_narrow(inner), **kwargs)
     cast = inner.outputs[0].type.dtype if isinstance(inner.op, _UNTYPED) else None
 
     def run(*inputs: Any) -> Any:
@@ -87,6 +88,19 @@ def _early(op: Early, node: Apply, **kwargs: Any) -> Callable[..., Any]:
         return results[0] if len(results) == 1 else results
 
     return run
+
+
+def _narrow(node: Apply) -> Apply:
+    """Get a sum of float32 as one that is not converted to float64 and back.
+
+    XLA adds up by halves: what PyTensor has for it would only convert what comes of that.
+    """
+    op = node.op
+    if getattr(op, "acc_dtype", None) != "float64" or node.outputs[0].type.dtype != "float32":
+        return node
+    op = copy.copy(op)
+    op.acc_dtype = "float32"
+    return Apply(op, node.inputs, [out.type() for out in node.outputs])
 
 
 def _late(node: Apply, **kwargs: Any) -> Callable[..., Any]:

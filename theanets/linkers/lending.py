@@ -10,7 +10,7 @@ networks of one build have the compiled code in common, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pytensor.compile.sharedvalue import SharedVariable
@@ -73,6 +73,18 @@ def replaced(
     return (found[:number] if several else found[0]), new
 
 
+def within(
+    around: Callable[[], AbstractContextManager[Any]], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Get what calls a function in a context."""
+
+    def call(*arguments: Any) -> Any:
+        with around():
+            return function(*arguments)
+
+    return call
+
+
 class Template:
     """A compiled function, and its variables, which hold nothing.
 
@@ -84,10 +96,21 @@ class Template:
         Made by `placeholder`.
     compiles : bool
         Whether its first call compiles.
+    around : callable, optional
+        Makes the context of each call.
+    devices : list of str
+        Where that has it compute, if it says so.
     """
 
-    def __init__(self, function: Any, variables: Sequence[Any], compiles: bool) -> None:
-        self.function = function
+    def __init__(
+        self,
+        function: Any,
+        variables: Sequence[Any],
+        compiles: bool,
+        around: Callable[[], AbstractContextManager[Any]] | None = None,
+        devices: Sequence[str] = (),
+    ) -> None:
+        self.function, self.around, self.devices = function, around, devices
         self.variables = list(variables)
         #: Who has it has also the locks of the variables that are lent, and waits for nobody.
         self.lock = process.new_lock()
@@ -120,6 +143,8 @@ class Lent:
         """Get what calls a function with what the variables hold."""
         template, lock = self.template, self.template.lock.thread_lock
         pairs = self._pairs()
+        if template.around is not None:
+            function = within(template.around, function)
 
         def call(*arguments: Any) -> Any:
             with lock:
@@ -161,7 +186,11 @@ class Lent:
         """Get what makes many calls in one, see `theanets.backends.fused`."""
         make = getattr(self.template.function, "fused", None)
         places = dict(zip(self.variables, self.template.variables, strict=True))
-        found = make and make(resident, [places[variable].container for variable in stepped])
+        if make is None:
+            return None
+        if self.template.around is not None:
+            make = within(self.template.around, make)
+        found = make(resident, [places[variable].container for variable in stepped])
         return found and self._lending(found)
 
     def __getattr__(self, name: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 from pytensor.link.pytorch.linker import PytorchLinker
 
@@ -17,6 +20,17 @@ class PyTorch(Compiled):
     package = "torch"
     dispatch = "pytensor.link.pytorch.dispatch"
     forms = ("linkers.torch_numpy", "ops.recurrent.by_torch", "ops.windows.by_torch")
+
+    def devices(self) -> list[str]:
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] + ["cpu"]
+
+    def on(self, names: Sequence[str]) -> Callable[[], AbstractContextManager[Any]] | None:
+        import torch
+
+        (name,) = self.find_devices(names)
+        return partial(torch.device, name)
 
     def compiling(self) -> AbstractContextManager[None]:
         """Tell it what only our functions need; see `torch_setup`, which imports PyTorch."""

@@ -56,6 +56,7 @@ class TrainKeywords(TypedDict, total=False):
     freeze: str | Sequence[str] | None
     average: str | Mapping[str, Any] | Average | None
     mode: Any
+    device: str | Sequence[str] | None
     rng: Any
     subalgo: Any
     # Of algorithms.

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from pytensor.compile.mode import Mode
 
-from .. import optimizers
+from .. import backends, optimizers
 from ..errors import ConfigurationError, check_keywords
 from ..options import whole_number
 from ..regularizers.keywords import keywords as regularizer_keywords
@@ -98,7 +98,15 @@ LIMITS, DATA, LOOP = names(Limits), names(DataOptions), names(LoopOptions)
 
 def keywords(algo: Any) -> list[str]:
     """Get all keywords that ``train`` accepts with an algorithm."""
-    return [*LIMITS, *DATA, *LOOP, "mode", *optimizers.keywords(algo), *regularizer_keywords()]
+    return [
+        *LIMITS,
+        *DATA,
+        *LOOP,
+        "mode",
+        "device",
+        *optimizers.keywords(algo),
+        *regularizer_keywords(),
+    ]
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class TrainOptions:
     loop : LoopOptions
         What happens in between.
     mode : str, Mode or None
-        How to compile; if that is not said, as the network says.
+        How to compile, and for which device; if that is not said, as the network says.
     hypers : dict
         Hyper-parameters of the algorithm.
     regularizers : dict
@@ -155,7 +163,7 @@ class TrainOptions:
         check_keywords("train", set(kwargs) - {*valid}, [*valid, *ARGUMENTS])
         limits = Limits(**{key: kwargs[key] for key in LIMITS if key in kwargs})
         given = {key: value for key, value in kwargs.items() if value is not None}
-        mode = given.pop("mode", mode)
+        mode = backends.placed(given.pop("mode", mode), given.pop("device", None))
         data = DataOptions(**{key: given.pop(key) for key in DATA if key in given})
         loop = LoopOptions(**{key: given.pop(key) for key in LOOP if key in given})
         # In the order of the call, in which penalties are added up.

@@ -203,14 +203,15 @@ class Together:
         self._single.make(number, results)
 
     def _made(self, batches: list[Any]) -> list[Any]:
-        values = []
+        values: list[Any] = []
         if self._rate is not None:
-            first = self._update
-            values = [np.array([self._rate.at(first + i) for i in range(len(batches))])]
+            rates = [self._rate.at(self._update + i) for i in range(len(batches))]
+            kind = self._strides.step.optimizer.hyper["learning_rate"].dtype
+            values = [np.array(rates, kind)]
         found = self._call(batches, values, self._anew or not self._began)
         self._began = True
         if self._rate is not None:
-            self._rate.put(float(values[0][-1]))
+            self._rate.put(rates[-1])
         step = self._strides.step
         return [step.measured(each if step.measures else each[0]) for each in found]
 

@@ -49,6 +49,12 @@ def _from_key(op: FromKey, **kwargs: Any) -> Any:
     return lambda key: {"jax_state": key}
 
 
+def _platform() -> str:
+    """Get the kind of the device that JAX computes on now."""
+    chosen = jax.config.jax_default_device
+    return str(getattr(chosen, "platform", chosen) or jax.default_backend())
+
+
 class Chance:
     """What stands for the generators that some expressions draw from, and for the draws.
 
@@ -85,7 +91,7 @@ class Chance:
             if isinstance(variable, SharedVariable) and isinstance(variable.type, RandomType)
         )
         self._found, self._drawn = list(found), None
-        if found and jax.default_backend() == "cpu":
+        if found and _platform() == "cpu":
             self._drawn = Drawn(arguments, returned, updates, function)
         self._keys = {
             variable: pytensor.shared(np.zeros(WORDS, "uint32"), name=f"key {variable.name}")
