@@ -143,7 +143,7 @@ def test_noise_is_that_of_the_shards():
     for net in nets[1:]:
         assert_same(net, nets[0])
     # Shards have noise of their own each.
-    same = cut(tuple(np.tile(a[:20], (3, 1)) for a in data()), [20, 20, 20])
+    same = cut(tuple(np.tile(a[:1], (60, 1)) for a in data()), [20, 20, 20])
     net = trained(regressor, same, 3, epochs=1, batch_size=60, hidden_dropout=0.5)
     alone = trained(regressor, {0: same[0]}, 1, epochs=1, batch_size=20, hidden_dropout=0.5)
     with pytest.raises(AssertionError):

@@ -236,3 +236,15 @@ def test_algorithms_one_after_the_other(tmp_path):
     )
     alone = trained(regressor, cut(data()), 1, algo=["adam", "l-bfgs"], epochs=2)
     assert_same(net, alone)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_callbacks_must_not_change_parameters(size):
+    def change(run):
+        param = run.params[0]
+        param.set_value(param.get_value() + 1e-9)
+
+    found, _ = failures(regressor, size, epochs=3, callbacks=change)
+    for error in found:
+        assert isinstance(error, theanets.GroupError)
+        assert "do not have the same parameters any more" in str(error)

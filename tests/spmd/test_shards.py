@@ -97,3 +97,10 @@ def test_a_position_is_continued():
     for wrong in ({}, {"pass": 0, "batch": 8}, {"pass": "0", "batch": 1}, {"pass": 0, "batch": -1}):
         with pytest.raises(theanets.DataError, match="cannot continue"):
             other.restore(wrong)
+
+
+def test_shards_of_one_size_have_orders_of_their_own():
+    found = shards([30, 30], batch_size=60)
+    (part,) = found.parts()
+    first, second = (batch[0][:, 0].astype(int) for _, batch in part.own)
+    assert (first != second - 30).any()

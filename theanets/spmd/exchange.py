@@ -171,6 +171,10 @@ class Exchange:
         if error is None:
             text = "; ".join(f"rank {rank} failed: {said}" for rank, said in why.items())
             error = GroupError(f"training together ended: {text}")
+        self.leave(error)
+
+    def leave(self, error: BaseException) -> None:
+        """Raise an exception in all processes, each of which has found its reason."""
         self.told = error
         raise error
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import logging
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 
+import numpy as np
+
 from ..callbacks import Callback, Callbacks
 from ..data import Dataset
+from ..errors import GroupError
 from ..training import Run, resume
 from ..training.resume import Checkpoint
 from ..training.standing import Monitors
 from .engines import merged
 from .exchange import Exchange
-
-log = logging.getLogger("theanets")
 
 
 class _Guarded(Callbacks):
@@ -142,10 +143,27 @@ class GroupRun(Run):
 
         def compute() -> Any:
             with closing(evaluation.results(data.epoch())) as results:
-                return evaluation.added(results)
+                found = evaluation.added(results)
+            number = self._number()
+            return [number, number**2, *found]
 
-        totals = self.exchange.total(2 * len(evaluation.names), compute)
-        return self.criterion.clean(merged(evaluation, totals, self.exchange))
+        many, squares, *_ = totals = self.exchange.total(2 + 2 * len(evaluation.names), compute)
+        # A mean square is the square of the mean where all are alike only.
+        if squares * self.exchange.group.size != many**2:
+            self.exchange.leave(
+                GroupError(
+                    "the networks of the processes do not have the same parameters any more: "
+                    "callbacks, which rank 0 alone calls, must not change them"
+                )
+            )
+        return self.criterion.clean(merged(evaluation, totals[2:], self.exchange))
+
+    def _number(self) -> int:
+        """Get a number, below 2**16, that is another one for other parameters."""
+        found = 0
+        for value in self._values():
+            found = zlib.crc32(np.ascontiguousarray(value).data, found)
+        return found & 0xFFFF
 
     def _settle(self) -> None:
         # Where the group has failed nobody validates any more; the best are restored all the same.
