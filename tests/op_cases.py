@@ -3,6 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 
+from theanets.ops.attention import Attend
 from theanets.ops.sequences import chain, ctc
 from theanets.ops.sparse import products as sparse
 from theanets.ops.windows import convolution, pooling
@@ -26,9 +27,20 @@ ROWS = [
     np.array([0, 3, 1, 1], "int32"),
     np.array([0, 2, 2, 4], "int32"),
 ]
+#: Two heads of queries for each of keys; a series without keys, and dropout.
+ATTENDED = [
+    RNG.normal(size=(3, 4, 4, 3)),
+    RNG.normal(size=(3, 5, 2, 3)),
+    RNG.normal(size=(3, 5, 2, 2)),
+    np.array([[4, 0, 5], [3, 1, 4], [4, 3, 3]]),
+    np.array([2, 1]),
+    RNG.normal(size=(4, 5)),
+    np.array([123, 456, 2**30]),
+]
 
 #: Ops with arguments, and which of their outputs directions are tried on.
 SMOOTH = {
+    "Attend": (Attend(), ATTENDED, slice(None)),
     "ForwardBackward": (chain.ForwardBackward(), CHAIN, slice(None)),
     "Alignments": (ctc.Alignments(0), ALIGNED, slice(None)),
     "Tangent of a chain": (

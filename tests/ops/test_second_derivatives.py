@@ -35,8 +35,10 @@ STAND_INS = [
     (Positions("int64"), [MATRIX]),
     (RowArgmax(), [MATRIX]),
 ]
-#: Bases; stand-ins; what cells are traced by.
+#: Bases; stand-ins; what cells are traced by; the gradient of attention, of which `Attend` has
+#: the derivatives, as what it is given of the sums is no input of its own.
 OTHERS = {
+    "AttendGradient",
     *("KernelOp", "ChainOp", "CtcOp", "WindowOp", "Pooling", "SparseOp", "_Recurrent", "Higher"),
     *(type(op).__name__ for op, _ in STAND_INS),
     "Draws",

@@ -29,6 +29,7 @@ class JAX(Compiled):
     package = "jax"
     dispatch = "pytensor.link.jax.dispatch"
     forms = (
+        "ops.attention.by_jax",
         "ops.recurrent.by_jax",
         "ops.sequences.chain_by_jax",
         "ops.sequences.ctc_by_jax",

@@ -13,13 +13,18 @@ from .base import Compiled
 
 
 class PyTorch(Compiled):
-    """Knows recurrences, convolutions and pooling; what it does not know NumPy computes."""
+    """Knows attention, recurrences, convolutions and pooling; what it does not know NumPy computes."""
 
     mode = "PYTORCH"
     kinds = (PytorchLinker,)
     package = "torch"
     dispatch = "pytensor.link.pytorch.dispatch"
-    forms = ("linkers.torch_numpy", "ops.recurrent.by_torch", "ops.windows.by_torch")
+    forms = (
+        "linkers.torch_numpy",
+        "ops.attention.by_torch",
+        "ops.recurrent.by_torch",
+        "ops.windows.by_torch",
+    )
 
     def devices(self) -> list[str]:
         import torch

@@ -1,0 +1,16 @@
+"""Attention: scores, which of them count, softmax, dropout and weighted sum as one Op.
+
+`operation` has the Op and its derivative; `arrays` the formula, which NumPy, JAX and PyTorch
+compute, and of which `expressions` makes what PyTensor differentiates further; `by_numba` the
+loops over blocks of queries, in which no more scores than those of a block are in memory.
+"""
+
+from __future__ import annotations
+
+from .expressions import attention_weights
+from .operation import Attend, AttendGradient, attend
+
+#: How far a query reaches where there is no limit.
+ENDLESS = 2**40
+
+__all__ = ["ENDLESS", "Attend", "AttendGradient", "attend", "attention_weights"]
