@@ -30,6 +30,7 @@ rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(10, 4)), rng.dirichlet([1, 1, 1], size=10)
 LABELS = rng.integers(0, 3, size=10)
 SERIES, TIMED = rng.normal(size=(6, 5, 4)), rng.normal(size=(6, 5, 3))
+ATTENDED = np.random.default_rng(1).normal(size=(10, 5, 4))
 STEPS = rng.integers(0, 3, size=(6, 5))
 IMAGES = rng.normal(size=(6, 6, 6, 2))
 
@@ -54,10 +55,13 @@ def layers():
         "instance_norm": [(2, 2), "instance_norm", "flat", 3],
         "dropout": [4, dict(form="dropout", rate=0.2), 3],
         "noise": [4, dict(form="noise", std=0.1), 3],
+        "attention": [(5, 4), dict(form="attention", heads=2, position="rotary"), "flat", 3],
+        "position": [(5, 4), dict(form="position", kind="learned", steps=5), "flat", 3],
+        "transformer": [(5, 4), dict(form="transformer", heads=2, hidden=8), "flat", 3],
         "input, sparse": [dict(size=4, sparse=True), 5, 3],
     }
     for name, described in flat.items():
-        x = X.reshape(10, 2, 2) if described[0] == (2, 2) else X
+        x = {(2, 2): X.reshape(10, 2, 2), (5, 4): ATTENDED}.get(described[0], X)
         if "sparse" in name:
             import scipy.sparse
 

@@ -42,6 +42,27 @@ FORMS = {
     "group_norm": {"": [(None, 4), dict(form="group_norm", groups=2), 3]},
     "instance_norm": {"": [(5, 6, 2), "instance_norm", 3]},
     "dropout": {"": [4, dict(form="dropout", rate=0.2), 3]},
+    "attention": {
+        "": [*SERIES, dict(form="attention", heads=2), 3],
+        "causal": [*SERIES, dict(form="attention", size=8, causal=True, kv_heads=2), 3],
+        "window": [*SERIES, dict(form="attention", window=2, dropout=0.1, bias=False), 3],
+        "rotary": [*SERIES, dict(form="attention", heads=2, position="rotary"), 3],
+        "relative": [*SERIES, dict(form="attention", position="relative", reach=3), 3],
+        "of another": [
+            *SERIES,
+            dict(form="conv1", size=5, filter_size=2),
+            dict(form="attention", heads=2, inputs=["in", "hid1"]),
+            3,
+        ],
+    },
+    "position": {
+        "": [*SERIES, "position", 3],
+        "learned": [*SERIES, dict(form="position", kind="learned", steps=50), 3],
+    },
+    "transformer": {
+        "": [*SERIES, dict(form="transformer", heads=2, hidden=6, dropout=0.1), 3],
+        "post": [*SERIES, dict(form="transformer", norm="post", activation="swiglu"), 3],
+    },
     "noise": {"": [4, dict(form="noise", std=0.1), 3]},
     "symbols": {"": [dict(form="symbols", shape=(5,), classes=3), ("embedding", 2), "flat", 3]},
     "embedding": {"of series": [dict(form="symbols", shape=(None,), classes=3), ("embedding", 2)]},

@@ -30,6 +30,11 @@ def sparsemax(rows):
     return found
 
 
+def gated(x, gate):
+    half = x.shape[1] // 2
+    return x[:, :half] * gate(x[:, half:])
+
+
 TWINS = {
     "gelu": lambda x: x * special.ndtr(x),
     "gelu:tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
@@ -42,7 +47,9 @@ TWINS = {
     "hard_tanh": lambda x: np.clip(x, -1, 1),
     "log_softmax": lambda x: x - special.logsumexp(x, axis=-1, keepdims=True),
     "sparsemax": sparsemax,
-    "glu": lambda x: x[:, : x.shape[1] // 2] * special.expit(x[:, x.shape[1] // 2 :]),
+    "glu": lambda x: gated(x, special.expit),
+    "geglu": lambda x: gated(x, lambda half: half * special.ndtr(half)),
+    "swiglu": lambda x: gated(x, lambda half: half * special.expit(half)),
 }
 ALIASES = {
     "swish": "silu",

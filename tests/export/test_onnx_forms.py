@@ -31,7 +31,7 @@ def test_form(form, what):
 
 @pytest.mark.parametrize("activation", sorted(canonical(theanets.Activation.registry)))
 def test_activation(activation):
-    size = 6 if activation in ("maxout", "glu") else 4
+    size = 6 if activation in ("maxout", "glu", "geglu", "swiglu") else 4
     options = {"maxout": "maxout:2"}.get(activation, activation)
     net = randomize(theanets.Regressor([5, (size, options), 3]))
     assert difference(net, outputs=["hid1", "out"]) < 1e-5

@@ -33,7 +33,9 @@ from .basic import (
     tanh,
 )
 from .more import (
+    GEGLU,
     GLU,
+    SwiGLU,
     celu,
     gelu,
     gelu_tanh,
@@ -48,6 +50,7 @@ from .more import (
 )
 
 __all__ = [
+    "GEGLU",
     "GLU",
     "Activation",
     "Compose",
@@ -56,6 +59,7 @@ __all__ = [
     "LGrelu",
     "Maxout",
     "Prelu",
+    "SwiGLU",
     "build",
     "celu",
     "gelu",

@@ -131,10 +131,33 @@ class GLU(Activation, names=("glu",)):
 
     width = 2
 
+    def gate(self, x: Expression) -> Expression:
+        """Get what the first half is multiplied by, of the second."""
+        return pt.sigmoid(x)
+
     def __call__(self, x: Expression) -> Expression:
         """Get the expression for the activation of ``x``."""
         half = x.shape[-1] // 2 if x.type.shape[-1] is None else x.type.shape[-1] // 2
-        return x[..., :half] * pt.sigmoid(x[..., half:])
+        return x[..., :half] * self.gate(x[..., half:])
 
 
-LIMITS[GLU] = (None, None)
+class GEGLU(GLU, names=("geglu",)):
+    """Half of the pre-activation, times the GELU of the other half; see `GLU`.
+
+    Shazeer 2020, "GLU variants improve transformer".
+    """
+
+    def gate(self, x: Expression) -> Expression:
+        """Get what the first half is multiplied by, of the second."""
+        return gelu(x)
+
+
+class SwiGLU(GLU, names=("swiglu",)):
+    """Half of the pre-activation, times the SiLU of the other half; see `GEGLU`."""
+
+    def gate(self, x: Expression) -> Expression:
+        """Get what the first half is multiplied by, of the second."""
+        return silu(x)
+
+
+LIMITS[GLU] = LIMITS[GEGLU] = LIMITS[SwiGLU] = (None, None)

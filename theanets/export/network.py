@@ -21,7 +21,7 @@ from ..ops import sparse
 from ..ops.sequences import chain_best, chain_sums, with_boundary
 from ..outputs import Outputs
 from ..structure import Structure
-from . import arrays, chains, elementwise, indexing, loops, recurrent, windows  # noqa: F401
+from . import arrays, attention, chains, elementwise, indexing, loops, recurrent, windows  # noqa: F401
 from .writer import OPSET, UnsupportedError, Writer, onnx_type
 
 #: The format of files; runtimes of 2022 and newer read it.

@@ -31,6 +31,9 @@ form           what it does
 `instance_norm` the same of each channel
 `dropout`      sets entries to 0 at random, in training
 `noise`        adds normal noise, in training
+`attention`    each step of a series gets a weighted sum of what all its steps offer
+`transformer`  attention and a feedforward network, each added to what goes in
+`position`     adds what tells where a step is in its series
 `rnn`          ``h_t = g(x_t @ xh + h_(t-1) @ hh + b)``, and its relatives
                `lstm`, `gru`, `mut1`, `clockwork`, `bcrnn`, `rrnn`, `mrnn`,
                `scrn`, `cell` and `bidirectional`
@@ -40,6 +43,7 @@ form           what it does
 
 from __future__ import annotations
 
+from .attention import Attention, Position, Transformer
 from .base import Layer, is_form
 from .blocks import Residual, Sequential
 from .convolution import Conv1, Conv1Transposed, Conv2, Conv2Transposed
@@ -89,6 +93,7 @@ __all__ = [
     "RRNN",
     "SCRN",
     "Add",
+    "Attention",
     "BatchNorm",
     "Bidirectional",
     "CellLayer",
@@ -119,6 +124,7 @@ __all__ = [
     "Pool1",
     "Pool2",
     "PoolTime",
+    "Position",
     "Product",
     "RMSNorm",
     "Recurrent",
@@ -127,6 +133,7 @@ __all__ = [
     "Sequential",
     "Symbols",
     "Tied",
+    "Transformer",
     "Upsample1",
     "Upsample2",
     "is_form",

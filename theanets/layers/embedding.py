@@ -94,6 +94,11 @@ class Embedding(Layer, names=("embedding",)):
         shape = (self.symbols, self.output_size)
         self.add_param("w", lambda: self._random_matrix("w", *shape, draws), shape)
 
+    @property
+    def turned_size(self) -> int | None:
+        """How many units a layer has that turns the vectors around: one for each symbol."""
+        return self.symbols
+
     def unit_axis(self, param: Any) -> int:
         """Get the axis of symbols: a vector is what a unit's weights are elsewhere."""
         return 0

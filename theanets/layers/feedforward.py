@@ -232,7 +232,7 @@ class Tied(Layer, names=("tied",)):
     ----------
     partner : str or Layer, optional
         The layer whose ``w`` is used: a feedforward layer with one input, or
-        any other whose ``w`` is (inputs, outputs). By default the first of
+        any other whose ``w`` is (inputs, outputs), an embedding too. By default the first of
         them, going backwards from this layer, whose output fits this layer's
         input and that no tied layer has as its partner.
 
@@ -255,7 +255,8 @@ class Tied(Layer, names=("tied",)):
     def resolve_outputs(self) -> dict[str, Shape]:
         """Find the partner, and get the shapes of ``out`` and ``pre``."""
         partner = self._find_partner()
-        if not _can_be_tied_to(partner):
+        size = partner.turned_size
+        if size is None:
             raise ConfigurationError(
                 f"layer {self.full_name!r} cannot be tied to {partner!r}: the partner must have "
                 "one input and a parameter 'w' of shape (inputs, outputs), as a feedforward layer"
@@ -266,12 +267,12 @@ class Tied(Layer, names=("tied",)):
                 f"layer {self.full_name!r} has inputs of size {self.input_size}, but its "
                 f"partner {partner.full_name!r} has outputs of size {partner.pre_size}"
             )
-        if self.shape is not None and self.shape != (partner.input_size,):
+        if self.shape is not None and self.shape != (size,):
             raise ConfigurationError(
                 f"layer {self.full_name!r} has size {self.shape}, but its partner "
-                f"{partner.full_name!r} has inputs of size {partner.input_size}"
+                f"{partner.full_name!r} has inputs of size {size}"
             )
-        shape = (*self.input_shape[:-1], partner.input_size)
+        shape = (*self.input_shape[:-1], size)
         return {"out": shape, "pre": shape}
 
     def _find_partner(self) -> Layer:
@@ -286,7 +287,7 @@ class Tied(Layer, names=("tied",)):
             return layers[self.partner]
         taken = {id(other.partner) for other in layers.values() if isinstance(other, Tied)}
         for other in reversed(list(layers.values())):
-            fits = _can_be_tied_to(other) and other.pre_size == self.input_size
+            fits = other.turned_size is not None and other.pre_size == self.input_size
             if fits and id(other) not in taken:
                 return other
         raise ConfigurationError(
@@ -312,11 +313,3 @@ class Tied(Layer, names=("tied",)):
         """Get ``out`` and ``pre``."""
         pre = pt.dot(inputs.only, self.partner.find("w").T) + self.find("b")
         return {"out": self.activation(pre), "pre": pre}
-
-
-def _can_be_tied_to(layer: Layer) -> bool:
-    """Tell whether a layer multiplies its only input by a matrix ``w``."""
-    if len(layer.input_names) != 1 or not layer.input_shape or not layer.has("w"):
-        return False
-    pre = layer.output_shapes.get("pre", layer.output_shape)
-    return tuple(layer.find("w").type.shape) == (layer.input_shape[-1], *pre[-1:])

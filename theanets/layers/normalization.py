@@ -312,6 +312,8 @@ class Dropout(_Unchanged, names=("dropout",)):
     per_series : bool
         Whether the same units are dropped at all steps of a series, or at all
         places of an image. By default each entry is dropped by itself.
+    per_example : bool
+        Whether all entries of an example are dropped together, or none.
 
     References
     ----------
@@ -322,9 +324,11 @@ class Dropout(_Unchanged, names=("dropout",)):
     options: ClassVar[dict[str, Any]] = {
         "rate": Number(0.5, "fraction"),
         "per_series": Flag(False),
+        "per_example": Flag(False),
     }
     rate: float
     per_series: bool
+    per_example: bool
 
     def transform(self, inputs: Inputs) -> Expression:
         """Get the input, in training with entries dropped."""
@@ -332,6 +336,8 @@ class Dropout(_Unchanged, names=("dropout",)):
         if inputs.training and self.rate:
             generator = inputs.generator("dropout")
             shape = one_for_all_steps(x) if self.per_series else x.shape
+            if self.per_example:
+                shape = (x.shape[0], *(1,) * (x.ndim - 1))
             inputs.updates[generator], draws = _rng.uniform(generator, shape, x.dtype)
             kept = x * self.constant(1 / (1 - self.rate))
             x = pt.switch(draws >= self.constant(self.rate), kept, self.constant(0))

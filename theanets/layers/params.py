@@ -47,6 +47,15 @@ class Parameters(Sizes):
         """How many numbers the parameters hold."""
         return sum(p.get_value(borrow=True).size for p in self.params)
 
+    @property
+    def turned_size(self) -> int | None:
+        """How many units a layer has that turns its matrix ``w`` around; None if none can."""
+        if len(self.input_names) != 1 or not self.input_shape or not self.has("w"):
+            return None
+        pre = self.output_shapes.get("pre", self.output_shape)
+        size: int | None = self.input_shape[-1]
+        return size if tuple(self.find("w").type.shape) == (size, *pre[-1:]) else None
+
     def log_params(self) -> str:
         """Describe the parameters, one in each line."""
         return "\n".join(f"{p.name}: {p.type.shape} {p.dtype}" for p in self.params)

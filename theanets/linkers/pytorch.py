@@ -13,7 +13,7 @@ from .base import Compiled
 
 
 class PyTorch(Compiled):
-    """Knows attention, recurrences, convolutions and pooling; what it does not know NumPy computes."""
+    """Knows attention, recurrences and windows; what it does not know NumPy computes."""
 
     mode = "PYTORCH"
     kinds = (PytorchLinker,)

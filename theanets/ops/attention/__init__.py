@@ -7,10 +7,10 @@ loops over blocks of queries, in which no more scores than those of a block are 
 
 from __future__ import annotations
 
-from .expressions import attention_weights
+from .expressions import attended, attention_weights
 from .operation import Attend, AttendGradient, attend
 
 #: How far a query reaches where there is no limit.
 ENDLESS = 2**40
 
-__all__ = ["ENDLESS", "Attend", "AttendGradient", "attend", "attention_weights"]
+__all__ = ["ENDLESS", "Attend", "AttendGradient", "attend", "attended", "attention_weights"]

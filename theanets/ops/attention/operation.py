@@ -209,7 +209,8 @@ def _options(inputs: Sequence[Array]) -> dict[str, Any]:
 
 
 def _add(bias: Array, columns: Array, changes: Array) -> Array:
-    np.add.at(bias, (slice(None), columns), changes)
+    every: Any = (slice(None), columns)
+    np.add.at(bias, every, changes)
     return bias
 
 

@@ -1,0 +1,157 @@
+"""Blocks of attention and a feedforward network, each added to what goes into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from ... import activations
+from ...errors import ConfigurationError
+from ...names import split_output
+from ...options import Choice, Number, Whole
+from ..base import Layer
+from ..blocks import Sequential
+from ..traits import Part
+from .attention import Attention
+
+
+class Transformer(Sequential, names=("transformer",)):
+    r"""Attention, and then a feedforward network for each step; both are added to their inputs.
+
+    .. math::
+
+        h &= x + \mathrm{attention}(\mathrm{norm}(x)) \\
+        y &= h + g(\mathrm{norm}(h) w_1 + b_1) w_2 + b_2
+
+    The layers that it unfolds into are ``block/norm1``, ``block/attention``,
+    ``block/sum1``, ``block/norm2``, ``block/hidden``, ``block/feedforward`` and
+    ``block/sum2``, besides those that drop; those who want other blocks can put these together.
+
+    Parameters
+    ----------
+    hidden : int, optional
+        Units of the hidden layer of the feedforward network; by default four
+        times those of the input.
+    activation : str
+        That of the hidden layer, ``'gelu'`` by default; of ``'geglu'`` and
+        ``'swiglu'``, which are gated, the layer has twice the weights.
+    norm : str
+        ``'pre'``: what goes into attention and the feedforward network is
+        normalized, as above; ``'post'``: the sums are.
+    normalization : str
+        ``'layer_norm'`` or ``'rms_norm'``.
+    dropout : float
+        The share that is 0 in training, in [0, 1): of weights of attention, of
+        hidden units, and of what is added.
+    drop_path : float
+        With what probability nothing is added for a whole example, in training
+        (stochastic depth).
+    heads, kv_heads, causal, window, position, reach, bias
+        See `Attention`.
+    repeat : int
+        How many blocks follow upon each other.
+
+    Notes
+    -----
+    The output has the shape of the input. Behind the last block with
+    ``norm='pre'`` a layer ``'layer_norm'`` is usual.
+
+    References
+    ----------
+    Vaswani et al. 2017, "Attention is all you need". Xiong et al. 2020, "On layer
+    normalization in the transformer architecture". Shazeer 2020, "GLU variants improve
+    transformer". Huang et al. 2016, "Deep networks with stochastic depth".
+    """
+
+    options: ClassVar[dict[str, Any]] = {
+        **Attention.options,
+        "hidden": Whole(None),
+        "norm": Choice("pre", ("pre", "post")),
+        "normalization": Choice("layer_norm", ("layer_norm", "rms_norm")),
+        "drop_path": Number(0.0, "fraction"),
+    }
+    hidden: int | None
+    norm: str
+    normalization: str
+    dropout: float
+    drop_path: float
+
+    def _build_activation(self, spec: Any) -> activations.Activation:
+        # It is that of the hidden layer.
+        activations.build(spec)
+        return activations.build("linear")
+
+    def to_spec(self) -> dict[str, Any]:
+        """Get the keywords that build the layer again, after the layers that it unfolded into."""
+        spec = {**super().to_spec(), "layers": None}
+        if self.activation_spec is None:
+            del spec["activation"]
+        return spec
+
+    def unfold(self, layers: Mapping[str, Layer], ending: str | None) -> Iterator[Part]:
+        """Get the layers of the block, one by one."""
+        if self.parts is not None:
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: layers={self.parts!r}; a transformer has layers of "
+                "its own, and a layer 'sequential' or 'residual' has those that are given"
+            )
+        sources = self.resolve_inputs(layers)
+        layer, output = split_output(sources[0])
+        shape = layers[layer].output_shapes[output]
+        if len(shape) != 2 or shape[1] is None:
+            raise ConfigurationError(
+                f"layer {self.full_name!r} needs series, (time, variables) each; {sources[0]!r} "
+                f"has the shape {shape}"
+            )
+        if self.shape not in (None, shape[1:], shape):
+            raise ConfigurationError(
+                f"layer {self.full_name!r}: size={self.shape[-1] if self.shape else None}, but "
+                f"what is added to the input {sources[0]!r} has its size, {shape[1]}"
+            )
+        specs = self._specs(f"/{sources[0]}", shape[1])
+        self.parts = specs if self.repeat == 1 else ["transformer"]
+        try:
+            yield from super().unfold(layers, None)
+        finally:
+            self.parts = None
+
+    def _repeated(self, source: str, ending: str | None) -> Any:
+        self.parts = None
+        return super()._repeated(source, ending)
+
+    def _specs(self, source: str, size: int) -> list[dict[str, Any]]:
+        """Get the layers of a block."""
+        attention = {key: getattr(self, key) for key in Attention.options}
+        act = "gelu" if self.activation_spec is None else self.activation_spec
+        hidden = {"size": self.hidden or 4 * size, "activation": act}
+        made: list[dict[str, Any]] = []
+
+        def add(name: str, form: str, inputs: Any, **options: Any) -> str:
+            made.append({"form": form, "name": name, "inputs": inputs, **options})
+            return name
+
+        def dropped(name: str, inputs: str) -> str:
+            if self.dropout:
+                inputs = add(f"{name}_dropout", "dropout", inputs, rate=self.dropout)
+            if self.drop_path:
+                options = {"rate": self.drop_path, "per_example": True}
+                inputs = add(f"{name}_path", "dropout", inputs, **options)
+            return inputs
+
+        given = source
+        for number in (1, 2):
+            found = given
+            if self.norm == "pre":
+                found = add(f"norm{number}", self.normalization, found)
+            if number == 1:
+                found = dropped("attention", add("attention", "attention", found, **attention))
+            else:
+                found = add("hidden", "feedforward", found, **hidden)
+                if self.dropout:
+                    found = add("hidden_dropout", "dropout", found, rate=self.dropout)
+                linear = {"size": size, "activation": "linear"}
+                found = dropped("feedforward", add("feedforward", "feedforward", found, **linear))
+            given = add(f"sum{number}", "add", [given, found], activation="linear")
+            if self.norm == "post":
+                given = add(f"norm{number}", self.normalization, given)
+        return made
