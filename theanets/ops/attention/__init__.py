@@ -2,7 +2,8 @@
 
 `operation` has the Op and its derivative; `arrays` the formula, which NumPy, JAX and PyTorch
 compute, and of which `expressions` makes what PyTensor differentiates further; `by_numba` the
-loops over blocks of queries, in which no more scores than those of a block are in memory.
+blocks of queries, of which no more scores than those of one are in memory, and `numba_loops` what
+it is made of.
 """
 
 from __future__ import annotations

@@ -2,45 +2,38 @@
 
 The scores of a block with all keys that it reaches are one product of matrices, and so is
 the weighted sum. They are the largest arrays that are made: as large as `ROWS` times the keys.
-Products are BLAS's, on the arrays as they lie, so that nothing is copied. Blocks are where
-they begin and how long their rows are: views of arrays would take Numba ten times as long to
-compile.
+Products are BLAS's, on the arrays as they lie, so that nothing is copied.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
-from numba.core import types
 from numba.core.imputils import impl_ret_borrowed
-from numba.core.types import ExternalFunction
-from numba.extending import intrinsic, overload
-from pytensor.link.numba.dispatch.basic import numba_njit
+from numba.extending import intrinsic
 
-from ..base import Array
-from ..recurrent.exponentials import FUNCTIONS, _exp32, _plus, loop
+from ..base import Array, source_key
+from . import numba_loops
+from .numba_loops import (
+    add_bias,
+    add_changes,
+    at,
+    changes,
+    clear,
+    drop,
+    kind_of,
+    largest,
+    multiply,
+    njit,
+    powers,
+    scale,
+    times,
+)
 
-#: Indices without a sign need no test of it, which would keep loops from being vectorized.
-U = np.uint64
 #: Queries in a block.
 ROWS = 64
-
-_XXGEMM = ExternalFunction(
-    # As in `theanets.ops.kernels.by_numba`.
-    "numba_xxgemm",
-    types.intc(
-        *[types.char] * 3,
-        *[types.intp] * 3,
-        *[types.voidptr, types.voidptr, types.intp, types.voidptr, types.intp],
-        *[types.voidptr, types.voidptr, types.intp],
-    ),
-)
-_NO, _YES = ord("n"), ord("t")
-
-
-def _njit(function: Any) -> Any:
-    return numba_njit(function, fastmath=False, error_model="numpy")
 
 
 @intrinsic
@@ -54,78 +47,7 @@ def _anyhow(context: Any, x: Any) -> Any:
     return result(x), generate
 
 
-@intrinsic
-def _at(context: Any, x: Any, place: Any) -> Any:
-    """Get where an entry of an array is in memory, by how many entries come before it."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(x)(context, builder, arguments[0]).data
-        found = builder.gep(data, [arguments[1]])
-        return builder.bitcast(found, context.get_value_type(types.voidptr))
-
-    return types.voidptr(x, types.intp), generate
-
-
-def _kind(x: Array) -> int:
-    """Get what BLAS calls the type of an array."""
-    raise NotImplementedError
-
-
-@overload(_kind, inline="always")
-def _compiled_kind(x: Any) -> Any:
-    kind = ord("s") if x.dtype == types.float32 else ord("d")
-
-    def of(x: Any) -> Any:
-        return kind
-
-    return of
-
-
-@_njit
-def _times(
-    kind: int,
-    shape: Any,
-    a: Any,
-    lda: int,
-    transpose_a: bool,
-    b: Any,
-    ldb: int,
-    transpose_b: bool,
-    adding: bool,
-    out: Any,
-    ldc: int,
-    numbers: Array,
-) -> None:
-    """Multiply matrices into a third, or add to it.
-
-    The shape is that of the product, and how many products each entry is a sum of. What
-    follows a matrix is from row to row. The numbers are 1 and 0.
-    """
-    m, n, k = shape
-    # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
-    first, second = _YES if transpose_b else _NO, _YES if transpose_a else _NO
-    one, start = _at(numbers, 0), _at(numbers, 0 if adding else 1)
-    failed = _XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
-    if failed:
-        raise RuntimeError("BLAS could not multiply")
-
-
-def _exp(x: Any) -> Any:
-    """Exponential function of x <= 0, as fast as the type allows."""
-    raise NotImplementedError
-
-
-@overload(_exp, inline="always")
-def _compiled_exp(x: Any) -> Any:
-    function = _exp32 if x == types.float32 else FUNCTIONS["float64"].exp
-
-    def exp(x: Any) -> Any:
-        return function(x)
-
-    return exp
-
-
-@_njit
+@njit
 def _check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array) -> None:
     batch, queries, heads, size = q.shape
     keys, groups = k.shape[1], k.shape[2]
@@ -144,7 +66,7 @@ def _check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Arra
         raise ValueError("attention: biases are not of as many heads")
 
 
-@_njit
+@njit
 def _by_rows(x: Array) -> Array:
     """Get an array with rows (last axis) in one piece, and steps one behind the other."""
     size = x.itemsize
@@ -153,7 +75,7 @@ def _by_rows(x: Array) -> Array:
     return x if plain else _anyhow(x.copy())
 
 
-@_njit
+@njit
 def _steps(x: Array) -> Any:
     """Get how many entries are from example to example, from step to step, from head to head."""
     size = x.itemsize
@@ -162,115 +84,13 @@ def _steps(x: Array) -> Any:
     return x.strides[0] // size, along, x.strides[2] // size
 
 
-@_njit
-def _hashed(x: Any) -> Any:
-    """Mix the bits of an integer, as `arrays.mixed`."""
-    x = np.uint32(x ^ (x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x85EBCA6B))
-    x = np.uint32(x ^ (x >> np.uint32(13)))
-    x = np.uint32(x * np.uint32(0xC2B2AE35))
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@loop
-def _drop(weights: Any, begin: Any, width: Any, row: Any, lo: Any, noise: Any, scale: Any) -> None:
-    """Multiply weights of a query, of the keys from ``lo`` on, as `arrays.kept`."""
-    none, seed, limit = weights.dtype.type(0), np.uint32(noise[1]), np.uint32(noise[2])
-    row = _hashed(np.uint32(np.uint32(row) * np.uint32(0x9E3779B1) + np.uint32(noise[0])))
-    for j in range(U(width)):
-        column = np.uint32(np.uint32(U(lo) + j) * np.uint32(0x85EBCA77) + seed)
-        kept = _hashed(np.uint32(row ^ column)) >= limit
-        weights[U(begin) + j] = weights[U(begin) + j] * scale if kept else none
-
-
-# Each loop is a function: two in one, of which the second needs what the first found, do not
-# vectorize.
-
-
-@loop
-def _largest(s: Any, begin: Any, end: Any, factor: Any, lanes: Any) -> Any:
-    many, begin, end = U(lanes.shape[0]), U(begin), U(end)
-    for lane in range(many):
-        lanes[lane] = s[begin] * factor
-    stop = begin + (end - begin) // many * many
-    for j in range(begin, stop, many):
-        for lane in range(many):
-            x = s[j + lane] * factor
-            lanes[lane] = x if x > lanes[lane] else lanes[lane]
-    top = lanes[0]
-    for lane in range(many):
-        top = lanes[lane] if lanes[lane] > top else top
-    for j in range(stop, U(end)):
-        x = s[j] * factor
-        top = x if x > top else top
-    return top
-
-
-@loop
-def _powers(s: Any, begin: Any, end: Any, factor: Any, top: Any) -> Any:
-    """Get the sum of exponentials, which take the place of scores."""
-    total = s.dtype.type(0)
-    for j in range(U(begin), U(end)):
-        x = _exp(s[j] * factor - top)
-        s[j] = x
-        total = _plus(total, x)
-    return total
-
-
-@loop
-def _scale(x: Any, begin: Any, end: Any, factor: Any) -> None:
-    for j in range(U(begin), U(end)):
-        x[j] *= factor
-
-
-@loop
-def _multiply(x: Any, y: Any, begin: Any, end: Any) -> None:
-    for j in range(U(begin), U(end)):
-        x[j] *= y[j]
-
-
-@loop
-def _changes(s: Any, d: Any, begin: Any, end: Any, factor: Any, log: Any, mean: Any) -> None:
-    """Make of scores and of changes of weights: weights, and changes of scores."""
-    for j in range(U(begin), U(end)):
-        x = _exp(s[j] * factor - log)
-        d[j] = x * (d[j] - mean)
-        s[j] = x
-
-
-@loop
-def _clear(x: Any, begin: Any, end: Any) -> None:
-    for j in range(U(begin), U(end)):
-        x[j] = x.dtype.type(0)
-
-
-@_njit
-def _add_bias(
-    s: Any, begin: int, width: int, bias: Any, head: int, column: int, unscaled: Any
-) -> None:
-    """Add biases to a row of products, whose first key has a column."""
-    last = bias.shape[1] - 1
-    for j in range(width):
-        s[U(begin + j)] += bias[head, min(max(column + j, 0), last)] * unscaled
-
-
-@_njit
-def _add_changes(
-    total: Any, head: int, d: Any, begin: int, low: int, high: int, column: int
-) -> None:
-    """Add a row of changes of scores to those of biases."""
-    last = total.shape[1] - 1
-    for j in range(low, high):
-        total[head, min(max(column + j, 0), last)] += d[begin + j]
-
-
-@_njit
+@njit
 def _middle(bias: Array, reach: Array) -> int:
     """Get the column of the bias of distance 0, as `arrays`."""
     return (bias.shape[1] - 1) // (2 if reach[1] > 0 else 1)
 
 
-@_njit
+@njit
 def _block(start: int, n: int, offset: int, first: int, after: int, reach: Array) -> Any:
     """Get the end of a block of queries, and the keys that it reaches."""
     stop = min(start + ROWS, n)
@@ -278,14 +98,14 @@ def _block(start: int, n: int, offset: int, first: int, after: int, reach: Array
     return stop, lo, min(after, stop + offset + reach[1])
 
 
-@_njit
+@njit
 def _row(place: int, lo: int, hi: int, reach: Array) -> Any:
     """Get which keys of a block a query attends to."""
     low = min(max(lo, place - reach[0]), hi) - lo
     return low, max(min(hi, place + reach[1] + 1) - lo, low)
 
 
-@_njit
+@njit
 def _forward(
     q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array, noise: Array
 ) -> Any:
@@ -301,10 +121,10 @@ def _forward(
     k0, k1, k2 = _steps(k)
     v0, v1, v2 = _steps(v)
     o1 = heads * wide
-    offset, kind = keys - queries, _kind(q)
+    offset, kind = keys - queries, kind_of(q)
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
-    scale = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
+    grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
     s, lanes = np.empty(min(ROWS, queries) * keys, q.dtype), np.empty(16, q.dtype)
     numbers = np.ones(2, q.dtype)
     numbers[1] = 0
@@ -317,32 +137,32 @@ def _forward(
                 rows, width = stop - start, hi - lo
                 if width <= 0:
                     continue
-                a, c = _at(q, b * q0 + start * q1 + h * q2), _at(k, k_at + lo * k1)
+                a, c = at(q, b * q0 + start * q1 + h * q2), at(k, k_at + lo * k1)
                 shape = (rows, width, size)
-                _times(kind, shape, a, q1, False, c, k1, True, False, _at(s, 0), width, numbers)
+                times(kind, shape, a, q1, False, c, k1, True, False, at(s, 0), width, numbers)
                 for i in range(rows):
                     place, begin = start + i + offset, i * width
                     low, high = _row(place, lo, hi, reach)
                     if bias.size:
                         column = lo - place + _middle(bias, reach)
-                        _add_bias(s, begin, width, bias, h, column, unscaled)
+                        add_bias(s, begin, width, bias, h, column, unscaled)
                     if high > low:
-                        top = _largest(s, begin + low, begin + high, factor, lanes)
-                        total = _powers(s, begin + low, begin + high, factor, top)
-                        _scale(s, begin + low, begin + high, q.dtype.type(1) / total)
+                        top = largest(s, begin + low, begin + high, factor, lanes)
+                        total = powers(s, begin + low, begin + high, factor, top)
+                        scale(s, begin + low, begin + high, q.dtype.type(1) / total)
                         logs[b, h, start + i] = top + np.log(total)
-                    _clear(s, begin, begin + low)
-                    _clear(s, begin + high, begin + width)
+                    clear(s, begin, begin + low)
+                    clear(s, begin + high, begin + width)
                     if noise[2] > 0:
                         row = (b * heads + h) * queries + start + i
-                        _drop(s, begin, width, row, lo, noise, scale)
-                a, c = _at(v, v_at + lo * v1), _at(out, ((b * queries + start) * heads + h) * wide)
+                        drop(s, begin, width, row, lo, noise, grow)
+                a, c = at(v, v_at + lo * v1), at(out, ((b * queries + start) * heads + h) * wide)
                 shape = (rows, wide, width)
-                _times(kind, shape, _at(s, 0), width, False, a, v1, False, False, c, o1, numbers)
+                times(kind, shape, at(s, 0), width, False, a, v1, False, False, c, o1, numbers)
     return out, logs
 
 
-@_njit
+@njit
 def _backward(
     q: Array,
     k: Array,
@@ -372,10 +192,10 @@ def _backward(
     v0, v1, v2 = _steps(v)
     g0, g1, g2 = _steps(arriving)
     dq1, dk1, dv1 = heads * size, groups * size, groups * wide
-    each, offset, kind = heads // groups, keys - queries, _kind(q)
+    each, offset, kind = heads // groups, keys - queries, kind_of(q)
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
-    scale = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
+    grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
     most = min(ROWS, queries) * keys
     s, d = np.empty(most, q.dtype), np.empty(most, q.dtype)
     keep = np.empty(most if noise[2] > 0 else 0, q.dtype)
@@ -391,54 +211,54 @@ def _backward(
                 rows, width = stop - start, hi - lo
                 if width <= 0:
                     continue
-                q_at = _at(q, b * q0 + start * q1 + h * q2)
-                g_at = _at(arriving, b * g0 + start * g1 + h * g2)
-                s_at, d_at = _at(s, 0), _at(d, 0)
-                c = _at(k, k_at + lo * k1)
+                q_at = at(q, b * q0 + start * q1 + h * q2)
+                g_at = at(arriving, b * g0 + start * g1 + h * g2)
+                s_at, d_at = at(s, 0), at(d, 0)
+                c = at(k, k_at + lo * k1)
                 shape = (rows, width, size)
-                _times(kind, shape, q_at, q1, False, c, k1, True, False, s_at, width, numbers)
-                e = _at(v, v_at + lo * v1)
+                times(kind, shape, q_at, q1, False, c, k1, True, False, s_at, width, numbers)
+                e = at(v, v_at + lo * v1)
                 shape = (rows, width, wide)
-                _times(kind, shape, g_at, g1, False, e, v1, True, False, d_at, width, numbers)
+                times(kind, shape, g_at, g1, False, e, v1, True, False, d_at, width, numbers)
                 for i in range(rows):
                     place, begin = start + i + offset, i * width
                     low, high = _row(place, lo, hi, reach)
                     column = lo - place + _middle(bias, reach)
                     if bias.size:
-                        _add_bias(s, begin, width, bias, h, column, unscaled)
+                        add_bias(s, begin, width, bias, h, column, unscaled)
                     if noise[2] > 0:
                         for j in range(begin, begin + width):
                             keep[j] = 1
                         row = (b * heads + h) * queries + start + i
-                        _drop(keep, begin, width, row, lo, noise, scale)
+                        drop(keep, begin, width, row, lo, noise, grow)
                     mean = q.dtype.type(0)
                     for e_ in range(wide):
                         mean += arriving[b, start + i, h, e_] * out[b, start + i, h, e_]
                     if noise[2] > 0:
-                        _multiply(d, keep, begin + low, begin + high)
+                        multiply(d, keep, begin + low, begin + high)
                     log = logs[b, h, start + i]
-                    _changes(s, d, begin + low, begin + high, factor, log, mean)
+                    changes(s, d, begin + low, begin + high, factor, log, mean)
                     if noise[2] > 0:
-                        _multiply(s, keep, begin + low, begin + high)
+                        multiply(s, keep, begin + low, begin + high)
                     for x in (s, d):
-                        _clear(x, begin, begin + low)
-                        _clear(x, begin + high, begin + width)
+                        clear(x, begin, begin + low)
+                        clear(x, begin + high, begin + width)
                     if bias.size:
-                        _add_changes(d_bias, h, d, begin, low, high, column)
-                _scale(d, 0, rows * width, factor)
-                target = _at(d_v, ((b * keys + lo) * groups + g) * wide)
+                        add_changes(d_bias, h, d, begin, low, high, column)
+                scale(d, 0, rows * width, factor)
+                target = at(d_v, ((b * keys + lo) * groups + g) * wide)
                 shape = (width, wide, rows)
-                _times(kind, shape, s_at, width, True, g_at, g1, False, True, target, dv1, numbers)
-                target = _at(d_k, ((b * keys + lo) * groups + g) * size)
+                times(kind, shape, s_at, width, True, g_at, g1, False, True, target, dv1, numbers)
+                target = at(d_k, ((b * keys + lo) * groups + g) * size)
                 shape = (width, size, rows)
-                _times(kind, shape, d_at, width, True, q_at, q1, False, True, target, dk1, numbers)
-                target = _at(d_q, ((b * queries + start) * heads + h) * size)
+                times(kind, shape, d_at, width, True, q_at, q1, False, True, target, dk1, numbers)
+                target = at(d_q, ((b * queries + start) * heads + h) * size)
                 shape = (rows, size, width)
-                _times(kind, shape, d_at, width, False, c, k1, False, False, target, dq1, numbers)
+                times(kind, shape, d_at, width, False, c, k1, False, False, target, dq1, numbers)
     return d_q, d_k, d_v, d_bias
 
 
-@_njit
+@njit
 def attend(
     q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array, noise: Array
 ) -> Any:
@@ -454,7 +274,7 @@ def attend(
     )
 
 
-@_njit
+@njit
 def attend_gradient(
     q: Array,
     k: Array,
@@ -480,3 +300,11 @@ def attend_gradient(
         _anyhow(out),
         _anyhow(arriving),
     )
+
+
+def key(name: str) -> str | None:
+    """Get the key of one of the two for the cache on the disk, by the source of both modules."""
+    keys = [source_key(numba_loops.__name__, name), source_key(__name__, name)]
+    if None in keys:
+        return None
+    return f"attention.{name}:{hashlib.sha256(' '.join(map(str, keys)).encode()).hexdigest()}"

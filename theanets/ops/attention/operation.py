@@ -11,7 +11,7 @@ from pytensor.gradient import DisconnectedType, pullback
 from pytensor.graph.basic import Apply
 
 from ...expressions import Expression
-from ..base import Array, KernelOp, connected, copied, source_key
+from ..base import Array, KernelOp, connected, copied
 from . import arrays, expressions
 
 #: Which inputs change smoothly: queries, keys, values and biases.
@@ -85,7 +85,7 @@ class Attend(KernelOp):
     def kernel(self) -> tuple[Any, str | None]:
         from . import by_numba
 
-        return by_numba.attend, source_key(by_numba.__name__, "attend")
+        return by_numba.attend, by_numba.key("attend")
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[i in SMOOTH] * 2 for i in range(OWN)]
@@ -144,7 +144,7 @@ class AttendGradient(KernelOp):
     def kernel(self) -> tuple[Any, str | None]:
         from . import by_numba
 
-        return by_numba.attend_gradient, source_key(by_numba.__name__, "attend_gradient")
+        return by_numba.attend_gradient, by_numba.key("attend_gradient")
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         many = len(node.inputs)

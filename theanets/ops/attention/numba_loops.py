@@ -1,0 +1,215 @@
+"""What attention for Numba is made of: products of BLAS's, and loops over rows of scores.
+
+Matrices and rows are where they begin and how long their rows are: views of arrays would take
+Numba ten times as long to compile.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.core.types import ExternalFunction
+from numba.extending import intrinsic, overload
+from pytensor.link.numba.dispatch.basic import numba_njit
+
+from ..base import Array
+from ..recurrent.exponentials import FUNCTIONS, _exp32, _plus, loop
+
+#: Indices without a sign need no test of it, which would keep loops from being vectorized.
+U = np.uint64
+
+_XXGEMM = ExternalFunction(
+    # As in `theanets.ops.kernels.by_numba`.
+    "numba_xxgemm",
+    types.intc(
+        *[types.char] * 3,
+        *[types.intp] * 3,
+        *[types.voidptr, types.voidptr, types.intp, types.voidptr, types.intp],
+        *[types.voidptr, types.voidptr, types.intp],
+    ),
+)
+_NO, _YES = ord("n"), ord("t")
+
+
+def njit(function: Any) -> Any:
+    """Compile a function, of arrays or numbers."""
+    return numba_njit(function, fastmath=False, error_model="numpy")
+
+
+@intrinsic
+def at(context: Any, x: Any, place: Any) -> Any:
+    """Get where an entry of an array is in memory, by how many entries come before it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(x)(context, builder, arguments[0]).data
+        found = builder.gep(data, [arguments[1]])
+        return builder.bitcast(found, context.get_value_type(types.voidptr))
+
+    return types.voidptr(x, types.intp), generate
+
+
+def kind_of(x: Array) -> int:
+    """Get what BLAS calls the type of an array."""
+    raise NotImplementedError
+
+
+@overload(kind_of, inline="always")
+def _compiled_kind(x: Any) -> Any:
+    kind = ord("s") if x.dtype == types.float32 else ord("d")
+
+    def of(x: Any) -> Any:
+        return kind
+
+    return of
+
+
+@njit
+def times(
+    kind: int,
+    shape: Any,
+    a: Any,
+    lda: int,
+    transpose_a: bool,
+    b: Any,
+    ldb: int,
+    transpose_b: bool,
+    adding: bool,
+    out: Any,
+    ldc: int,
+    numbers: Array,
+) -> None:
+    """Multiply matrices into a third, or add to it.
+
+    The shape is that of the product, and how many products each entry is a sum of. What
+    follows a matrix is from row to row. The numbers are 1 and 0.
+    """
+    m, n, k = shape
+    # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
+    first, second = _YES if transpose_b else _NO, _YES if transpose_a else _NO
+    one, start = at(numbers, 0), at(numbers, 0 if adding else 1)
+    failed = _XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
+    if failed:
+        raise RuntimeError("BLAS could not multiply")
+
+
+def _exp(x: Any) -> Any:
+    """Exponential function of x <= 0, as fast as the type allows."""
+    raise NotImplementedError
+
+
+@overload(_exp, inline="always")
+def _compiled_exp(x: Any) -> Any:
+    function = _exp32 if x == types.float32 else FUNCTIONS["float64"].exp
+
+    def exp(x: Any) -> Any:
+        return function(x)
+
+    return exp
+
+
+@njit
+def _hashed(x: Any) -> Any:
+    """Mix the bits of an integer, as `arrays.mixed`."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x85EBCA6B))
+    x = np.uint32(x ^ (x >> np.uint32(13)))
+    x = np.uint32(x * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@loop
+def drop(weights: Any, begin: Any, width: Any, row: Any, lo: Any, noise: Any, scale: Any) -> None:
+    """Multiply weights of a query, of the keys from ``lo`` on, as `arrays.kept`."""
+    none, seed, limit = weights.dtype.type(0), np.uint32(noise[1]), np.uint32(noise[2])
+    row = _hashed(np.uint32(np.uint32(row) * np.uint32(0x9E3779B1) + np.uint32(noise[0])))
+    for j in range(U(width)):
+        column = np.uint32(np.uint32(U(lo) + j) * np.uint32(0x85EBCA77) + seed)
+        kept = _hashed(np.uint32(row ^ column)) >= limit
+        weights[U(begin) + j] = weights[U(begin) + j] * scale if kept else none
+
+
+# Each loop is a function: two in one, of which the second needs what the first found, do not
+# vectorize.
+
+
+@loop
+def largest(s: Any, begin: Any, end: Any, factor: Any, lanes: Any) -> Any:
+    """Get the largest of scores times a factor; lanes are what it is looked for in at once."""
+    many, begin, end = U(lanes.shape[0]), U(begin), U(end)
+    for lane in range(many):
+        lanes[lane] = s[begin] * factor
+    stop = begin + (end - begin) // many * many
+    for j in range(begin, stop, many):
+        for lane in range(many):
+            x = s[j + lane] * factor
+            lanes[lane] = x if x > lanes[lane] else lanes[lane]
+    top = lanes[0]
+    for lane in range(many):
+        top = lanes[lane] if lanes[lane] > top else top
+    for j in range(stop, U(end)):
+        x = s[j] * factor
+        top = x if x > top else top
+    return top
+
+
+@loop
+def powers(s: Any, begin: Any, end: Any, factor: Any, top: Any) -> Any:
+    """Get the sum of exponentials, which take the place of scores."""
+    total = s.dtype.type(0)
+    for j in range(U(begin), U(end)):
+        x = _exp(s[j] * factor - top)
+        s[j] = x
+        total = _plus(total, x)
+    return total
+
+
+@loop
+def scale(x: Any, begin: Any, end: Any, factor: Any) -> None:
+    """Multiply entries by a number."""
+    for j in range(U(begin), U(end)):
+        x[j] *= factor
+
+
+@loop
+def multiply(x: Any, y: Any, begin: Any, end: Any) -> None:
+    """Multiply entries by those of another array."""
+    for j in range(U(begin), U(end)):
+        x[j] *= y[j]
+
+
+@loop
+def changes(s: Any, d: Any, begin: Any, end: Any, factor: Any, log: Any, mean: Any) -> None:
+    """Make of scores and of changes of weights: weights, and changes of scores."""
+    for j in range(U(begin), U(end)):
+        x = _exp(s[j] * factor - log)
+        d[j] = x * (d[j] - mean)
+        s[j] = x
+
+
+@loop
+def clear(x: Any, begin: Any, end: Any) -> None:
+    """Set entries to 0."""
+    for j in range(U(begin), U(end)):
+        x[j] = x.dtype.type(0)
+
+
+@njit
+def add_bias(
+    s: Any, begin: int, width: int, bias: Any, head: int, column: int, unscaled: Any
+) -> None:
+    """Add biases to a row of products, whose first key has a column."""
+    last = bias.shape[1] - 1
+    for j in range(width):
+        s[U(begin + j)] += bias[head, min(max(column + j, 0), last)] * unscaled
+
+
+@njit
+def add_changes(
+    total: Any, head: int, d: Any, begin: int, low: int, high: int, column: int
+) -> None:
+    """Add a row of changes of scores to those of biases."""
+    last = total.shape[1] - 1
+    for j in range(low, high):
+        total[head, min(max(column + j, 0), last)] += d[begin + j]
