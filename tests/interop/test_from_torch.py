@@ -4,30 +4,19 @@ import copy
 
 import numpy as np
 import pytest
+from torch_modules_cases import CLOSE, shaken
 
 import theanets
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
-CLOSE = dict(rtol=1e-5, atol=1e-5)
 IMAGES, SERIES = (0, 2, 3, 1), (0, 2, 1)
 
 
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
-
-
-def shaken(module):
-    """Get a module whose parameters and running statistics are none of those it starts with."""
-    with torch.no_grad():
-        for name, value in [*module.named_parameters(), *module.named_buffers()]:
-            if value.is_floating_point():
-                value.copy_(torch.rand_like(value) * 1.2 - (0.0 if "var" in name else 0.5))
-                if "var" in name:
-                    value.add_(0.3)
-    return module.eval()
 
 
 def outputs(module, x):

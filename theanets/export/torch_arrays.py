@@ -138,6 +138,22 @@ def _gated(params: Arrays) -> dict[str, Array]:
     }
 
 
+def _attended(state: Arrays) -> dict[str, Array]:
+    maps, out = state["in_proj_weight"], state["out_weight"]
+    return {
+        "w": maps.T,
+        "b": _bias(state, "in_proj_bias", len(maps), maps),
+        "wo": out.T,
+        "bo": _bias(state, "out_bias", len(out), out),
+    }
+
+
+def _attending(params: Arrays) -> dict[str, Array]:
+    names = {"w": "in_proj_weight", "b": "in_proj_bias", "wo": "out_proj.weight"}
+    names["bo"] = "out_proj.bias"
+    return {names[key]: value.T for key, value in params.items()}
+
+
 LINEAR = Pair(_matrix, _linear)
 NORM = Pair(_scaled, _normalized)
 RECURRENT = Pair(_gates, _recurrence)
@@ -155,6 +171,7 @@ PAIRS: Mapping[str, Pair] = {
     "instance_norm": NORM,
     "rms_norm": Pair(_only_scaled, _normalized),
     "embedding": Pair(lambda state: {"w": state["weight"]}, lambda params: {"weight": params["w"]}),
+    "attention": Pair(_attended, _attending),
     "rnn": RECURRENT,
     "lstm": RECURRENT,
     "gru": Pair(_gru, _gated),

@@ -19,6 +19,9 @@ PLACES = (
     *("upsample2", "pad1", "pad2", "batch_norm", "group_norm", "instance_norm"),
 )
 
+#: Parts of a block of a transformer, and what they are called in a TransformerEncoderLayer.
+PARTS = {"attention": "self_attn", "hidden": "linear1", "feedforward": "linear2"}
+
 
 def to_torch_state(net: Structure, like: Iterable[str] | None = None) -> dict[str, Array]:
     """Get the parameters as the state of a module of PyTorch, without needing PyTorch.
@@ -52,9 +55,11 @@ def to_torch_state(net: Structure, like: Iterable[str] | None = None) -> dict[st
     """
     with process.hold([*net.params, *net.state]):
         found: dict[str, Array] = {}
+        every = {str(layer.name): Layer.registry.name_of(type(layer)) for layer in net.layers}
+        blocks = {name for name, form in every.items() if form == "transformer"}
         for layer in net.layers:
             if layer.params:
-                found.update(_state(layer))
+                found.update(_state(layer, _path(layer, blocks)))
         found = {key: np.array(value, order="C") for key, value in found.items()}
     return found if like is None else _as_wanted(found, list(like))
 
@@ -83,10 +88,17 @@ def _refused(layer: Layer, why: str) -> ConfigurationError:
     return ConfigurationError(f"layer {layer.name!r} ({form}): {why}")
 
 
-def _state(layer: Layer) -> dict[str, Array]:
-    """Get the entries of a layer."""
+def _path(layer: Layer, blocks: set[str]) -> str:
+    """Get the path of the module of a layer; parts of transformers have other names there."""
+    block, _, part = str(layer.name).rpartition("/")
+    part = PARTS.get(part, part) if block in blocks else part
+    return ".".join([*block.split("/"), part]) if block else part
+
+
+def _state(layer: Layer, path: str) -> dict[str, Array]:
+    """Get the entries of a layer, by the path of its module."""
     form = str(Layer.registry.name_of(type(layer)))
-    path, _, number = str(layer.name).replace("/", ".").partition("+")
+    path, _, number = path.partition("+")
     if form == "bidirectional":
         forward, backward = layer.workers
         ending = f"_l{number or 0}"
@@ -99,6 +111,8 @@ def _state(layer: Layer) -> dict[str, Array]:
     if layer.activation.name == "prelu" and list(layer._params) == ["leak"]:
         return {f"{path}.weight": _ordered(layer, layer.find("leak").get_value(), 0)}
     params = _values(layer)
+    if form == "attention" and set(params) != {"w", "b", "wo", "bo"}:
+        raise _refused(layer, "only attention of a series to itself has a counterpart, with biases")
     if form in ("feedforward", "classifier") and set(params) != {"w", "b"}:
         raise _refused(
             layer,

@@ -23,6 +23,7 @@ from . import (  # noqa: F401
     keras_models,
     keras_recurrent,
     torch_activations,
+    torch_attention,
     torch_modules,
     torch_recurrent,
     torch_windows,

@@ -185,6 +185,10 @@ def leaves(modules: Any, path: str, alone: bool = True) -> Iterator[tuple[str, A
         _check_hooks(modules, path or "the module")
         # `named_children` would leave out an activation that is there twice.
         items = modules._modules.items()
+    elif kind_of(modules) == "TransformerEncoder":
+        _check_hooks(modules, path)
+        items = [(f"layers.{i}", layer) for i, layer in enumerate(modules.layers)]
+        items += [] if modules.norm is None else [("norm", modules.norm)]
     elif isinstance(modules, str) and modules == LAST:
         yield path, LAST
         return

@@ -1,10 +1,12 @@
 """Networks that are known by name, with weights of files that others wrote.
 
-`resnet` makes residual networks for images, with the names of torchvision's weights.
+`resnet` makes residual networks for images, with the names of torchvision's weights; `gpt2` makes
+the causal transformer of a checkpoint with those of Hugging Face.
 """
 
 from __future__ import annotations
 
+from .gpt import gpt2
 from .residual import resnet
 
-__all__ = ["resnet"]
+__all__ = ["gpt2", "resnet"]

@@ -1,0 +1,59 @@
+"""Attention and blocks of transformers of PyTorch: the same outputs, and the parameters back."""
+
+import numpy as np
+import pytest
+from torch_modules_cases import CLOSE, shaken
+
+import theanets
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def check(module, given=lambda x: (x,)):
+    torch.manual_seed(0)
+    net = theanets.from_torch(shaken(module))
+    x = np.random.default_rng(1).normal(size=(3, 5, 8)).astype("f")
+    with torch.no_grad():
+        y = module(*given(torch.tensor(x)))
+    y = (y[0] if isinstance(y, tuple) else y).numpy()
+    np.testing.assert_allclose(net.predict(x), y, **CLOSE)
+    # A module alone is called by its class.
+    start = "" if isinstance(module, nn.TransformerEncoder) else f"{type(module).__name__.lower()}."
+    state, theirs = net.to_torch_state(), module.state_dict()
+    assert set(state) == {start + key for key in theirs}
+    for key, value in theirs.items():
+        np.testing.assert_array_equal(state[start + key], value)
+    return net
+
+
+def test_attention():
+    module = nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True)
+    net = check(module, lambda x: (x, x, x))
+    assert net.layers[-1].dropout == 0.1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_blocks(first):
+    options = dict(dim_feedforward=12, batch_first=True, norm_first=first)
+    check(nn.TransformerEncoderLayer(8, 2, activation="gelu" if first else "relu", **options))
+
+
+def test_several_blocks():
+    block = nn.TransformerEncoderLayer(8, 4, 12, batch_first=True, norm_first=True)
+    encoder = nn.TransformerEncoder(block, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False)
+    net = check(encoder)
+    assert net.layers[-1].name == "norm"
+
+
+def test_what_is_refused():
+    for module, message in (
+        (nn.MultiheadAttention(8, 2, kdim=4), "kdim=, vdim="),
+        (nn.TransformerEncoderLayer(8, 2, activation=torch.tanh), "activation=tanh has no"),
+        (nn.TransformerEncoderLayer(8, 2, layer_norm_eps=1e-3), "layer_norm_eps=0.001 has no"),
+        (nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(8, 2)), "'1' .Multihead"),
+    ):
+        with pytest.raises(theanets.ConfigurationError, match=message):
+            theanets.from_torch(
+                module, shape=(None, 4) if isinstance(module, nn.Sequential) else None
+            )

@@ -1,0 +1,182 @@
+"""A random checkpoint of GPT-2, against the formulas in NumPy, and against transformers."""
+
+import json
+
+import numpy as np
+import pytest
+from pytensor.compile.mode import Mode
+from safetensors.numpy import save_file
+
+import theanets
+from theanets import models
+
+# Nothing is rewritten, which would take most of the time.
+AS_BUILT = Mode(linker="py", optimizer="merge")
+SYMBOLS, PLACES, SIZE, HEADS, BLOCKS = 13, 12, 8, 2, 2
+CONFIG = {"n_head": HEADS, "model_type": "gpt2", "resid_pdrop": 0.1, "attn_pdrop": 0.1}
+
+
+def weights(rng, start="transformer."):
+    """Get random weights of Hugging Face's names."""
+    n = SIZE
+    shapes = {"wte.weight": (SYMBOLS, n), "wpe.weight": (PLACES, n)}
+    for i in range(BLOCKS):
+        shapes.update(
+            {
+                f"h.{i}.attn.c_attn.weight": (n, 3 * n),
+                f"h.{i}.attn.c_attn.bias": (3 * n,),
+                f"h.{i}.attn.c_proj.weight": (n, n),
+                f"h.{i}.attn.c_proj.bias": (n,),
+                f"h.{i}.mlp.c_fc.weight": (n, 4 * n),
+                f"h.{i}.mlp.c_fc.bias": (4 * n,),
+                f"h.{i}.mlp.c_proj.weight": (4 * n, n),
+                f"h.{i}.mlp.c_proj.bias": (n,),
+            }
+        )
+    for name in ["ln_f", *(f"h.{i}.ln_{k}" for i in range(BLOCKS) for k in (1, 2))]:
+        shapes.update({f"{name}.weight": (n,), f"{name}.bias": (n,)})
+    return {start + k: rng.normal(scale=0.7, size=s).astype("f") for k, s in shapes.items()}
+
+
+def logits(found, x):
+    """Compute what GPT-2 gives for one series."""
+    w = {key.removeprefix("transformer."): value.astype("d") for key, value in found.items()}
+
+    def linear(y, name):
+        return y @ w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def norm(y, name):
+        z = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+        return z * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    h, d, steps = w["wte.weight"][x] + w["wpe.weight"][: len(x)], SIZE // HEADS, len(x)
+    for i in range(BLOCKS):
+        q, k, v = np.split(linear(norm(h, f"h.{i}.ln_1"), f"h.{i}.attn.c_attn"), 3, axis=-1)
+        heads = []
+        for j in range(HEADS):
+            part = slice(j * d, (j + 1) * d)
+            scores = q[:, part] @ k[:, part].T / np.sqrt(d)
+            scores[np.triu_indices(steps, 1)] = -np.inf
+            e = np.exp(scores - scores.max(-1, keepdims=True))
+            heads.append(e / e.sum(-1, keepdims=True) @ v[:, part])
+        h = h + linear(np.concatenate(heads, -1), f"h.{i}.attn.c_proj")
+        u = linear(norm(h, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
+        u = u / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3)))
+        h = h + linear(u, f"h.{i}.mlp.c_proj")
+    return norm(h, "ln_f") @ w["wte.weight"].T
+
+
+@pytest.fixture
+def folder(rng, tmp_path):
+    found = weights(rng)
+    save_file(found, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return tmp_path, found
+
+
+def greedy(net, start, steps):
+    """Continue a series by the most probable symbols, one after the other."""
+    first, state = net.predict(np.asarray([start]), return_state=True)
+    stream = net.stream(1)
+    stream.state = state
+    made = [int(first[0, -1])]
+    while len(made) < steps:
+        found = np.asarray(stream.step(np.asarray([made[-1]])))
+        made.append(int(found.ravel()[0]) if found.size == 1 else int(found.argmax()))
+    return made
+
+
+def test_logits(folder, rng):
+    path, found = folder
+    net = models.gpt2(path, mode=AS_BUILT)
+    assert type(net) is theanets.recurrent.Classifier
+    x = rng.integers(SYMBOLS, size=(3, 7))
+    expected = np.stack([logits(found, series) for series in x])
+    np.testing.assert_allclose(net.predict_logit(x), expected, rtol=1e-4, atol=1e-4)
+    # What comes later does not matter, and the output is the embedding.
+    np.testing.assert_allclose(net.predict_logit(x[:, :4]), expected[:, :4], rtol=1e-4, atol=1e-4)
+    assert not any(p.get_value().shape == (SIZE, SYMBOLS) for p in net.params)
+
+
+def test_symbols_one_after_the_other(folder):
+    path, found = folder
+    made = [3, 1]
+    for _ in range(6):
+        made.append(int(logits(found, np.asarray(made))[-1].argmax()))
+    assert greedy(models.gpt2(path, mode=AS_BUILT), [3, 1], 6) == made[2:]
+
+
+def test_files_and_names(folder, rng, tmp_path):
+    """A file alone, arrays, and names without what stands in front of them."""
+    path, found = folder
+    x = rng.integers(SYMBOLS, size=(1, 5))
+    expected = models.gpt2(path, mode=AS_BUILT).predict_logit(x)
+    short = {key.removeprefix("transformer."): value for key, value in found.items()}
+    short["h.0.attn.bias"] = np.ones((1, 1, PLACES, PLACES), "f")
+    for source in (path / "model.safetensors", found, short):
+        net = models.gpt2(source, heads=HEADS, mode=AS_BUILT)
+        np.testing.assert_array_equal(net.predict_logit(x), expected)
+    net.save(tmp_path / "net")
+    loaded = theanets.Network.load(tmp_path / "net")
+    loaded.mode = AS_BUILT
+    np.testing.assert_array_equal(loaded.predict_logit(x), expected)
+
+
+@pytest.mark.slow
+def test_a_network_of_a_checkpoint_trains_on(folder, rng):
+    net = models.gpt2(folder[0], rng=1, mode=AS_BUILT)
+    x = rng.integers(SYMBOLS, size=(4, 6))
+    data = [x, (x + 1) % SYMBOLS]
+    before = net.evaluate(data)["loss"]
+    net.train(data, epochs=5)
+    assert net.evaluate(data)["loss"] < before
+
+
+def test_what_is_refused(folder, rng):
+    path, found = folder
+    with pytest.raises(theanets.ConfigurationError, match="heads=None, and there is no"):
+        models.gpt2(found)
+    with pytest.raises(theanets.ConfigurationError, match="heads=3 do not divide the 8 units"):
+        models.gpt2(found, heads=3)
+    with pytest.raises(theanets.FileError, match=r"there is no 'transformer.h.1.ln_2.bias'"):
+        models.gpt2({k: v for k, v in found.items() if k != "transformer.h.1.ln_2.bias"}, 2)
+    with pytest.raises(theanets.FileError, match=r"'transformer.h.0.attn.c_attn.bias' has the sh"):
+        models.gpt2({**found, "transformer.h.0.attn.c_attn.bias": np.zeros(3, "f")}, 2)
+    with pytest.raises(theanets.FileError, match=r"'score\.weight' have no place"):
+        models.gpt2({**found, "score.weight": np.zeros(3, "f")}, 2)
+    for entry, message in (
+        ({"activation_function": "relu6"}, "activation_function='relu6'"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "layer_idx=True of the configuration"),
+    ):
+        (path / "config.json").write_text(json.dumps({**CONFIG, **entry}))
+        with pytest.raises(theanets.ConfigurationError, match=message):
+            models.gpt2(path)
+    (path / "config.json").write_text("{")
+    with pytest.raises(theanets.FileError, match="no JSON"):
+        models.gpt2(path)
+
+
+@pytest.mark.slow
+def test_against_transformers(tmp_path, rng):
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=50,
+        n_positions=32,
+        n_embd=16,
+        n_layer=3,
+        n_head=4,
+        eos_token_id=None,
+        bos_token_id=0,
+        initializer_range=0.3,
+    )
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    net = models.gpt2(tmp_path, mode=AS_BUILT)
+    x = rng.integers(50, size=(2, 9))
+    with torch.no_grad():
+        expected = theirs(torch.tensor(x)).logits.numpy()
+        series = theirs.generate(torch.tensor(x[:1]), max_new_tokens=15, do_sample=False)
+    np.testing.assert_allclose(net.predict_logit(x), expected, rtol=1e-4, atol=1e-4)
+    assert greedy(net, x[0], 15) == series[0, 9:].tolist()
