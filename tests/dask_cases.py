@@ -11,7 +11,7 @@ TESTS = Path(__file__).parent
 SIZES = (70, 31, 52)
 
 
-def cluster(workers):
+def cluster(workers, **options):
     """Start a cluster of processes of one thread each, on a linker that compiles nothing."""
     import dask
     import distributed
@@ -23,7 +23,11 @@ def cluster(workers):
     spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
     with dask.config.set(spawn):
         return distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", processes=True
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            processes=True,
+            **options,
         )
 
 

@@ -14,6 +14,7 @@ NEEDS = {
     "matplotlib": "matplotlib",
     "sklearn": "sklearn",
     "theanets.bayes": "pymc",
+    "theanets.dask": "distributed",
     "onnxruntime": "onnxruntime",
     "skl2onnx": "skl2onnx",
     "import torch": "torch",

@@ -138,6 +138,14 @@ def test_what_has_no_meaning_is_refused(client):
         theanets.dask.train(client, network(), blocks(arrays()[0] * np.nan, arrays()[1]))
 
 
+def test_workers_in_one_process_are_refused():
+    with (
+        Client(processes=False, n_workers=2, dashboard_address=":0", set_as_default=False) as own,
+        pytest.raises(theanets.ConfigurationError, match="processes"),
+    ):
+        theanets.dask.train(own, network(), blocks(*arrays()), **OPTIONS)
+
+
 def test_two_trainings_at_once(shared, client):
     nets = [network(), network()]
 

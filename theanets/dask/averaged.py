@@ -18,6 +18,7 @@ from ..training import Run, setup
 from ..training.engines import Epoch, GradientEngine
 from ..training.options import LIMITS, TrainOptions, keywords
 from ..training.task import Seeds
+from .disk import Mixed, OnDisk
 from .models import Shipped, again
 from .shards import Shards, together
 
@@ -46,19 +47,33 @@ class Replicas:
         What they are called in messages.
     number : int
         How many parts, at most.
+    on_disk : bool
+        Whether workers have them on the disk.
     """
 
-    def __init__(self, client: Any, data: Any, where: str, number: int) -> None:
+    def __init__(self, client: Any, data: Any, where: str, number: int, on_disk: bool) -> None:
         self.client = client
         shards = Shards(data, where)
         number = min(number, len(shards.blocks))
-        parts = [
-            client.compute(_joined(shards.names, shards.blocks[i::number])) for i in range(number)
+        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        # The blocks of a part are to be in one worker, if it lives.
+        places = [
+            {"workers": [workers[i % len(workers)]], "allow_other_workers": True}
+            for i in range(number)
         ]
-        wait(parts)
-        sizes = client.gather([client.submit(_rows, part) for part in parts])
-        self.parts = [part for part, size in zip(parts, sizes, strict=True) if size]
-        self.sizes = [int(size) for size in sizes if size]
+        held: list[Any] = []
+        for i, place in enumerate(places):
+            blocks = shards.blocks[i::number]
+            if on_disk:
+                made = [_delayed(_written, shards.names, *block) for block in blocks]
+                held.append(client.compute(made, **place))
+            else:
+                held.append(client.compute(_delayed(_join, shards.names, blocks), **place))
+        wait(held)
+        sizes = client.gather([client.submit(_rows, part) for part in held])
+        kept = [i for i, size in enumerate(sizes) if size]
+        self.parts, self.sizes = [held[i] for i in kept], [int(sizes[i]) for i in kept]
+        self._places = [places[i] for i in kept]
         if not self.parts:
             raise DataError(f"{where}: all blocks are empty; expected is at least one example")
 
@@ -73,8 +88,10 @@ class Replicas:
             # Anew each time, as those who had it may all be lost.
             held = self.client.scatter(common, broadcast=True, hash=False)
             futures = [
-                self.client.submit(function, held, part, one, pure=False)
-                for part, one in zip(self.parts, each or [None] * len(self.parts), strict=True)
+                self.client.submit(function, held, part, one, pure=False, **place)
+                for part, one, place in zip(
+                    self.parts, each or [None] * len(self.parts), self._places, strict=True
+                )
             ]
             found: list[Any] = self.client.gather(futures)
             return found
@@ -264,10 +281,10 @@ def _warn_of_differences(net: Any, replicas: Replicas) -> None:
 # ---- what tasks do -----------------------------------------------------------------------
 
 
-def _joined(names: Any, blocks: list[list[Any]]) -> Any:
+def _delayed(function: Any, *arguments: Any) -> Any:
     from dask import delayed
 
-    return delayed(_join, pure=True)(names, blocks)
+    return delayed(function, pure=True)(*arguments)
 
 
 def _join(names: Any, blocks: list[list[Any]]) -> Any:
@@ -275,15 +292,31 @@ def _join(names: Any, blocks: list[list[Any]]) -> Any:
     return together(names, [np.concatenate([np.asarray(b) for b in column]) for column in columns])
 
 
+def _written(names: Any, *parts: Any) -> tuple[Any, OnDisk]:
+    return names, OnDisk([np.asarray(part) for part in parts])
+
+
+def _blocks(data: Any) -> tuple[Any, list[OnDisk]] | None:
+    """Get the names of the arrays and the blocks of a part that is on the disk."""
+    if isinstance(data, list) and isinstance(data[0], tuple):
+        return data[0][0], [block for _, block in data]
+    return None
+
+
 def _arrays(data: Any) -> list[Any]:
     return list(data.values()) if isinstance(data, Mapping) else list(data)
 
 
 def _rows(data: Any) -> int:
-    return len(_arrays(data)[0])
+    blocks = _blocks(data)
+    return len(_arrays(data)[0]) if blocks is None else sum(block.rows for block in blocks[1])
 
 
 def _head(data: Any) -> Any:
+    blocks = _blocks(data)
+    if blocks is not None:
+        first = next(block for block in blocks[1] if block.rows)
+        return together(blocks[0], first.read(0, _SAMPLE))
     names = list(data) if isinstance(data, Mapping) else None
     return together(names, [array[:_SAMPLE] for array in _arrays(data)])
 
@@ -291,6 +324,11 @@ def _head(data: Any) -> Any:
 def _targets(common: Any, data: Any, _: Any) -> tuple[Any, Any]:
     """Get means of a target, and of its square; of labels their shares."""
     index, name, classes = common
+    blocks = _blocks(data)
+    if blocks is not None:
+        # Of rows from all over: some of each block.
+        some = [block.read(0, max(_SAMPLE, block.rows // 10)) for block in blocks[1]]
+        data = together(blocks[0], [np.concatenate(column) for column in zip(*some, strict=True)])
     target = data[name] if isinstance(data, Mapping) else data[index]
     if classes:
         labels = np.asarray(target).ravel().astype(int)
@@ -305,7 +343,13 @@ def _made(common: Any, data: Any, seed: int | None) -> Any:
     shipped, options, values = common[:3]
     net = shipped.model.clone()
     kept: dict[str, Any] = {"rng": seed, "patience": None, "progress": False, "made": AveragedRun}
-    run = setup.make_run(net, data, None, **kept, **options)
+    blocks, valid = _blocks(data), None
+    if blocks is not None:
+        names, held = blocks
+        size = options.get("batch_size") or setup.BATCH_SIZE
+        data = Mixed(held, names, size, seed)
+        valid = Mixed(held, names, max(size, setup.EVALUATION_SIZE), None)
+    run = setup.make_run(net, data, valid, **kept, **options)
     for variable in run.params:
         variable.set_value(values[str(variable.name)])
     return run
@@ -316,11 +360,12 @@ def _epoch(common: Any, data: Any, seed: int) -> tuple[Any, ...]:
     state, schedule, epoch, update = common[3]
     run = _made(common, data, seed)
     engine = run.engine
-    for name, variable in engine.arrays().items():
+    variables = {name: v for name, v in engine.arrays().items() if name in state}
+    for name, variable in variables.items():
         variable.set_value(state[name])
     engine.optimizer.schedule.restore(schedule)
     done = engine.epoch(epoch, update, math.inf, None)
-    after = {name: variable.get_value() for name, variable in engine.arrays().items()}
+    after = {name: variable.get_value() for name, variable in variables.items()}
     found = (_values(run.params), after, done.updates, done.monitors, done.finite, engine.rate)
     run.finish()
     return found

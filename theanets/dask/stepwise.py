@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -148,9 +150,15 @@ class Launcher:
         if len(addresses) > 1:
             host = addresses[0].split("://")[-1].rpartition(":")[0].strip("[]")
             try:
+                pids = client.run(_process, workers=addresses)
                 address = client.run(free_address, host, workers=addresses[:1])[addresses[0]]
             except (OSError, KeyError, ValueError) as error:
-                raise _Lost(f"worker {addresses[0]} is lost") from error
+                raise _Lost("a worker is lost") from error
+            if len(set(pids.values())) < len(pids):
+                raise ConfigurationError(
+                    "sync='step' needs workers that are processes of their own, which these are "
+                    "not: Client(processes=True), or sync='epoch'"
+                )
         # Anew, as those who had it may all be lost.
         shipped = again(lambda: client.scatter(self._net, broadcast=True, hash=False))
         futures = []
@@ -211,6 +219,10 @@ class Launcher:
             raise own[0]
         lost = ", ".join(gone) or ", ".join(failed)
         raise _Lost(f"worker {lost} is lost, or the connection to it")
+
+
+def _process() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
 
 
 def _block(names: Any, *parts: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import pretraining, runs
 from ..data.tables import is_dask
 from ..errors import ConfigurationError
-from ..options import Number
+from ..options import Number, flag
 from ..saving import set_arrays
 from .averaged import Replicas, make_run, replicas_of
 from .models import Shipped
@@ -27,13 +27,14 @@ def train(
     *,
     sync: str = "step",
     replicas: int | None = None,
+    memory: bool = True,
     restarts: int = 3,
     timeout: float = 300.0,
     **kwargs: Any,
 ) -> tuple[Monitors, Monitors]:
     """Train a network on data that are in blocks, where the blocks are.
 
-    The blocks come into the memory of the workers, and stay there until the call ends.
+    The blocks come to the workers, and stay there until the call ends.
 
     ``sync='step'``
         Each update is that of one batch of ``batch_size`` examples in all, of which each worker
@@ -69,6 +70,11 @@ def train(
     replicas : int, optional
         How many there are with ``sync='epoch'``; by default one for each worker, and at most
         one for each block.
+    memory : bool
+        False with ``sync='epoch'`` is for data that are larger than the memory of the workers:
+        each writes its blocks to files in its directory, once, and then reads pieces of 4 MB at
+        random, of which it mixes the rows of ten at a time. That is nearly as good as mixing all
+        rows, unless fewer than some tens of pieces have all of a class.
     restarts : int
         How often ``sync='step'`` may begin again.
     timeout : float
@@ -93,35 +99,55 @@ def train(
     """
     if sync not in ("step", "epoch"):
         raise ConfigurationError(f"sync={sync!r}: expected 'step' or 'epoch'")
-    if sync == "step":
-        if replicas is not None:
-            raise ConfigurationError(f"replicas={replicas!r} is for sync='epoch'")
+    # What waits for futures of Dask asks the client that is the current one.
+    with client.as_current():
+        if sync == "epoch":
+            on_disk = not flag("memory", memory, "theanets.dask.train")
+            held = _Held(client, replicas_of(client, replicas), on_disk)
+            return _by_epoch(held, net, data, valid, algo, kwargs)
+        for name, value, usual in [("replicas", replicas, None), ("memory", memory, True)]:
+            if value is not usual:
+                raise ConfigurationError(f"{name}={value!r} is for sync='epoch'")
         restarts = int(Number(None, "nonnegative").check("restarts", restarts))
         given = {**kwargs, "algo": algo}
         launcher = Launcher(client, net, data, valid, given, restarts, timeout)
-        return runs.alone(net, partial(_step, net, launcher))
+        return runs.alone(net, partial(_by_step, net, launcher))
+
+
+class _Held(NamedTuple):
+    """How replicas hold their rows."""
+
+    client: Any
+    number: int
+    on_disk: bool
+
+    def replicas(self, data: Any, where: str) -> Replicas:
+        return Replicas(self.client, data, where, self.number, self.on_disk)
+
+
+def _by_epoch(
+    held: _Held, net: Any, data: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
+) -> tuple[Monitors, Monitors]:
     for one in algo if isinstance(algo, (list, tuple)) else [algo]:
         if hasattr(one, "itertrain") or pretraining.method(one) is not None:
             raise ConfigurationError(
-                f"algo={one!r}: replicas train by algorithms of gradients; pretrain in one process"
+                f"algo={one!r}: replicas train by algorithms of gradients; pretrain before "
+                "that, in one process"
             )
-    number = replicas_of(client, replicas)
-    held = {"train": Replicas(client, data, "train data", number)}
+    parts = {"train": held.replicas(data, "train data")}
     if any(map(is_dask, named(valid)[1])):
-        held["valid"], valid = Replicas(client, valid, "valid data", number), None
-    shipped = Shipped(net)
+        parts["valid"], valid = held.replicas(valid, "valid data"), None
 
     def ready(data: Any, valid: Any) -> Any:
         return net, data, valid
 
-    several = runs.begin(
-        net, held, valid, algo, kwargs, ready=ready, make=partial(make_run, shipped=shipped)
-    )
+    make = partial(make_run, shipped=Shipped(net))
+    several = runs.begin(net, parts, valid, algo, kwargs, ready=ready, make=make)
     found: tuple[Monitors, Monitors] = runs.alone(net, runs.finish, several)
     return found
 
 
-def _step(net: Any, launcher: Launcher) -> tuple[Monitors, Monitors]:
+def _by_step(net: Any, launcher: Launcher) -> tuple[Monitors, Monitors]:
     monitors, values, history = launcher.run()
     set_arrays(net, values, "a worker")
     net.history = history

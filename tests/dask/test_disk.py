@@ -1,0 +1,79 @@
+"""Data that are larger than the memory of workers: blocks on their disks."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+
+from dask_cases import arrays, blocks, losses, network, values
+
+import theanets
+import theanets.dask
+from theanets.dask.disk import MIXED, Mixed, OnDisk
+
+EPOCH = {"sync": "epoch", "epochs": 3, "learning_rate": 0.05, "replicas": 2}
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("names", [None, ["in", "target"]])
+def test_each_row_comes_once_an_epoch(seed, names):
+    x = np.arange(1000, dtype="float32").reshape(500, 2)
+    held = [OnDisk([x[a:b], x[a:b, 0]]) for a, b in [(0, 130), (130, 131), (131, 131), (131, 500)]]
+    batches = Mixed(held, names, 7, seed, piece=7 * 12)
+    assert len(batches) == 72
+    found = list(batches)
+    found = [list(b.values()) for b in found] if names else found
+    assert [len(b[0]) for b in found] == [7] * 71 + [3]
+    rows, targets = (np.concatenate(column) for column in zip(*found))
+    np.testing.assert_array_equal(rows[:, 0], targets)
+    np.testing.assert_array_equal(np.sort(targets), x[:, 0])
+    assert (seed is None) == bool((targets == x[:, 0]).all())
+    again = [b["target"] if names else b[1] for b in batches]
+    np.testing.assert_array_equal(np.concatenate(again), targets)
+    if seed is not None:
+        # Rows of pieces from all over come together: a mix has more than a tenth of the range.
+        first = targets[: 7 * MIXED]
+        assert np.ptp(first) > 400
+
+
+def test_files_end_with_the_block_and_copies_have_their_own():
+    block = OnDisk([np.arange(6)])
+    (path,) = block._paths
+    twin = pickle.loads(pickle.dumps(block))
+    assert path.exists() and twin._paths != block._paths
+    del block
+    assert not path.parent.exists()
+    np.testing.assert_array_equal(twin.read(2, 4)[0], [2, 3])
+
+
+def test_one_batch_of_each_replica_is_one_of_all_data(client):
+    x, y = arrays()
+    net, whole = network(), network()
+    options = {**EPOCH, "algo": "sgd", "batch_size": 200}
+    theanets.dask.train(
+        client, net, dict(zip(["in", "target"], blocks(x, y))), memory=False, **options
+    )
+    whole.train([x, y], algo="sgd", epochs=3, learning_rate=0.05, batch_size=200)
+    np.testing.assert_allclose(values(net), values(whole), rtol=1e-4, atol=1e-6)
+    assert losses(net) == pytest.approx(losses(whole), rel=1e-5)
+    with pytest.raises(theanets.ConfigurationError, match="memory=False"):
+        theanets.dask.train(client, net, blocks(x, y), memory=False)
+
+
+def test_a_directory_of_parquet(client, tmp_path):
+    dd, pd = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x, y = arrays()
+    names = list("abcd")
+    for part in range(3):
+        rows = slice(part * 51, part * 51 + 51)
+        frame = pd.DataFrame(x[rows], columns=names).assign(y=y[rows, 0])
+        frame.to_parquet(tmp_path / f"{part}.parquet")
+    data = dd.read_parquet(tmp_path)
+    net = theanets.Regressor([4, 1], rng=1)
+    options = {**EPOCH, "batch_size": 8, "memory": False}
+    found = theanets.dask.train(client, net, [data[names], data[["y"]]], **options)
+    assert net.history.initial["loss"] > 2 * losses(net)[-1]
+    assert found[1]["loss"] == pytest.approx(net.evaluate([x, y[:, :1]])["loss"], rel=1e-5)

@@ -1,0 +1,135 @@
+"""Blocks on the disks of workers: data that are larger than their memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .shards import together
+
+Array = npt.NDArray[Any]
+
+#: Bytes that are read in one piece, and how many pieces are mixed with each other.
+PIECE, MIXED = 2**22, 10
+
+
+class OnDisk:
+    """A block of rows in files of this worker's, which end with it.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+        What is written, and let go.
+
+    Attributes
+    ----------
+    rows : int
+        How many there are.
+    row_bytes : int
+        The size of one.
+    """
+
+    def __init__(self, arrays: Sequence[Array]) -> None:
+        self.rows = len(arrays[0])
+        self.row_bytes = max(1, sum(a.nbytes for a in arrays) // max(1, self.rows))
+        place = Path(tempfile.mkdtemp(prefix="theanets-", dir=_directory()))
+        self._paths = [place / f"{i}.npy" for i in range(len(arrays))]
+        for path, array in zip(self._paths, arrays, strict=True):
+            np.save(path, array)
+        weakref.finalize(self, _remove, place, self._paths)
+
+    def read(self, start: int, stop: int) -> list[Array]:
+        """Get rows of each array, in memory."""
+        # No map is kept: its pages would count as memory of the worker.
+        return [np.array(np.load(path, mmap_mode="r")[start:stop]) for path in self._paths]
+
+    def __reduce__(self) -> Any:
+        # Another worker writes files of its own.
+        return OnDisk, (self.read(0, self.rows),)
+
+    def __sizeof__(self) -> int:
+        return 1000
+
+
+class Mixed:
+    """Batches of rows on the disk: pieces at random, of which some are mixed at a time.
+
+    Parameters
+    ----------
+    blocks : list of OnDisk
+        The rows.
+    names : list of str or None
+        Names of the arrays, if batches are to be dicts.
+    batch_size : int
+        Rows of a batch; the last of all has fewer.
+    seed : int or None
+        Of the order; without one, rows are in theirs.
+    piece : int
+        Bytes that are read in one piece, or a few more.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[OnDisk],
+        names: Any,
+        batch_size: int,
+        seed: int | None,
+        piece: int = PIECE,
+    ) -> None:
+        self._blocks, self._names, self._size, self._seed = blocks, names, batch_size, seed
+        self._pieces = []
+        for block in blocks:
+            rows = max(batch_size, piece // block.row_bytes)
+            self._pieces += [
+                (block, start, min(block.rows, start + rows))
+                for start in range(0, block.rows, rows)
+            ]
+
+    def __len__(self) -> int:
+        return math.ceil(sum(block.rows for block in self._blocks) / self._size)
+
+    def __iter__(self) -> Iterator[Any]:
+        generator = None if self._seed is None else np.random.default_rng(self._seed)
+        pieces = self._pieces
+        if generator is not None:
+            pieces = [pieces[i] for i in generator.permutation(len(pieces))]
+        left: list[Array] | None = None
+        for first in range(0, len(pieces), MIXED):
+            read = [block.read(start, stop) for block, start, stop in pieces[first : first + MIXED]]
+            found = [np.concatenate(column) for column in zip(*read, strict=True)]
+            if generator is not None:
+                order = generator.permutation(len(found[0]))
+                found = [array[order] for array in found]
+            if left is not None:
+                found = [np.concatenate(pair) for pair in zip(left, found, strict=True)]
+            last = first + MIXED >= len(pieces)
+            stop = len(found[0]) if last else len(found[0]) // self._size * self._size
+            for start in range(0, stop, self._size):
+                rows = slice(start, min(stop, start + self._size))
+                yield together(self._names, [array[rows] for array in found])
+            left = [array[stop:] for array in found]
+
+
+def _directory() -> str | None:
+    """Get the worker's directory, which it removes when it ends."""
+    from distributed import get_worker
+
+    with suppress(ValueError):
+        return str(get_worker().local_directory)
+    return None
+
+
+def _remove(place: Path, paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        os.rmdir(place)
