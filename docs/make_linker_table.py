@@ -61,7 +61,7 @@ def layers():
         "input, sparse": [dict(size=4, sparse=True), 5, 3],
     }
     for name, described in flat.items():
-        x = {(2, 2): X.reshape(10, 2, 2), (5, 4): ATTENDED}.get(described[0], X)
+        x = {"(2, 2)": X.reshape(10, 2, 2), "(5, 4)": ATTENDED}.get(str(described[0]), X)
         if "sparse" in name:
             import scipy.sparse
 
