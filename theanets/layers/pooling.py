@@ -222,8 +222,8 @@ class PoolTime(Pooling, names=("pool_time",)):
             self.add_param("query", 0.0, (self.input_size,))
 
     def steps_after(self, output: str, lengths: Mapping[str, Expression]) -> Expression | None:
-        """Get nothing: there are no steps left."""
-        return None
+        """Get those of the weights; what a series comes to has no steps left."""
+        return lengths.get(self.input_name) if output == "weights" else None
 
     def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get nothing: the steps of the series are not determined."""
