@@ -31,7 +31,7 @@ YES = {
     "holds_lengths": {"lengths"},
     "unasked": set(),
     "keeps_entries": {"batchnorm", "layernorm", "rmsnorm", "groupnorm", "instancenorm"}
-    | {"dropout", "noise", "sequential"},
+    | {"dropout", "noise", "sequential", "transformer"},
     "chooses_jointly": {"crf"},
     "leaves_out_steps": {"bidirectional", "celllayer", "lstm", "gru", "mut1", "rnn", "clockwork"}
     | {"bcrnn", "rrnn", "mrnn", "scrn"},

@@ -39,7 +39,17 @@ STAND_INS = [
 #: the derivatives, as what it is given of the sums is no input of its own.
 OTHERS = {
     "AttendGradient",
-    *("KernelOp", "ChainOp", "CtcOp", "WindowOp", "Pooling", "SparseOp", "_Recurrent", "Higher"),
+    *(
+        "KernelOp",
+        "ChainOp",
+        "CtcOp",
+        "WindowOp",
+        "_Grouped",
+        "Pooling",
+        "SparseOp",
+        "_Recurrent",
+        "Higher",
+    ),
     *(type(op).__name__ for op, _ in STAND_INS),
     "Draws",
     *("RowOp", "RowSum", "RowMax", "RowSize", "Early", "FromKey"),

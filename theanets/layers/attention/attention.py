@@ -118,11 +118,11 @@ class Attention(Layer, names=("attention",)):
         """Get the shapes of ``out`` and ``weights``."""
         self._check_inputs()
         asking, offering = self.input_shapes[0], self.input_shapes[-1]
-        size = asking[1] if self.shape is None else self.shape[-1]
-        known = size is not None and (self.shape is None or len(self.shape) == 1)
-        if not known:
+        shape = asking[1:] if self.shape is None else self.shape
+        size = shape[0] if len(shape) == 1 else None
+        if size is None:
             raise ConfigurationError(f"layer {self.full_name!r} needs a size; shape={self.shape!r}")
-        self._check_heads(int(size or 0))
+        self._check_heads(size)
         return {
             "out": (asking[0], size),
             "weights": (self.heads, asking[0], offering[0]),
