@@ -33,7 +33,7 @@ def draw(rng, steps, examples=32):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--forms", nargs="+", default=["gru", "lstm", "clockwork"])
+    parser.add_argument("--forms", nargs="+", default=["gru", "lstm", "clockwork", "transformer"])
     parser.add_argument("--steps", type=int, default=100, help="length of the series")
     parser.add_argument("--updates", type=int, default=4000, help="at most so many")
     args = parser.parse_args()
@@ -41,10 +41,12 @@ def main():
     test = draw(np.random.default_rng(1), args.steps, 2000)
     print(f"always 1: {np.mean((test[1][:, -1] - 1) ** 2):.4f}")
     for form in args.forms:
-        layer = dict(form=form, size=64)
+        layers = [dict(form=form, size=64)]
         if form == "clockwork":
-            layer["periods"] = [1, 2, 4, 8, 16, 32, 64, 128]
-        net = recurrent.Regressor([2, layer, 1], weighted=True)
+            layers[0]["periods"] = [1, 2, 4, 8, 16, 32, 64, 128]
+        if form == "transformer":
+            layers = [(32, "linear"), dict(form=form, heads=4, causal=True), "layer_norm"]
+        net = recurrent.Regressor([2, *layers, 1], weighted=True)
         rng, start = np.random.default_rng(0), time.perf_counter()
         for i, (_, valid) in enumerate(
             net.itertrain(

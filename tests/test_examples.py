@@ -30,6 +30,7 @@ SETTINGS = {
     "digits_convolution.py": ["--epochs", "1"],
     "digits_features.py": ["--features", "9", "--epochs", "1"],
     "digits_pretraining.py": ["--epochs", "1", "--updates", "5", "--seeds", "1"],
+    "digits_resnet.py": ["--epochs", "1", "--width", "2"],
     "fashion_mnist.py": [".", "--epochs", "1", "--save", "fashion.safetensors"],
     "japanese_vowels.py": ["--folder", ".", "--epochs", "1", "--seeds", "1"],
     "oscillator.py": ["--plot", "oscillator.png"],
