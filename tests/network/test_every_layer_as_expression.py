@@ -18,8 +18,12 @@ from pytensor.graph.replace import clone_replace, vectorize_graph
 import theanets
 
 #: Layers without parameters stand behind one that has some.
-BEFORE = {form: dict(form="conv1", size=2, filter_size=2) for form in ("pool1", "upsample1")}
-BEFORE |= {form: dict(form="conv2", size=2, filter_size=2) for form in ("pool2", "upsample2")}
+BEFORE = {
+    form: dict(form="conv1", size=2, filter_size=2) for form in ("pool1", "upsample1", "pad1")
+}
+BEFORE |= {
+    form: dict(form="conv2", size=2, filter_size=2) for form in ("pool2", "upsample2", "pad2")
+}
 LAYERS = {
     **{form: next(iter(cases.values())) for form, cases in FORMS.items()},
     **{form: recurrent_layer(form, **next(iter(c.values()))) for form, c in RECURRENT.items()},
