@@ -10,26 +10,16 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.core.types import ExternalFunction
 from numba.extending import intrinsic, overload
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import Array
+from ..kernels.by_numba import XXGEMM
 from ..recurrent.exponentials import FUNCTIONS, _exp32, _plus, loop
 
 #: Indices without a sign need no test of it, which would keep loops from being vectorized.
 U = np.uint64
 
-_XXGEMM = ExternalFunction(
-    # As in `theanets.ops.kernels.by_numba`.
-    "numba_xxgemm",
-    types.intc(
-        *[types.char] * 3,
-        *[types.intp] * 3,
-        *[types.voidptr, types.voidptr, types.intp, types.voidptr, types.intp],
-        *[types.voidptr, types.voidptr, types.intp],
-    ),
-)
 _NO, _YES = ord("n"), ord("t")
 
 
@@ -89,7 +79,7 @@ def times(
     # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
     first, second = _YES if transpose_b else _NO, _YES if transpose_a else _NO
     one, start = at(numbers, 0), at(numbers, 0 if adding else 1)
-    failed = _XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
+    failed = XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
     if failed:
         raise RuntimeError("BLAS could not multiply")
 

@@ -14,7 +14,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import Array, source_key
 
-_XXGEMM = ExternalFunction(
+XXGEMM = ExternalFunction(
     # What numpy.dot calls in Numba: a character for the type; whether each factor is transposed;
     # the sizes; alpha, two factors with the lengths of their columns, beta, and the result.
     "numba_xxgemm",
@@ -55,7 +55,7 @@ def _compiled_product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> A
         first, second = yes if transpose_b else no, yes if transpose_a else no
         ldb, lda = b.shape[1], a.shape[1]
         alpha, beta, out = one.ctypes, zero.ctypes, result.ctypes
-        failed = _XXGEMM(
+        failed = XXGEMM(
             kind, first, second, n, m, k, alpha, b.ctypes, ldb, a.ctypes, lda, beta, out, n
         )
         if failed:
