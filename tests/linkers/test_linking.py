@@ -42,6 +42,24 @@ slope = sum((g * g).sum() for g in gradients)
 gradients += pytensor.grad(slope, case.trained, disconnected_inputs="ignore")
 graphs["recurrent"] = case.inputs, case.arguments, [*outputs.values(), *final, *gradients]
 
+# Gradients of networks have much of PyTensor's own around our operations.
+kinds = {
+    "gru": (theanets.recurrent.Regressor, [2, (3, "gru"), 2]),
+    "crf": (theanets.recurrent.Classifier, [2, dict(form="crf", size=2)]),
+    "pool": (theanets.Regressor, [(4, 2), dict(form="pool1", pool_size=2), "flat", 2]),
+    "attention": (theanets.recurrent.Regressor, [2, (4, "attention"), 2]),
+}
+rng = np.random.default_rng(1)
+for name, (model, layers) in kinds.items() if linker == "PYTORCH" else ():
+    net = model(layers, dtype="float64", rng=1)
+    x = y = rng.normal(size=(3, 4, 2))
+    if name == "crf":
+        y = rng.integers(2, size=(3, 4)).astype("int32")
+    elif name == "pool":
+        y = x[:, 0]
+    loss = net.loss()
+    graphs[name] = net.variables, [x, y], [loss, *pytensor.grad(loss, net.params)]
+
 assert (package in sys.modules) == (order == "before")
 found = 0
 for name, (symbols, values, outputs) in graphs.items():
@@ -56,7 +74,7 @@ for name, (symbols, values, outputs) in graphs.items():
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11, err_msg=name)
         found += 1
 assert package in sys.modules and found > len(graphs)
-# What is changed of PyTensor's own for our functions is not for those of others.
+# What only our functions may have, such as checks that are left out, is not in those of others.
 assert "theanets.linkers.torch_setup" not in sys.modules
 assert "theanets.linkers.jax_function" not in sys.modules
 print("fine", found)

@@ -137,8 +137,8 @@ def test_what_pytensor_does_with_expressions(form):
         (mode, form)
         for mode in ("NUMBA", "CVM", "JAX")
         for form in FAMILIES
-        # JAX wants lengths that it knows where PyTensor's gradient of these scores reshapes; the
-        # loss itself compiles.
+        # JAX wants lengths that it knows where PyTensor reshapes for a product of series and
+        # weights; with an operation of ours in the graph, as in the loss, it knows them.
         if (mode, form) != ("JAX", "crf")
     ],
 )

@@ -21,6 +21,7 @@ class PyTorch(Compiled):
     dispatch = "pytensor.link.pytorch.dispatch"
     forms = (
         "linkers.torch_numpy",
+        "linkers.torch_repairs",
         "ops.attention.by_torch",
         "ops.recurrent.by_torch",
         "ops.windows.by_torch",
