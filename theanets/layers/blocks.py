@@ -83,17 +83,39 @@ class Block(Layer, abstract=True):
                 f"layer {self.full_name!r}: a block takes one input, got {sources}; "
                 "a layer 'concatenate' or 'add' before it makes one of several"
             )
+        specs = self.specs(layers, sources[0])
+        self.inputs = yield from (
+            self._once(layers, sources[0], specs, ending)
+            if self.repeat == 1
+            else self._repeated(sources[0], ending)
+        )
+
+    def specs(self, layers: Mapping[str, Layer], source: str) -> list[Any]:
+        """Get what the layers of one repetition are made of.
+
+        Parameters
+        ----------
+        layers : mapping
+            The layers so far, by name.
+        source : str
+            Full name of the block's input.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such list.
+        """
         specs = None if isinstance(self.parts, type) else as_list(self.parts)
         if not specs:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: layers={self.parts!r} is not a list of layers such as "
                 "[20, 'batch_norm']"
             )
-        self.inputs = yield from (
-            self._once(layers, sources[0], specs, ending)
-            if self.repeat == 1
-            else self._repeated(sources[0], ending)
-        )
+        return specs
+
+    def options_of(self, repetition: int) -> dict[str, Any]:
+        """Get the options of one of several repetitions, from 1 on."""
+        return {key: getattr(self, key) for key in self.valid_options()}
 
     def _once(
         self, layers: Mapping[str, Layer], source: str, specs: list[Any], ending: str | None
@@ -129,9 +151,9 @@ class Block(Layer, abstract=True):
         return Part(spec, keywords, ending)
 
     def _repeated(self, source: str, ending: str | None) -> Parts:
-        own = {key: getattr(self, key) for key in self.valid_options()}
-        spec = {**own, "form": type(self), "layers": self.parts, "repeat": 1}
+        own = {"form": type(self), "layers": self.parts, "repeat": 1}
         for i in range(1, self.repeat + 1):
+            spec = {**self.options_of(i), **own}
             name = f"{self.name}/{i}"
             given = {"name": name, "inputs": f"/{source}", "activation": self.activation_spec}
             yield self._part(spec, given, ending if i == self.repeat else None)

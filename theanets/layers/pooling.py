@@ -14,7 +14,7 @@ from ..ops.windows import SAME, MaxPool, SumPool, Window, one_line
 from . import checks
 from .base import Layer
 from .signals import Inputs, Shape
-from .time import after_window, before_window, exists, moves, placed, without
+from .time import after_window, before_window, exists, last_step, moves, placed, without
 
 #: How entries are pooled.
 MODES = ("max", "mean", "sum")
@@ -216,6 +216,11 @@ class PoolTime(Pooling, names=("pool_time",)):
         shapes = {"out": checks.check_declared(self, self.input_shape[-1:])}
         return shapes | ({"weights": self.input_shape[:1]} if self.kind == "attention" else {})
 
+    @property
+    def cannot_continue(self) -> str | None:
+        """Why series cannot be continued; the last step is that of the part that comes."""
+        return None if self.mode == "last" else super().cannot_continue
+
     def setup(self) -> None:
         """Make ``query``, where attention is paid."""
         if self.kind == "attention":
@@ -233,7 +238,7 @@ class PoolTime(Pooling, names=("pool_time",)):
         """Get what the series come to."""
         x, lengths = inputs.only, inputs.lengths.get(self.input_name)
         if self.kind == "last":
-            return self.activation(_last(x, lengths))
+            return self.activation(last_step(x, lengths))
         if self.kind != "attention":
             return super().transform(inputs)
         scores = pt.dot(x, self.find("query") / np.asarray(self.input_size**0.5, x.dtype))
@@ -247,11 +252,3 @@ class PoolTime(Pooling, names=("pool_time",)):
         known = x if lengths is None else without(x, lengths)
         out = (weights[:, :, None] * known).sum(axis=1)
         return {"out": self.activation(out), "weights": weights}
-
-
-def _last(x: Expression, lengths: Expression | None) -> Expression:
-    """Get the last step that exists, (batch, channels)."""
-    if lengths is None:
-        return x[:, -1]
-    found = x[pt.arange(x.shape[0]), pt.maximum(lengths - 1, 0)]
-    return pt.switch(pt.gt(lengths, 0)[:, None], found, np.asarray(0, x.dtype))

@@ -93,6 +93,15 @@ def without(x: Expression, lengths: Expression) -> Expression:
     return pt.switch(exists(lengths, x), x, np.asarray(0, x.dtype))
 
 
+def last_step(x: Expression, lengths: Expression | None) -> Expression:
+    """Get the last step that exists, (batch, ...), of (batch, time, ...); 0 where there is none."""
+    if lengths is None:
+        return x[:, -1]
+    found = x[pt.arange(x.shape[0]), pt.maximum(lengths - 1, 0)]
+    some = pt.shape_padright(pt.gt(lengths, 0), x.ndim - 2)
+    return pt.switch(some, found, np.asarray(0, x.dtype))
+
+
 def existing_terms(
     value: Expression, x: Expression, lengths: Expression, what: str
 ) -> tuple[Expression, Expression]:
@@ -222,6 +231,7 @@ __all__ = [
     "along",
     "before_window",
     "exists",
+    "last_step",
     "moves",
     "one_for_all_steps",
     "placed",

@@ -16,6 +16,7 @@ from ...options import Choice, Flag, Number, Whole
 from ..base import Layer
 from ..checks import described_inputs
 from ..signals import Inputs, Shape
+from ..time import last_step
 from .cache import COUNT, Cache, Steps, counted
 from .position import rotated
 
@@ -60,6 +61,9 @@ class Attention(Layer, names=("attention",)):
         further away has the same.
     bias : bool
         Whether the linear maps have biases.
+    last : bool
+        Whether ``out`` is what the last step that exists gets, (size), as for
+        recurrent layers; 0 of a series without steps.
 
     Notes
     -----
@@ -87,6 +91,7 @@ class Attention(Layer, names=("attention",)):
         "position": Choice(None, (None, "rotary", "relative")),
         "reach": Whole(32),
         "bias": Flag(True),
+        "last": Flag(False),
     }
     heads: int
     kv_heads: int | None
@@ -96,6 +101,7 @@ class Attention(Layer, names=("attention",)):
     position: str | None
     reach: int
     bias: bool
+    last: bool
 
     # ---- shapes ----------------------------------------------------------------------
 
@@ -124,7 +130,7 @@ class Attention(Layer, names=("attention",)):
             raise ConfigurationError(f"layer {self.full_name!r} needs a size; shape={self.shape!r}")
         self._check_heads(size)
         return {
-            "out": (asking[0], size),
+            "out": (size,) if self.last else (asking[0], size),
             "weights": (self.heads, asking[0], offering[0]),
         }
 
@@ -190,11 +196,14 @@ class Attention(Layer, names=("attention",)):
 
     def steps_after(self, output: str, lengths: Mapping[str, Any]) -> Expression | None:
         """Get the number of steps of each series: those of the one that asks."""
-        return lengths.get(self.input_names[0]) if output == "out" else None
+        return lengths.get(self.input_names[0]) if self._has_steps(output) else None
 
     def steps_before(self, output: str, lengths: Expression) -> dict[str, Expression]:
         """Get the number of steps of the series that asks."""
-        return {self.input_names[0]: lengths} if output == "out" else {}
+        return {self.input_names[0]: lengths} if self._has_steps(output) else {}
+
+    def _has_steps(self, output: str) -> bool:
+        return output == "out" and not self.last
 
     @property
     def cannot_continue(self) -> str | None:
@@ -246,7 +255,10 @@ class Attention(Layer, names=("attention",)):
         found = pt.dot(flat, self.find("wo"))
         if self.bias:
             found = found + self.find("bo")
-        return {"out": self.activation(found), "weights": attention_weights(*given)}
+        found = self.activation(found)
+        if self.last:
+            found = last_step(found, None if steps.known else steps.lengths)
+        return {"out": found, "weights": attention_weights(*given)}
 
     def _with_past(
         self, inputs: Inputs, steps: Steps, k: Expression, v: Expression

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ... import activations
@@ -11,7 +11,6 @@ from ...names import split_output
 from ...options import Choice, Number, Whole
 from ..base import Layer
 from ..blocks import Sequential
-from ..traits import Part
 from .attention import Attention
 
 
@@ -40,12 +39,17 @@ class Transformer(Sequential, names=("transformer",)):
         normalized, as above; ``'post'``: the sums are.
     normalization : str
         ``'layer_norm'`` or ``'rms_norm'``.
+    epsilon : float
+        That of the normalizations.
     dropout : float
         The share that is 0 in training, in [0, 1): of weights of attention, of
         hidden units, and of what is added.
     drop_path : float
         With what probability nothing is added for a whole example, in training
         (stochastic depth).
+    last : bool
+        Whether the output is what the last block gives for the last step that
+        exists, (size), and 0 of a series without steps; by a layer ``block/last``.
     heads, kv_heads, causal, window, position, reach, bias
         See `Attention`.
     repeat : int
@@ -68,11 +72,14 @@ class Transformer(Sequential, names=("transformer",)):
         "hidden": Whole(None),
         "norm": Choice("pre", ("pre", "post")),
         "normalization": Choice("layer_norm", ("layer_norm", "rms_norm")),
+        "epsilon": Number(1e-5, "positive"),
         "drop_path": Number(0.0, "fraction"),
     }
     hidden: int | None
     norm: str
     normalization: str
+    epsilon: float
+    last: bool
     dropout: float
     drop_path: float
 
@@ -88,40 +95,38 @@ class Transformer(Sequential, names=("transformer",)):
             del spec["activation"]
         return spec
 
-    def unfold(self, layers: Mapping[str, Layer], ending: str | None) -> Iterator[Part]:
-        """Get the layers of the block, one by one."""
+    def specs(self, layers: Mapping[str, Layer], source: str) -> list[Any]:
+        """Get what the layers of one block are made of."""
         if self.parts is not None:
             raise ConfigurationError(
                 f"layer {self.full_name!r}: layers={self.parts!r}; a transformer has layers of "
                 "its own, and a layer 'sequential' or 'residual' has those that are given"
             )
-        sources = self.resolve_inputs(layers)
-        layer, output = split_output(sources[0])
+        layer, output = split_output(source)
         shape = layers[layer].output_shapes[output]
         if len(shape) != 2 or shape[1] is None:
             raise ConfigurationError(
-                f"layer {self.full_name!r} needs series, (time, variables) each; {sources[0]!r} "
+                f"layer {self.full_name!r} needs series, (time, variables) each; {source!r} "
                 f"has the shape {shape}"
             )
         if self.shape not in (None, shape[1:], shape):
             raise ConfigurationError(
                 f"layer {self.full_name!r}: size={self.shape[-1] if self.shape else None}, but "
-                f"what is added to the input {sources[0]!r} has its size, {shape[1]}"
+                f"what is added to the input {source!r} has its size, {shape[1]}"
             )
-        specs = self._specs(f"/{sources[0]}", shape[1])
-        self.parts = specs if self.repeat == 1 else ["transformer"]
-        try:
-            yield from super().unfold(layers, None)
-        finally:
-            self.parts = None
+        return self._specs(f"/{source}", shape[1])
 
-    def _repeated(self, source: str, ending: str | None) -> Any:
-        self.parts = None
-        return super()._repeated(source, ending)
+    def options_of(self, repetition: int) -> dict[str, Any]:
+        """Get the options of one of several blocks; ``last`` is for that which is."""
+        return {
+            **super().options_of(repetition),
+            "last": self.last and repetition == self.repeat,
+        }
 
     def _specs(self, source: str, size: int) -> list[dict[str, Any]]:
         """Get the layers of a block."""
-        attention = {key: getattr(self, key) for key in Attention.options}
+        attention = {key: getattr(self, key) for key in Attention.options if key != "last"}
+        norm = {"epsilon": self.epsilon}
         act = "gelu" if self.activation_spec is None else self.activation_spec
         hidden = {"size": self.hidden or 4 * size, "activation": act}
         made: list[dict[str, Any]] = []
@@ -142,7 +147,7 @@ class Transformer(Sequential, names=("transformer",)):
         for number in (1, 2):
             found = given
             if self.norm == "pre":
-                found = add(f"norm{number}", self.normalization, found)
+                found = add(f"norm{number}", self.normalization, found, **norm)
             if number == 1:
                 found = dropped("attention", add("attention", "attention", found, **attention))
             else:
@@ -153,5 +158,7 @@ class Transformer(Sequential, names=("transformer",)):
                 found = dropped("feedforward", add("feedforward", "feedforward", found, **linear))
             given = add(f"sum{number}", "add", [given, found], activation="linear")
             if self.norm == "post":
-                given = add(f"norm{number}", self.normalization, given)
+                given = add(f"norm{number}", self.normalization, given, **norm)
+        if self.last:
+            add("last", "pool_time", given, mode="last")
         return made
