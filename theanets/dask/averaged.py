@@ -19,7 +19,7 @@ from ..training.engines import Epoch, GradientEngine
 from ..training.options import LIMITS, TrainOptions, keywords
 from ..training.task import Seeds
 from .disk import Mixed, OnDisk
-from .models import Shipped, again
+from .models import Shipped, again, workers
 from .shards import Shards, together
 
 #: Rows of the data by which the client finds out what they are.
@@ -55,10 +55,10 @@ class Replicas:
         self.client = client
         shards = Shards(data, where)
         number = min(number, len(shards.blocks))
-        workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        addresses = sorted(workers(client))
         # The blocks of a part are to be in one worker, if it lives.
         places = [
-            {"workers": [workers[i % len(workers)]], "allow_other_workers": True}
+            {"workers": [addresses[i % len(addresses)]], "allow_other_workers": True}
             for i in range(number)
         ]
         held: list[Any] = []
@@ -240,7 +240,7 @@ def make_run(
 def replicas_of(client: Any, number: Any) -> int:
     """Get how many replicas there are to be, by default one for each worker."""
     if number is None:
-        return max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+        return max(1, len(workers(client)))
     return whole_number("replicas", number)
 
 

@@ -98,3 +98,13 @@ def again(do: Callable[[], T]) -> T:
         except (OSError, CancelledError):  # of connections, and of what the worker had
             time.sleep(wait)
     return do()
+
+
+def workers(client: Any) -> dict[str, Any]:
+    """Get what the scheduler knows of the workers that there are now, by their addresses.
+
+    (``client.scheduler_info()`` has no workers every now and then: the client fetches the cluster's
+    totals into the same place every two seconds.)
+    """
+    found: dict[str, Any] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    return found

@@ -18,7 +18,7 @@ from ..callbacks import Callback
 from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
 from .collective import Gloo, free_address
-from .models import Shipped, again
+from .models import Shipped, again, workers
 from .shards import Shards, together
 
 log = logging.getLogger("theanets")
@@ -119,7 +119,7 @@ class Launcher:
         for future in every:
             if future.status == "error":
                 future.result()
-        live = len(self.client.scheduler_info(n_workers=-1)["workers"])
+        live = len(workers(self.client))
         kept = self._parts["train"]
         holders = self.client.who_has(every)
         if len({a for f in kept for a in holders[f.key]}) < min(live, len(kept)):
@@ -195,7 +195,7 @@ class Launcher:
         failed: dict[str, Any] = {}
         until = float("inf")
         while True:
-            live = self.client.scheduler_info(n_workers=-1)["workers"]
+            live = workers(self.client)
             gone = [worker for worker in futures if worker not in live]
             failed = {
                 w: f for w, f in futures.items() if f.status in ("error", "cancelled", "lost")

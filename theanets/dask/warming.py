@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Field
-from .models import Shipped, ship
+from .models import Shipped, ship, workers
 
 #: Steps of series, and rows, of the data that are made up.
 _LENGTH = 4
@@ -38,7 +38,7 @@ def warmup(client: Any, net: Any, **options: Any) -> dict[str, float]:
     """
     shipped = ship(client, net)
     machines: dict[str, list[str]] = {}
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+    for address, worker in workers(client).items():
         machines.setdefault(worker["host"], []).append(address)
     first = [addresses[0] for addresses in machines.values()]
     rest = [address for addresses in machines.values() for address in addresses[1:]]
