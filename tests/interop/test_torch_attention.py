@@ -50,7 +50,7 @@ def test_what_is_refused():
     for module, message in (
         (nn.MultiheadAttention(8, 2, kdim=4), "kdim=, vdim="),
         (nn.TransformerEncoderLayer(8, 2, activation=torch.tanh), "activation=tanh has no"),
-        (nn.TransformerEncoderLayer(8, 2, layer_norm_eps=1e-3), "layer_norm_eps=0.001 has no"),
+        (nn.TransformerEncoderLayer(8, 2, layer_norm_eps=0.0), "norm1.eps=0.0, norm2.eps=0.0 has"),
         (nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(8, 2)), "'1' .Multihead"),
     ):
         with pytest.raises(theanets.ConfigurationError, match=message):

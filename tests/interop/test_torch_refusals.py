@@ -26,12 +26,12 @@ CASES = {
     "a class of one's own": (lambda: [Own()], {}, "'0.1' (Own)"),
     "a forward of one's own": (lambda: [OwnLinear(3, 3)], {}, "'0.1' (OwnLinear)"),
     "several at once": (
-        lambda: [nn.Softmin(), nn.LeakyReLU()],
+        lambda: [nn.Softmin(), nn.RReLU()],
         {},
-        "'0.1' (Softmin), '0.2' (LeakyReLU)",
+        "'0.1' (Softmin), '0.2' (RReLU)",
     ),
-    "an option of an activation": (lambda: [nn.ELU(2)], {}, "'0.1' (ELU): alpha=2 has no"),
-    "slopes that are shared": (lambda: [nn.PReLU()], {}, "num_parameters=1 are not those"),
+    "an option of an activation": (lambda: [nn.ELU(-2)], {}, "'0.1' (ELU): alpha=-2.0 has no"),
+    "slopes that are shared": (lambda: [nn.PReLU(2)], {}, "num_parameters=2 are neither 1 nor"),
     "a softmax over examples": (lambda: [nn.Softmax(dim=0)], {}, "dim=0 is not the axis"),
     "sizes": (lambda: [nn.Linear(4, 2)], {}, "'0.1' (Linear): in_features=4, but 3 come"),
     "a convolution of vectors": (lambda: [nn.Conv2d(3, 2, 1)], {}, "'0.1' (Conv2d): what comes"),
@@ -54,19 +54,19 @@ CASES = {
     "what is no module": (lambda: ["lats"], {}, "is not a module of torch.nn, a list of these"),
 }
 OF_IMAGES = {
-    "padding mode": (
-        lambda: [nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")],
+    "corners": (
+        lambda: [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)],
         IMAGE,
-        "padding_mode='circular'",
+        "align_corners=True has no",
     ),
     "channels": (lambda: [nn.Conv2d(3, 2, 3)], IMAGE, "in_channels=3, but 2 come"),
     "dilated windows": (lambda: [nn.MaxPool2d(2, dilation=2)], IMAGE, "dilation=2"),
     "less than there is": (lambda: [nn.ZeroPad2d(-1)], IMAGE, "padding=(-1, -1, -1, -1) takes"),
     "windows of several lengths": (lambda: [nn.AdaptiveAvgPool2d(3)], IMAGE, "output_size=3"),
     "between entries": (
-        lambda: [nn.Upsample(scale_factor=2, mode="bilinear")],
+        lambda: [nn.Upsample(scale_factor=2, mode="bicubic")],
         IMAGE,
-        "mode='bilinear'",
+        "mode='bicubic'",
     ),
     "a linear map of columns": (lambda: [nn.Linear(8, 2)], IMAGE, "'1' (Linear): what comes here"),
     "flat at last": (lambda: [nn.Flatten()], IMAGE, "'1' (Flatten): the module ends with a flat"),

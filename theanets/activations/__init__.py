@@ -48,6 +48,10 @@ from .more import (
     softsign,
     sparsemax,
 )
+from .numbered import NUMBERED, Numbered, numbered
+
+#: Names that have a number, as examples.
+PATTERNS = ("maxout:k", *(kind.example for kind in NUMBERED.values()))
 
 __all__ = [
     "GEGLU",
@@ -58,6 +62,7 @@ __all__ = [
     "Function",
     "LGrelu",
     "Maxout",
+    "Numbered",
     "Prelu",
     "SwiGLU",
     "build",
@@ -99,7 +104,8 @@ def is_activation(value: object) -> bool:
     if not isinstance(value, str):
         return isinstance(value, Activation)
     heads = [part.strip().lower() for part in value.split("+")]
-    return all(h in Activation.registry or h.partition(":")[0] == "maxout" for h in heads)
+    known = ("maxout", *NUMBERED)
+    return all(h in Activation.registry or h.partition(":")[0] in known for h in heads)
 
 
 def build(
@@ -147,8 +153,10 @@ def build(
         if not argument.isdigit():
             raise ConfigurationError(f"activation={spec!r} needs a number of pieces: 'maxout:2'")
         return Maxout(int(argument))
+    if name in NUMBERED and parts[0] not in Activation.registry:
+        return numbered(name, argument)
     if parts[0] not in Activation.registry:
-        raise unknown("activation", spec, [*Activation.registry.names(), "maxout:k"])
+        raise unknown("activation", spec, [*Activation.registry.names(), *PATTERNS])
     found = Activation.registry[parts[0]]
     if not isinstance(found, type):
         return Function(found, parts[0])
@@ -174,7 +182,7 @@ def to_spec(activation: Activation) -> str | Activation | Callable[[Any], Any]:
     # An instance of a class with a constructor of its own may differ from the default.
     plain = type(activation).__init__ is Activation.__init__
     known = plain and name in registry and same_definition(registry[name], type(activation))
-    return name if known or isinstance(activation, Maxout) else activation
+    return name if known or isinstance(activation, (Maxout, Numbered)) else activation
 
 
 def limits(activation: Activation) -> Limits | None:
@@ -182,6 +190,8 @@ def limits(activation: Activation) -> Limits | None:
 
     None where nobody knows, as of an activation of the user's.
     """
+    if isinstance(activation, Numbered):
+        return activation.limits
     return LIMITS.get(activation.function if isinstance(activation, Function) else type(activation))
 
 

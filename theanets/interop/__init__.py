@@ -9,7 +9,7 @@ Neither library is imported here: models are recognized by the names of their cl
 To read: `torch_walk` goes from module to module, and `torch_modules`, `torch_windows`,
 `torch_recurrent` and `torch_activations` know what each means; what they find is collected in a
 `Plan` (`plan`), which makes the network. `keras_models` goes through the graph of a model of Keras,
-with `keras_layers` and `keras_recurrent`. How the arrays of a layer correspond to those of PyTorch,
+with `keras_layers`, `keras_recurrent` and `keras_attention`. How the arrays of a layer correspond to those of PyTorch,
 both ways, is in `theanets.export.torch_arrays`.
 """
 
@@ -18,7 +18,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ConfigurationError, check_keywords
+from ..options import flag
 from . import (  # noqa: F401
+    keras_attention,
     keras_layers,
     keras_models,
     keras_recurrent,
@@ -29,13 +31,16 @@ from . import (  # noqa: F401
     torch_windows,
 )
 from .plan import Plan, refused
+from .torch_attention import ATTENDING
 from .torch_walk import LAST, READERS, begin, check_known, kind_of, leaves
 
 #: Keywords of networks that may be given.
 KEYWORDS = ("loss", "weighted", "rng", "dtype", "mode")
 
 
-def from_torch(module: Any, shape: Any = None, model: Any = None, **options: Any) -> Any:
+def from_torch(
+    module: Any, shape: Any = None, model: Any = None, causal: bool = False, **options: Any
+) -> Any:
     """Make a network of a module of PyTorch, with its parameters.
 
     Its predictions are the outputs of the module in evaluation, to rounding.
@@ -62,6 +67,10 @@ def from_torch(module: Any, shape: Any = None, model: Any = None, **options: Any
         outputs of the module are the scores of classes, with or without a
         softmax (``net.predict_logit`` gives them). By default the regressor for such
         data, whose predictions are what the module gives.
+    causal : bool
+        Whether each step attends to itself and to those before it only, in
+        all attention there is: what a ``forward`` would be given as a mask,
+        ``module(x, mask=..., is_causal=True)``, and no module holds.
     **options
         ``loss``, ``weighted``, ``rng``, ``dtype`` and ``mode``, as for
         `theanets.Network`. By default the type is that of the parameters, if
@@ -85,13 +94,18 @@ def from_torch(module: Any, shape: Any = None, model: Any = None, **options: Any
         If what training does with some module has no counterpart, where
         predictions agree.
     """
-    check_keywords("from_torch", set(options) - set(KEYWORDS), [*KEYWORDS, "shape", "model"])
+    check_keywords("from_torch", set(options) - set(KEYWORDS), [*KEYWORDS, "shape", "model", "causal"])
+    flag("causal", causal, "from_torch")
     found = list(leaves(module, ""))
     check_known(found)
+    attending = [part for _, part in found if kind_of(part) in ATTENDING]
+    if causal and not attending:
+        raise ConfigurationError("causal=True, but nothing in the module attends to anything")
     if all(isinstance(part, str) for _, part in found):
         raise ConfigurationError(f"module={module!r} is empty: there is nothing to make layers of")
     plan = Plan("the module")
     walk = begin(plan, found, shape)
+    walk.causal = causal
     for path, part in found:
         if isinstance(part, str):
             torch_recurrent.only_last(walk, path)

@@ -13,6 +13,8 @@ from .keras_models import READERS, Place, kind_of, reads
 ACTIVATIONS = {
     "linear": "linear",
     "relu": "relu",
+    "relu6": "relu:6",
+    "leaky_relu": "leaky:0.2",
     "sigmoid": "logistic",
     "tanh": "tanh",
     "softmax": "softmax",
@@ -70,7 +72,7 @@ def convolution(place: Place) -> None:
     """Read a convolution or its transpose."""
     layer, kind = place.layer, kind_of(place.layer)
     count, transposed = int(kind[4]), kind.endswith("Transpose")
-    place.expect(data_format="channels_last", output_padding=None)
+    place.expect(output_padding=None)
     size = layer.filters
     params = biased(place, "b", "w", size)
     kernel = params["w"] if count == 2 else params["w"][None]
@@ -78,20 +80,64 @@ def convolution(place: Place) -> None:
         params["w"] = kernel.transpose(2, 3, 0, 1)
     else:
         params["w"] = kernel[::-1, ::-1].transpose(3, 2, 0, 1)
+    form = f"conv{count}_transposed" if transposed else f"conv{count}"
+    options = {"groups": getattr(layer, "groups", 1), "activation": activation(place)}
+    place.add(form, params, size=size, **_moves(place, count), **options)
+
+
+def _filters(kernel: Array) -> Array:
+    """Get a filter for each channel, of each its multiples: ours are turned around."""
+    kernel = kernel if kernel.ndim == 4 else kernel[None]
+    first, second, channels, multiples = kernel.shape
+    turned = kernel[::-1, ::-1].transpose(2, 3, 0, 1)
+    return turned.reshape(channels * multiples, 1, first, second)
+
+
+def _moves(place: Place, count: int) -> dict[str, Any]:
+    """Get the windows of a convolution along one or two axes."""
+    layer = place.layer
+    place.expect(data_format="channels_last")
     border: Any = layer.padding
     if border == "causal":
         border = (((layer.kernel_size[0] - 1) * layer.dilation_rate[0], 0),)
-    place.add(
-        f"conv{count}_transposed" if transposed else f"conv{count}",
-        params,
-        size=size,
-        filter_size=tuple(layer.kernel_size),
-        stride=tuple(layer.strides),
-        dilation=tuple(layer.dilation_rate),
-        border_mode=border,
-        groups=getattr(layer, "groups", 1),
-        activation=activation(place),
-    )
+    return {
+        "filter_size": _each(layer.kernel_size, count),
+        "stride": _each(layer.strides, count),
+        "dilation": _each(layer.dilation_rate, count),
+        "border_mode": border,
+    }
+
+
+@reads("DepthwiseConv1D", "DepthwiseConv2D")
+def depthwise(place: Place) -> None:
+    """Read a convolution of each channel by itself."""
+    channels = place.layer.kernel.shape[-2]
+    size = channels * place.layer.depth_multiplier
+    params = biased(place, "b", "w", size)
+    params["w"] = _filters(params["w"])
+    count = int(kind_of(place.layer)[-2])
+    options = {"groups": channels, "activation": activation(place)}
+    place.add(f"conv{count}", params, size=size, **_moves(place, count), **options)
+
+
+@reads("SeparableConv1D", "SeparableConv2D")
+def separable(place: Place) -> None:
+    """Read a convolution of each channel by itself, and then of all channels of a place."""
+    layer, count = place.layer, int(kind_of(place.layer)[-2])
+    found = place.arrays("depthwise_kernel", "pointwise_kernel", "bias")
+    own, size = _filters(found["depthwise_kernel"]), layer.filters
+    mixed = found["pointwise_kernel"].reshape(-1, size).T[:, :, None, None]
+    params = {"w": mixed, "b": found.get("bias", np.zeros(size, np.float32))}
+    last = {"size": size, "activation": activation(place)}
+    if layer.depth_multiplier == 1:
+        params["depthwise"] = own
+        place.add(f"conv{count}_separable", params, **_moves(place, count), **last)
+        return
+    channels = found["depthwise_kernel"].shape[-2]
+    first = {"w": own, "b": np.zeros(len(own), own.dtype)}
+    each = {"size": len(own), "groups": channels, "activation": "linear"}
+    place.add(f"conv{count}", first, "+depthwise", **_moves(place, count), **each)
+    place.add(f"conv{count}", params, filter_size=1, **last)
 
 
 @reads("ZeroPadding1D", "ZeroPadding2D")
@@ -137,10 +183,11 @@ def global_pooling(place: Place) -> None:
 
 @reads("UpSampling1D", "UpSampling2D")
 def upsampling(place: Place) -> None:
-    """Read repetition of entries."""
-    place.expect(data_format="channels_last", interpolation="nearest")
+    """Read repetition of entries, or what is in between."""
+    place.expect(data_format="channels_last", interpolation=("nearest", "bilinear"))
     count = int(kind_of(place.layer)[-2])
-    place.add(f"upsample{count}", factor=_each(place.layer.size, count))
+    mode = "repeat" if getattr(place.layer, "interpolation", "nearest") == "nearest" else "linear"
+    place.add(f"upsample{count}", factor=_each(place.layer.size, count), mode=mode)
 
 
 @reads("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
@@ -270,9 +317,24 @@ def activated(place: Place) -> None:
 
 @reads("ReLU")
 def relu(place: Place) -> None:
-    """Read a rectifier, or one that ends at 1."""
-    place.expect(negative_slope=(0, 0.0), threshold=(0, 0.0), max_value=(None, 1, 1.0))
-    place.activate("relu" if place.layer.max_value is None else "rect:minmax")
+    """Read a rectifier, which may end at a number, or have a slope below 0."""
+    place.expect(threshold=(0, 0.0))
+    slope, most = float(place.layer.negative_slope), place.layer.max_value
+    place.refuse_unless(
+        not slope or most is None,
+        f"negative_slope={slope!r} with max_value={most!r} has no counterpart, one of them has",
+    )
+    if most is None:
+        place.activate(f"leaky:{slope!r}" if slope else "relu")
+    else:
+        place.refuse_unless(most > 0, f"max_value={most!r} has no counterpart, positive ones have")
+        place.activate("rect:minmax" if most == 1 else f"relu:{float(most)!r}")
+
+
+@reads("LeakyReLU")
+def leaky(place: Place) -> None:
+    """Read a rectifier with a slope below 0."""
+    place.activate(f"leaky:{float(place.layer.negative_slope)!r}")
 
 
 @reads("Softmax")
@@ -288,8 +350,9 @@ def softmax(place: Place) -> None:
 @reads("ELU")
 def elu(place: Place) -> None:
     """Read an exponential linear unit."""
-    place.expect(alpha=(1, 1.0))
-    place.activate("celu")
+    alpha = float(place.layer.alpha)
+    place.refuse_unless(alpha > 0, f"alpha={alpha!r} has no counterpart, positive ones have")
+    place.activate("celu" if alpha == 1 else f"elu:{alpha!r}")
 
 
 @reads("PReLU")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,17 +24,23 @@ class Node(NamedTuple):
         Its name, after those of the models that it is in: ``'body.dense'``.
     sources : list of str
         Paths of the layers that feed it.
+    keywords : dict
+        What it is called with besides.
     """
 
     layer: Any
     path: str
     sources: list[str]
+    keywords: Mapping[str, Any]
 
 
 #: How layers are read, by the name of their class in keras.layers.
 READERS: dict[str, Callable[[Place], None]] = {}
 #: Classes of models, which have layers.
 MODELS = ("Sequential", "Functional")
+#: Classes that attend, and what they call their inputs, in their order.
+ATTENDING = ("MultiHeadAttention",)
+SERIES = ("query", "value", "key")
 
 
 def reads(*kinds: str) -> Callable[[Callable[[Place], None]], Callable[[Place], None]]:
@@ -83,6 +89,8 @@ class Place:
         Names of our layers that feed it.
     alone : bool
         Whether nothing else takes what feeds it, so that it may be changed.
+    keywords : dict
+        What it is called with besides, which a reader takes out.
     result : str
         Name of our layer that gives what this one does.
     """
@@ -92,6 +100,7 @@ class Place:
     path: str
     sources: list[str]
     alone: bool
+    keywords: dict[str, Any] = field(default_factory=dict)
     result: str = ""
 
     def refuse_unless(self, holds: Any, why: str) -> None:
@@ -165,7 +174,7 @@ def nodes(model: Any, path: str, sources: Sequence[str]) -> Iterator[Node]:
         It is not through before it has told what gives the output: that is the last one.
     """
     made: dict[str, str] = {}
-    for layer, feeds in _order(model):
+    for layer, feeds, keywords in _order(model):
         feeding = [made[name] for name in feeds] if feeds is not None else list(sources)
         if _is_input(layer) and sources:
             # That of a model within another.
@@ -177,11 +186,11 @@ def nodes(model: Any, path: str, sources: Sequence[str]) -> Iterator[Node]:
                 yield node
         else:
             made[layer.name] = f"{path}{layer.name}"
-            yield Node(layer, made[layer.name], feeding)
+            yield Node(layer, made[layer.name], feeding, keywords)
 
 
-def _order(model: Any) -> Iterator[tuple[Any, list[str] | None]]:
-    """Get the layers of one model, with the names of those that feed them.
+def _order(model: Any) -> Iterator[tuple[Any, list[str] | None, dict[str, Any]]]:
+    """Get the layers of one model, with the names of those that feed them, and keywords.
 
     None instead of the names stands for what feeds the model.
     """
@@ -191,10 +200,10 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None]]:
         if first is not None and kind_of(first) != "InputLayer" and model.inputs:
             # The input is not among the layers.
             start = model.inputs[0]
-            yield _Input(start), []
+            yield _Input(start), [], {}
             before = _Input.name
         for layer in model.layers:
-            yield layer, None if before is None else [before]
+            yield layer, None if before is None else [before], {}
             before = layer.name
         return
     by_name = {layer.name: layer for layer in model.layers}
@@ -207,6 +216,10 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None]]:
         )
     for described in config["layers"]:
         name = described["name"]
+        if name not in by_name:
+            raise refused(
+                name, described["class_name"], "an operation has no counterpart, a layer may have"
+            )
         calls = described["inbound_nodes"]
         if len(calls) > 1:
             raise refused(
@@ -214,9 +227,15 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None]]:
                 described["class_name"],
                 f"it is used {len(calls)} times, with one set of weights",
             )
-        yield by_name[name], list(_tensors(calls[0]["args"])) if calls else []
-        if calls and any(True for _ in _tensors(calls[0]["kwargs"])):
+        keywords = dict(calls[0]["kwargs"]) if calls else {}
+        feeds = list(_tensors(calls[0]["args"])) if calls else []
+        # What attends gets its series by keyword as well.
+        for key in SERIES:
+            if described["class_name"] in ATTENDING and key in keywords:
+                feeds += _tensors(keywords.pop(key))
+        if any(True for _ in _tensors(keywords)):
             raise refused(name, described["class_name"], "it has inputs by keyword")
+        yield by_name[name], feeds, keywords
 
 
 def _input_names(model: Any) -> list[str]:
@@ -286,8 +305,14 @@ def walk(plan: Plan, model: Any) -> None:
         sources = [given[source] for source in node.sources]
         # What an Identity gives is something else's output too.
         alone = all(feeding.count(s) == 1 and s not in passing for s in node.sources)
-        place = Place(plan, node.layer, node.path, sources, alone)
+        place = Place(plan, node.layer, node.path, sources, alone, dict(node.keywords))
         READERS[kind_of(node.layer)](place)
+        said = {k: v for k, v in place.keywords.items() if v not in (None, False)}
+        place.refuse_unless(
+            not said,
+            f"it is called with {', '.join(f'{k}={v!r}' for k, v in said.items())}, which has no "
+            "counterpart",
+        )
         given[node.path] = place.result
     last = given[found[-1].path]
     if last != plan.last["name"]:

@@ -23,14 +23,18 @@ PLAIN: Mapping[str, str] = {
 }
 #: Modules that have a counterpart for some values of an option.
 BY_OPTION: Mapping[str, tuple[tuple[str, ...], Mapping[tuple[Any, ...], str]]] = {
-    "ELU": (("alpha",), {(1.0,): "celu"}),
-    "CELU": (("alpha",), {(1.0,): "celu"}),
     "Softplus": (("beta",), {(1.0,): "softplus"}),
     "GELU": (("approximate",), {("none",): "gelu", ("tanh",): "gelu:tanh"}),
     "Hardtanh": (
         ("min_val", "max_val"),
         {(-1.0, 1.0): "hard_tanh", (0.0, 1.0): "rect:minmax"},
     ),
+}
+#: Modules of one number that ours have in their names.
+NUMBERED: Mapping[str, tuple[str, str]] = {
+    "LeakyReLU": ("leaky", "negative_slope"),
+    "ELU": ("elu", "alpha"),
+    "CELU": ("celu", "alpha"),
 }
 #: Modules over an axis of channels, ``dim``.
 OVER_AXIS: Mapping[str, str] = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}
@@ -54,6 +58,27 @@ def by_option(walk: Walk, module: Any, path: str) -> None:
         )
         raise refused(path, type(module).__name__, f"{said} has no counterpart, {valid} has")
     walk.plan.activate(known[values], walk.plan.name(path))
+
+
+@reads(*NUMBERED)
+def numbered(walk: Walk, module: Any, path: str) -> None:
+    """Read an activation with a number, of which that of 1 may have a name without."""
+    form, option = NUMBERED[_kind(module, NUMBERED)]
+    number = float(getattr(module, option))
+    walk.refuse_unless(
+        form == "leaky" or number > 0,
+        module,
+        path,
+        f"{option}={number!r} has no counterpart, positive numbers have",
+    )
+    plain = form != "leaky" and number == 1
+    walk.plan.activate("celu" if plain else f"{form}:{number!r}", walk.plan.name(path))
+
+
+@reads("ReLU6")
+def relu_6(walk: Walk, module: Any, path: str) -> None:
+    """Read a rectifier that ends at 6."""
+    walk.plan.activate("relu:6", walk.plan.name(path))
 
 
 @reads(*OVER_AXIS)
@@ -86,12 +111,15 @@ def prelu(walk: Walk, module: Any, path: str) -> None:
     slopes = state(module, ["weight"])["weight"]
     units = walk.shape[0] if walk.channels_first or len(walk.shape) == 1 else None
     walk.refuse_unless(
-        len(slopes) == units,
+        len(slopes) in (1, units),
         module,
         path,
-        f"num_parameters={len(slopes)} are not those of the {walk.ours[-1]} channels or units, "
-        f"each of which has one here: PReLU({walk.ours[-1]})",
+        f"num_parameters={len(slopes)} are neither 1 nor those of the {walk.ours[-1]} channels or "
+        f"units, each of which has one here: PReLU({walk.ours[-1]})",
     )
+    if len(slopes) == 1 != units:
+        walk.plan.note(path, "num_parameters=1 becomes a slope for each unit, trained by itself")
+        slopes = np.repeat(slopes, walk.ours[-1] or 1)
     params = walk.permuted({"leak": slopes}, "leak")
     walk.plan.add("add", walk.plan.name(path), params, activation="prelu")
 

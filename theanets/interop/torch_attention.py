@@ -7,6 +7,8 @@ from typing import Any
 from ..export.torch_arrays import PAIRS, Array
 from .torch_walk import Walk, reads, state
 
+#: Modules that attend.
+ATTENDING = ("MultiheadAttention", "TransformerEncoderLayer")
 #: The parts of a block by our names, and PyTorch's.
 PARTS = {
     "norm1": ("norm1", "layer_norm"),
@@ -43,7 +45,7 @@ def attention(walk: Walk, module: Any, path: str) -> None:
     """Read attention, of a series to itself."""
     _expect(walk, module, path, module.embed_dim, module.batch_first)
     params = _attention(walk, module, path)
-    options = {"heads": module.num_heads, "dropout": float(module.dropout)}
+    options = {"heads": module.num_heads, "dropout": float(module.dropout), "causal": walk.causal}
     walk.plan.add("attention", walk.plan.name(path), params, activation="linear", **options)
 
 
@@ -64,10 +66,11 @@ def transformer(walk: Walk, module: Any, path: str) -> None:
         f"activation={act} has no counterpart, relu, gelu and silu have",
     )
     walk.refuse_unless(
-        module.norm1.eps == module.norm2.eps == 1e-5,
+        module.norm1.eps == module.norm2.eps > 0,
         module,
         path,
-        f"layer_norm_eps={module.norm1.eps} has no counterpart, 1e-5 has",
+        f"norm1.eps={module.norm1.eps}, norm2.eps={module.norm2.eps} has no counterpart: ours has "
+        "one epsilon, which is positive",
     )
     name = walk.plan.name(path)
     arrays = {f"attention.{k}": v for k, v in _attention(walk, inner, f"{path}.self_attn").items()}
@@ -82,5 +85,7 @@ def transformer(walk: Walk, module: Any, path: str) -> None:
         hidden=module.linear1.out_features,
         activation=act,
         norm="pre" if module.norm_first else "post",
+        epsilon=float(module.norm1.eps),
         dropout=float(module.dropout1.p),
+        causal=walk.causal,
     )

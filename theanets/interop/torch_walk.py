@@ -105,6 +105,8 @@ class Walk:
         Which entry of the vector that modules see each of ours is, if they differ.
     time_first : bool
         Whether modules have the time before the axis of examples.
+    causal : bool
+        Whether the user said that steps attend to none after them.
     """
 
     def __init__(self, plan: Plan, shape: Lengths, channels_first: bool) -> None:
@@ -113,6 +115,7 @@ class Walk:
         self.channels_first = channels_first
         self.order: Array | None = None
         self.time_first = False
+        self.causal = False
         #: How many axes of length 1 modules see behind the channels, that we have not.
         self.ones = 0
 

@@ -10,6 +10,10 @@ from ..export.torch_arrays import PAIRS
 from .torch_walk import Lengths, Walk, reads, state
 
 
+#: Modes of padding by how the names of their classes begin.
+PADS = {"Zer": "zero", "Ref": "reflect", "Rep": "replicate", "Cir": "circular"}
+
+
 def _places(module: Any) -> int:
     """Get along how many axes the windows of a module go, which its class says."""
     name = next(c.__name__ for c in type(module).__mro__ if c.__name__[-2:] in ("1d", "2d"))
@@ -46,11 +50,11 @@ def convolution(walk: Walk, module: Any, path: str) -> None:
     lengths = tuple(_positions(*each) for each in found)
     if module.padding_mode != "zeros" and any(pads):
         walk.refuse_unless(
-            module.padding_mode in ("reflect", "replicate"),
+            module.padding_mode in ("reflect", "replicate", "circular"),
             module,
             path,
-            f"padding_mode={module.padding_mode!r} has no counterpart, 'zeros', 'reflect' and "
-            "'replicate' have",
+            f"padding_mode={module.padding_mode!r} has no counterpart, 'zeros', 'reflect', "
+            "'replicate' and 'circular' have",
         )
         # Of an odd number, the larger half is behind.
         both = tuple((p // 2, p - p // 2) for p in pads)
@@ -124,7 +128,7 @@ def _convolution(
 
 @reads(
     *("ZeroPad1d", "ZeroPad2d", "ReflectionPad1d", "ReflectionPad2d", "ReplicationPad1d"),
-    "ReplicationPad2d",
+    *("ReplicationPad2d", "CircularPad1d", "CircularPad2d"),
     channels_first=True,
 )
 def padding(walk: Walk, module: Any, path: str) -> None:
@@ -141,10 +145,7 @@ def padding(walk: Walk, module: Any, path: str) -> None:
         f"padding={module.padding} takes something away, which has no counterpart",
     )
     names = {cls.__name__[:3] for cls in type(module).__mro__}
-    mode = next(
-        m for p, m in (("Zer", "zero"), ("Ref", "reflect"), ("Rep", "replicate")) if p in names
-    )
-    _pad(walk, walk.plan.name(path), both, mode)
+    _pad(walk, walk.plan.name(path), both, next(m for p, m in PADS.items() if p in names))
     lengths = zip(walk.shape[1:], both, strict=True)
     walk.shape = (walk.shape[0], *(None if n is None else n + sum(p) for n, p in lengths))
 
@@ -241,18 +242,27 @@ def _pool(walk: Walk, path: str, count: int, mode: str, **options: Any) -> None:
 
 @reads("Upsample", "UpsamplingNearest2d", channels_first=True)
 def upsampling(walk: Walk, module: Any, path: str) -> None:
-    """Read repetition of entries."""
+    """Read repetition of entries, or what is in between."""
     count = len(walk.shape) - 1
     walk.expect(module, path, 2 if count < 1 else min(count, 2) + 1, True)
     factors = None if module.scale_factor is None else _each(module.scale_factor, count)
     walk.refuse_unless(
-        module.mode == "nearest" and factors is not None and all(f == int(f) for f in factors),
+        module.mode in ("nearest", "linear", "bilinear")
+        and factors is not None
+        and all(f == int(f) for f in factors),
         module,
         path,
         f"scale_factor={module.scale_factor}, size={module.size}, mode={module.mode!r} has no "
-        "counterpart: ours repeats each entry a whole number of times",
+        "counterpart: ours is by whole factors, by repetition or linear",
+    )
+    walk.refuse_unless(
+        not module.align_corners,
+        module,
+        path,
+        f"align_corners={module.align_corners} has no counterpart, False has",
     )
     whole = tuple(int(f) for f in factors or ())
-    walk.plan.add(f"upsample{count}", walk.plan.name(path), factor=whole)
+    mode = "repeat" if module.mode == "nearest" else "linear"
+    walk.plan.add(f"upsample{count}", walk.plan.name(path), factor=whole, mode=mode)
     lengths = (None if n is None else n * f for n, f in zip(walk.shape[1:], whole, strict=True))
     walk.shape = (walk.shape[0], *lengths)

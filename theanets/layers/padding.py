@@ -17,7 +17,7 @@ from .signals import Inputs, Shape
 from .time import along
 
 #: What borders are padded with.
-MODES = ("zero", "reflect", "replicate")
+MODES = ("zero", "reflect", "replicate", "circular")
 
 
 class Padding(Layer, abstract=True):
@@ -28,10 +28,11 @@ class Padding(Layer, abstract=True):
     padding : int or tuple
         How many: an integer for all axes and both sides; a tuple has, for each
         axis, an integer or a pair (before, behind).
-    mode : {'zero', 'reflect', 'replicate'}
+    mode : {'zero', 'reflect', 'replicate', 'circular'}
         What they are: 0; what is as far from the border on the other side,
         without the border itself, again and again where there is more padding
-        than that; or the entry at the border.
+        than that; the entry at the border; or what the other end has, as if
+        the axis were a circle.
     """
 
     options: ClassVar[dict[str, Any]] = {"padding": 1, "mode": "zero"}
@@ -72,6 +73,8 @@ class Padding(Layer, abstract=True):
             turn = pt.maximum(count - 1, 1)
             there = place % (2 * turn)
             source = pt.minimum(there, 2 * turn - there)
+        elif self.kind == "circular":
+            source = place % pt.maximum(count, 1)
         else:
             source = place
         # A series of one step, or of none, has nothing to turn around at.
