@@ -25,9 +25,8 @@ unused = "bayes calibration callbacks cli drawing minimization optimizers origin
 unused += " pretraining profiling runs sklearn training"
 names = {"theanets." + name for name in unused.split()}
 imported = {name for name in sys.modules if ".".join(name.split(".")[:2]) in names}
-# What `net.export` is, but nothing that it needs, and `net.to_torch_state`, which needs nothing.
+# What `net.export` and `net.to_torch_state` are, but nothing that they need.
 imported |= {name for name in sys.modules if name.startswith("theanets.export.")}
-imported -= {"theanets.export.torch_state", "theanets.export.torch_arrays"}
 assert not imported, sorted(imported)
 assert ("numba" in sys.modules) == (mode == "NUMBA")
 if mode == "NUMBA":

@@ -5,22 +5,23 @@ of a network's outputs: `network` says what goes in and comes out, `writer` make
 of PyTensor's operations, and the other modules say what each operation becomes. So layers of
 the user's are exported too. It needs the package onnx, which the extra ``onnx`` installs.
 
-`torch_state` gets the parameters alone, as modules of PyTorch have them; it needs nothing.
+`to_torch_state` gets the parameters alone, as modules of PyTorch have them (`torch_state`, with
+`torch_arrays`); it needs nothing. Both are imported once they are used.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import atomic
 from ..errors import ConfigurationError, check_keywords
 from ..outputs import Outputs
 from ..structure import Structure
-from .torch_state import to_torch_state
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import onnx
 
 #: The ending of the files that can be written.
@@ -147,6 +148,41 @@ def written(target: str | os.PathLike[str], make: Callable[[], onnx.ModelProto])
         )
     atomic.check_writable(path)
     atomic.write(path, make().SerializeToString())
+
+
+def to_torch_state(net: Structure, like: Iterable[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """Get the parameters as the state of a module of PyTorch, without needing PyTorch.
+
+    It is what ``load_state_dict`` takes, of a module with the parts that
+    `theanets.from_torch` makes such layers of, once its arrays are tensors. ::
+
+        state = {k: torch.tensor(v) for k, v in net.to_torch_state().items()}
+        module.load_state_dict(state)
+
+    Parameters
+    ----------
+    like : iterable of str, optional
+        The names that are wanted, ``module.state_dict()`` for instance. Layers here always
+        have a bias; one of zeros is left out where none is wanted.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Names are those of the layers, with dots for ``/``, and the parameter's:
+        ``'hid1.weight'``. Of a layer ``0+1``, the second of a recurrent module,
+        it is ``'0.weight_ih_l1'``. A recurrence has the sum of both biases as
+        ``bias_ih``, and zeros as ``bias_hh``. After a flat image, the weights are
+        in the order of PyTorch's, with channels first.
+
+    Raises
+    ------
+    ConfigurationError
+        If some layer has parameters, or an option, that no module of PyTorch
+        has, or names are not those of ``like``; says which.
+    """
+    from .torch_state import state_of
+
+    return state_of(net, like)
 
 
 __all__ = ["export", "to_onnx", "to_torch_state"]

@@ -23,36 +23,8 @@ PLACES = (
 PARTS = {"attention": "self_attn", "hidden": "linear1", "feedforward": "linear2"}
 
 
-def to_torch_state(net: Structure, like: Iterable[str] | None = None) -> dict[str, Array]:
-    """Get the parameters as the state of a module of PyTorch, without needing PyTorch.
-
-    It is what ``load_state_dict`` takes, of a module with the parts that
-    `theanets.from_torch` makes such layers of, once its arrays are tensors. ::
-
-        state = {k: torch.tensor(v) for k, v in net.to_torch_state().items()}
-        module.load_state_dict(state)
-
-    Parameters
-    ----------
-    like : iterable of str, optional
-        The names that are wanted, ``module.state_dict()`` for instance. Layers here always
-        have a bias; one of zeros is left out where none is wanted.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Names are those of the layers, with dots for ``/``, and the parameter's:
-        ``'hid1.weight'``. Of a layer ``0+1``, the second of a recurrent module,
-        it is ``'0.weight_ih_l1'``. A recurrence has the sum of both biases as
-        ``bias_ih``, and zeros as ``bias_hh``. After a flat image, the weights are
-        in the order of PyTorch's, with channels first.
-
-    Raises
-    ------
-    ConfigurationError
-        If some layer has parameters, or an option, that no module of PyTorch
-        has, or names are not those of ``like``; says which.
-    """
+def state_of(net: Structure, like: Iterable[str] | None = None) -> dict[str, Array]:
+    """Get what `theanets.export.to_torch_state` returns."""
     with process.hold([*net.params, *net.state]):
         found: dict[str, Array] = {}
         every = {str(layer.name): Layer.registry.name_of(type(layer)) for layer in net.layers}

@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import whole_number
 from . import ragged, views
+from .sequences import drawn
 from .streams import Stream, carrier, inputs_of
 
 Array = npt.NDArray[Any]
@@ -314,8 +315,9 @@ class Classifier(_Series, feedforward.Classifier):
     ) -> Iterator[Any]:
         """Continue a sequence of labels, by drawing the next one again and again.
 
-        The network's inputs are vectors with a 1 at the label, its classes
-        the labels that follow; see `Text`.
+        The network's inputs are vectors with a 1 at the label, or, where the
+        input is one of symbols, the labels themselves; its classes are the
+        labels that follow. See `Text`.
 
         Parameters
         ----------
@@ -344,7 +346,8 @@ class Classifier(_Series, feedforward.Classifier):
             raise ConfigurationError(f"temperature={temperature!r} is not positive")
         if top_k is not None:
             whole_number("top_k", top_k)
-        classes = self.layers[0].output_size
+        start = self.layers[0]
+        classes = getattr(start, "classes", None) or start.output_size
         seed = np.atleast_2d(np.asarray(labels))
         if seed.size and seed.dtype.kind not in "iu":
             raise DataError(
@@ -356,42 +359,11 @@ class Classifier(_Series, feedforward.Classifier):
                 f"labels of shape {np.shape(labels)} for streams={streams}: expected at least one "
                 f"label, all in [0, {classes})"
             )
-        return self._drawn(
-            seed, steps, np.random.default_rng(_rng.as_seed(rng)), temperature, greedy, top_k
-        )
-
-    def _drawn(
-        self,
-        seed: Array,
-        steps: int,
-        generator: np.random.Generator,
-        temperature: float,
-        greedy: bool,
-        top_k: int | None,
-    ) -> Iterator[Any]:
-        vectors = np.eye(self.layers[0].output_size, dtype=self.dtype)
-        run = carrier(self, self._predicted())
-        logits, state = run([vectors[seed]], run.zeros(len(seed)))
-        for left in range(steps, 0, -1):
-            drawn = _draw(logits[:, -1], generator, temperature, greedy, top_k)
-            yield int(drawn[0]) if len(drawn) == 1 else drawn
-            if left > 1:
-                logits, state = run([vectors[drawn[:, None]]], state)
-
-
-def _draw(
-    logits: Array,
-    generator: np.random.Generator,
-    temperature: float,
-    greedy: bool,
-    top_k: int | None,
-) -> Array:
-    """Draw a label for each row of logits."""
-    if greedy:
-        return logits.argmax(axis=1)
-    scaled = logits.astype(float) / temperature
-    if top_k is not None and top_k < scaled.shape[1]:
-        least = np.partition(scaled, -top_k, axis=1)[:, -top_k, None]
-        scaled = np.where(scaled >= least, scaled, -np.inf)
-    # The largest of logits with Gumbel noise is a draw from their softmax.
-    return (scaled + generator.gumbel(size=scaled.shape)).argmax(axis=1)
+        outputs = self.output_layer.output_size
+        if outputs > classes:
+            raise ConfigurationError(
+                f"the network has {outputs} classes, but its input {start.name!r} takes {classes}; "
+                "what it draws cannot be its input"
+            )
+        generator = np.random.default_rng(_rng.as_seed(rng))
+        return drawn(self, seed, steps, generator, temperature, greedy, top_k)
