@@ -74,7 +74,9 @@ def _fresh(activation: Any) -> Any:
     """Get an activation of the same classes, not set up; those with a name have no arguments."""
     if isinstance(activation, activations.Compose):
         return activations.Compose([_fresh(part) for part in activation.parts])
-    own = not isinstance(activation, (activations.Function, activations.Maxout, activations.Numbered))
+    own = not isinstance(
+        activation, (activations.Function, activations.Maxout, activations.Numbered)
+    )
     return type(activation)() if own else activations.build(activation.name)
 
 

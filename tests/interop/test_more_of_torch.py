@@ -1,4 +1,4 @@
-"""Modules of PyTorch with numbers, between entries, in circles, and steps that see no later ones."""
+"""Modules of PyTorch with numbers, between entries, in circles, and that are causal."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,10 @@ def test_one_slope_for_all_units():
         (lambda: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="circular"), (2, 5, 4)),
         (lambda: nn.Sequential(nn.CircularPad2d((1, 0, 2, 3)), nn.Conv2d(2, 2, 1)), (2, 5, 4)),
         (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.CircularPad1d((3, 2))), (2, 4)),
-        (lambda: nn.Sequential(nn.Conv2d(2, 2, 1), nn.Upsample(None, (2, 3), "bilinear")), (2, 3, 4)),
+        (
+            lambda: nn.Sequential(nn.Conv2d(2, 2, 1), nn.Upsample(None, (2, 3), "bilinear")),
+            (2, 3, 4),
+        ),
         (lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Upsample(None, 3, "linear")), (2, 4)),
     ],
 )

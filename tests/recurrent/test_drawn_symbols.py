@@ -32,7 +32,7 @@ def test_each_label_is_that_of_the_whole_series(lengths):
 
 
 def test_labels_that_the_input_does_not_take_are_refused():
-    with pytest.raises(theanets.ConfigurationError, match="has 6 classes.* 'in' takes 5"):
+    with pytest.raises(theanets.ConfigurationError, match=r"has 6 classes.* 'in' takes 5"):
         network(5, 6).predict_sequence([1], 3)
     with pytest.raises(theanets.DataError, match=r"all in \[0, 5\)"):
         network().predict_sequence([5], 3)

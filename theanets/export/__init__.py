@@ -150,7 +150,9 @@ def written(target: str | os.PathLike[str], make: Callable[[], onnx.ModelProto])
     atomic.write(path, make().SerializeToString())
 
 
-def to_torch_state(net: Structure, like: Iterable[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+def to_torch_state(
+    net: Structure, like: Iterable[str] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """Get the parameters as the state of a module of PyTorch, without needing PyTorch.
 
     It is what ``load_state_dict`` takes, of a module with the parts that

@@ -199,4 +199,4 @@ def _sources(layer: Layer) -> list[Layer]:
     return [layer.layers[names.split_output(name)[0]] for name in layer.input_names]
 
 
-__all__ = ["to_torch_state"]
+__all__ = ["state_of"]

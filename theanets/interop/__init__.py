@@ -9,8 +9,8 @@ Neither library is imported here: models are recognized by the names of their cl
 To read: `torch_walk` goes from module to module, and `torch_modules`, `torch_windows`,
 `torch_recurrent` and `torch_activations` know what each means; what they find is collected in a
 `Plan` (`plan`), which makes the network. `keras_models` goes through the graph of a model of Keras,
-with `keras_layers`, `keras_recurrent` and `keras_attention`. How the arrays of a layer correspond to those of PyTorch,
-both ways, is in `theanets.export.torch_arrays`.
+with `keras_layers`, `keras_recurrent` and `keras_attention`. How the arrays of a layer correspond
+to those of PyTorch, both ways, is in `theanets.export.torch_arrays`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def from_torch(
         If what training does with some module has no counterpart, where
         predictions agree.
     """
-    check_keywords("from_torch", set(options) - set(KEYWORDS), [*KEYWORDS, "shape", "model", "causal"])
+    check_keywords(
+        "from_torch", set(options) - set(KEYWORDS), [*KEYWORDS, "shape", "model", "causal"]
+    )
     flag("causal", causal, "from_torch")
     found = list(leaves(module, ""))
     check_known(found)

@@ -9,7 +9,6 @@ import numpy as np
 from ..export.torch_arrays import PAIRS
 from .torch_walk import Lengths, Walk, reads, state
 
-
 #: Modes of padding by how the names of their classes begin.
 PADS = {"Zer": "zero", "Ref": "reflect", "Rep": "replicate", "Cir": "circular"}
 
