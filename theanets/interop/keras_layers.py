@@ -81,7 +81,10 @@ def convolution(place: Place) -> None:
     else:
         params["w"] = kernel[::-1, ::-1].transpose(3, 2, 0, 1)
     form = f"conv{count}_transposed" if transposed else f"conv{count}"
-    options = {"groups": getattr(layer, "groups", 1), "activation": activation(place)}
+    options: dict[str, Any] = {
+        "groups": getattr(layer, "groups", 1),
+        "activation": activation(place),
+    }
     place.add(form, params, size=size, **_moves(place, count), **options)
 
 
@@ -116,7 +119,7 @@ def depthwise(place: Place) -> None:
     params = biased(place, "b", "w", size)
     params["w"] = _filters(params["w"])
     count = int(kind_of(place.layer)[-2])
-    options = {"groups": channels, "activation": activation(place)}
+    options: dict[str, Any] = {"groups": channels, "activation": activation(place)}
     place.add(f"conv{count}", params, size=size, **_moves(place, count), **options)
 
 
@@ -128,14 +131,14 @@ def separable(place: Place) -> None:
     own, size = _filters(found["depthwise_kernel"]), layer.filters
     mixed = found["pointwise_kernel"].reshape(-1, size).T[:, :, None, None]
     params = {"w": mixed, "b": found.get("bias", np.zeros(size, np.float32))}
-    last = {"size": size, "activation": activation(place)}
+    last: dict[str, Any] = {"size": size, "activation": activation(place)}
     if layer.depth_multiplier == 1:
         params["depthwise"] = own
         place.add(f"conv{count}_separable", params, **_moves(place, count), **last)
         return
     channels = found["depthwise_kernel"].shape[-2]
     first = {"w": own, "b": np.zeros(len(own), own.dtype)}
-    each = {"size": len(own), "groups": channels, "activation": "linear"}
+    each: dict[str, Any] = {"size": len(own), "groups": channels, "activation": "linear"}
     place.add(f"conv{count}", first, "+depthwise", **_moves(place, count), **each)
     place.add(f"conv{count}", params, filter_size=1, **last)
 
