@@ -44,6 +44,8 @@ SETTINGS = {
     "weighted_classification.py": ["--epochs", "1", "--seeds", "1"],
     "xor.py": ["--updates", "5"],
 }
+#: Examples that have a transformer too, and what asks for it.
+TRANSFORMER, OTHER = ("japanese_vowels.py",), ("--form", "transformer")
 
 
 def write_idx(path, array):
@@ -65,8 +67,10 @@ def test_every_example_has_a_setting():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETTINGS)
-def test_example_runs(name, tmp_path, monkeypatch, capsys, rng):
+@pytest.mark.parametrize(
+    ("name", "more"), [*((name, ()) for name in SETTINGS), *((name, OTHER) for name in TRANSFORMER)]
+)
+def test_example_runs(name, more, tmp_path, monkeypatch, capsys, rng):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     # Few, since convolutions take their time where nothing is compiled; of each class.
@@ -79,7 +83,7 @@ def test_example_runs(name, tmp_path, monkeypatch, capsys, rng):
     (tmp_path / "a.txt").write_text("It is a truth\nuniversally acknowledged.\n\n" * 60)
     end_early(monkeypatch, max_updates=12)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [name, *SETTINGS[name]])
+    monkeypatch.setattr(sys, "argv", [name, *SETTINGS[name], *more])
     # In this process: importing what examples need takes longer than most of them.
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out.strip()
