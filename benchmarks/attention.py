@@ -1,19 +1,29 @@
 """What a step of training with attention costs, and a symbol that is generated, beside PyTorch.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/attention.py
+    python benchmarks/attention.py --only memory growth first
 
 Two blocks of attention and a feedforward network of four times the size, with normalization
 before each, are trained by sgd on squared errors of series, in float32. PyTorch's are
 ``TransformerEncoderLayer`` in eager mode. To generate, PyTorch goes through the whole series again
 for each symbol, as ``TransformerEncoder`` keeps nothing; ours keep keys and values. CPU time of
 one thread. PyTorch's columns need torch.
+
+``memory`` has the peaks of processes that train, libraries and compilers included. ``growth``
+is the exponent of our step's time, by batch and by steps, with a window and without. ``first``
+are whole processes, which start, import and train the first of these networks for three epochs.
 """
 
+import argparse
 import math
+import subprocess
+import sys
+import tempfile
 
+import jobs
 import numpy as np
 from peers import have
-from timing import measure
+from timing import measure, peak_memory
 
 import theanets
 from theanets.training import setup
@@ -25,6 +35,12 @@ STEPS = {
     "the same, causal": (16, 256, 128, 8, True),
 }
 GENERATED = 200
+#: What grows: batches and steps, of size 64 with 4 heads, and with which window.
+GROWTH = {
+    "batch, 64 steps": ([(batch, 64) for batch in (8, 16, 32, 64, 128)], None),
+    "steps, 2 series": ([(2, steps) for steps in (128, 256, 512, 1024, 2048, 4096)], None),
+    "steps, window of 64": ([(2, steps) for steps in (128, 256, 512, 1024, 2048, 4096)], 64),
+}
 
 
 def data(batch, steps, size):
@@ -32,13 +48,14 @@ def data(batch, steps, size):
     return [rng.normal(size=(batch, steps, size)).astype("float32") for _ in range(2)]
 
 
-def blocks(heads, causal):
-    return dict(form="transformer", heads=heads, causal=causal, activation="relu", repeat=2)
+def blocks(heads, causal, **options):
+    made = dict(form="transformer", heads=heads, causal=causal, activation="relu", repeat=2)
+    return {**made, **options}
 
 
-def our_step(batch, steps, size, heads, causal, mode=None):
+def our_step(batch, steps, size, heads, causal, mode=None, **options):
     """Get the compiled step of training."""
-    net = theanets.recurrent.Regressor([size, blocks(heads, causal), size], mode=mode)
+    net = theanets.recurrent.Regressor([size, blocks(heads, causal, **options), size], mode=mode)
     arrays = data(batch, steps, size)
     run = setup.make_run(net, arrays, None, "sgd", batch_size=batch, progress=False)
     step = run.engine.step.function
@@ -106,11 +123,73 @@ def row(name, *functions):
     print(f"{name:<42} {mine * 1e3:7.1f} ms {peer * 1e3:7.1f} ms {mine / peer:6.2f}", flush=True)
 
 
-def main():
+def times():
+    """What a step and a series cost"""
     print(f"{'2 blocks':<42} {'theanets':>10} {'PyTorch':>10} {'ratio':>6}")
     for name, sizes in STEPS.items():
         row(f"train step, {name}", our_step(*sizes), torch_step(*sizes))
     row(f"generate {GENERATED}, size 64", our_generation(64, 4), torch_generation(64, 4))
+
+
+def print_peak(kind, name):
+    """Do some steps, and print the peak of memory."""
+    sizes = STEPS[name]
+    step = our_step(*sizes) if kind == "ours" else torch_step(*sizes)
+    for _ in range(3):
+        step()
+    print(peak_memory())
+
+
+def peak(kind, name):
+    """Get the peak of memory, in MB, of a process that does some steps."""
+    command = [sys.executable, __file__, "--peak", kind, name]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(found.stdout.split()[-1])
+
+
+def memory():
+    """Peaks of memory"""
+    kinds = ["ours", "torch"] if have("torch") else ["ours"]
+    for name in STEPS:
+        mine, *peer = (peak(kind, name) for kind in kinds)
+        peer = peer[0] if peer else math.nan
+        print(f"{name:<42} {mine:7.0f} MB {peer:7.0f} MB {mine / peer:6.2f}", flush=True)
+
+
+def growth():
+    """How the time of our step grows"""
+    for name, (sizes, window) in GROWTH.items():
+        found = [measure([our_step(*some, 64, 4, False, window=window)], 4)[0] for some in sizes]
+        upper = len(sizes) // 2
+        numbers = np.log([some[name.startswith("steps")] for some in sizes])
+        slope = np.polyfit(numbers[upper:], np.log(found[upper:]), 1)[0]
+        cells = " ".join(f"{1e3 * seconds:.1f}" for seconds in found)
+        print(f"{name:<20} {cells} ms, exponent of the upper half {slope:.2f}", flush=True)
+
+
+def first():
+    """The first training of a process"""
+    with tempfile.TemporaryDirectory() as cache:
+        for what in ("empty", "filled"):
+            found = jobs.run("first", "transformer", cache=cache)
+            cpu, wall = found["cpu"], found["wall"]
+            print(f"cache {what}: {cpu:.1f} s of CPU, {wall:.1f} s on the clock", flush=True)
+
+
+PARTS = {part.__name__: part for part in (times, memory, growth, first)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak:
+        print_peak(*options.peak)
+        return
+    for name in options.only:
+        print(PARTS[name].__doc__)
+        PARTS[name]()
 
 
 if __name__ == "__main__":

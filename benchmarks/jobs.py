@@ -2,7 +2,7 @@
 
     python benchmarks/jobs.py accuracy ours 0     # until 0.97 on the digits, with seed 0
     python benchmarks/jobs.py accuracy torch 0
-    python benchmarks/jobs.py first classifier    # three epochs of training
+    python benchmarks/jobs.py first classifier    # three epochs of training; lstm, transformer
     python benchmarks/jobs.py memory torch 784-512-256-10
     python benchmarks/jobs.py epochs 784-512-256-10 128    # with the threads that the system says
 
@@ -106,6 +106,11 @@ def first(kind, epochs=3):
     if kind == "classifier":
         x, y, xt, yt = digits(0)
         net = theanets.Classifier([64, 100, 10], rng=0)
+    elif kind == "transformer":
+        rng = np.random.default_rng(0)
+        x, y, xt, yt = rng.normal(size=(4, 256, 64, 64)).astype("float32")
+        block = dict(form="transformer", heads=4, activation="relu", repeat=2)
+        net = theanets.recurrent.Regressor([64, block, 64], rng=0)
     else:
         rng = np.random.default_rng(0)
         x, xt = rng.normal(size=(2, 256, 20, 16)).astype("float32")
