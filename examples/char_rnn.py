@@ -8,6 +8,7 @@ temperatures: the lower one keeps to what is most probable.
     python examples/char_rnn.py
     python examples/char_rnn.py --prompt "My dear Mr. Darcy, " --save austen.safetensors
     python examples/char_rnn.py --text FILE --form gru --size 128 --epochs 5
+    python examples/char_rnn.py --form transformer --size 128 --epochs 4
 """
 
 import argparse
@@ -16,6 +17,8 @@ import re
 import textwrap
 import time
 from pathlib import Path
+
+import numpy as np
 
 from theanets import recurrent
 
@@ -28,10 +31,24 @@ def load(path):
     return re.sub(r"\n+", "\n", re.sub(r"(?<!\n)\n(?!\n)", " ", text))
 
 
+def transformer(classes, size):
+    """Get two blocks that look back at 64 characters."""
+    block = dict(form="transformer", heads=8, causal=True, window=64, activation="relu", repeat=2)
+    layers = [(size, "linear"), {**block, "position": "relative", "reach": 63}, "layer_norm"]
+    net = recurrent.Classifier([classes, *layers, classes], rng=1)
+    # To begin with, the heads of the first block look at one of the last eight characters
+    # each, and those of the second one at all of them, the less the further away.
+    first, second = (net.find(f"hid2/{i}/attention", "distance") for i in (1, 2))
+    distance, head = np.arange(64, dtype="float32")[::-1], np.arange(8, dtype="float32")[:, None]
+    first.set_value(np.where(distance == head, distance.dtype.type(4), 0))
+    second.set_value(-distance * 0.5 ** (head + 1))
+    return net
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=Path, default=NOVEL, help="a text file")
-    parser.add_argument("--form", default="lstm", help="lstm, gru, rnn, scrn, mut1, ...")
+    parser.add_argument("--form", default="lstm", help="lstm, gru, transformer, ...")
     parser.add_argument("--size", type=int, default=256, help="units of the layer")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the text")
     parser.add_argument("--prompt", default="It is a truth universally ", help="to be continued")
@@ -42,25 +59,25 @@ def main():
     split = len(text) * 9 // 10
     known = recurrent.Text(text[:split])
     rest = recurrent.Text(text[split:], alpha=known.alpha)
-    train = known.contiguous_batches(64, 32)
+    attends = args.form == "transformer"
+    train = known.contiguous_batches(*((128, 8) if attends else (64, 32)))
     valid = rest.contiguous_batches(min(1000, (len(rest.text) - 1) // 8), 8)
-    # The state after a batch is the one that the next batch starts with.
-    layer = dict(form=args.form, size=args.size, stateful=True)
-    net = recurrent.Classifier([known.classes, layer, known.classes])
+    if attends:
+        net = transformer(known.classes, args.size)
+        decay = dict(form="cosine", total=args.epochs * len(train), unit="update")
+        schedule = dict(form="warmup", updates=200, after=decay)
+        options = dict(algo="adamw", learning_rate=3e-3, max_gradient_norm=1)
+    else:
+        # The state after a batch is the one that the next batch starts with.
+        layer = dict(form=args.form, size=args.size, stateful=True)
+        net = recurrent.Classifier([known.classes, layer, known.classes])
+        schedule = dict(form="cosine", total=args.epochs)
+        options = dict(learning_rate=4e-3, max_gradient_norm=5, hidden_dropout=0.1)
+    options |= dict(epochs=args.epochs, learning_rate_schedule=schedule)
     print(net.summary())
     print(f"{split} characters to train on, {len(text) - split} to predict")
     start = time.perf_counter()
-    for i, (_, found) in enumerate(
-        net.itertrain(
-            train,
-            valid,
-            epochs=args.epochs,
-            learning_rate=4e-3,
-            learning_rate_schedule=dict(form="cosine", total=args.epochs),
-            max_gradient_norm=5,
-            hidden_dropout=0.1,
-        )
-    ):
+    for i, (_, found) in enumerate(net.itertrain(train, valid, **options)):
         bits, seconds = found["xe"] / math.log(2), time.perf_counter() - start
         print(f"epoch {i + 1}: {bits:.3f} bits per character, {seconds:.0f} s", flush=True)
     print(f"{net.evaluate(valid)['xe'] / math.log(2):.3f} bits per character, the best of these")

@@ -45,7 +45,7 @@ SETTINGS = {
     "xor.py": ["--updates", "5"],
 }
 #: Examples that have a transformer too, and what asks for it.
-TRANSFORMER, OTHER = ("japanese_vowels.py",), ("--form", "transformer")
+TRANSFORMER, OTHER = ("char_rnn.py", "japanese_vowels.py"), ("--form", "transformer")
 
 
 def write_idx(path, array):
