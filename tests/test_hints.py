@@ -119,8 +119,11 @@ def test_names_lead_somewhere(net):
     keywords = {"valid", "algo", *runs.keywords("adam"), *runs.keywords("rmsprop")}
     methods = {*dir(net), *dir(theanets.Autoencoder)}
     sizes = net.layers[1]._keywords()
+    layers = REGISTRIES["layer"]
+    options = {key for name in layers.names() for key in getattr(layers[name], "options", {})}
+    every = (keywords, methods, sizes, options, *REGISTRIES.values())
     for right, others in NAMES.items():
-        kinds = [kind for kind in (keywords, methods, sizes, *REGISTRIES.values()) if right in kind]
+        kinds = [kind for kind in every if right in kind]
         assert kinds, right
         for name in others:
             # Where a name is valid itself it needs no hint, unless it is an alias.

@@ -241,7 +241,7 @@ class Choice(Option):
         super().__init__(default)
         self.choices = choices
         self.expected = f"one of {', '.join(map(repr, choices))}"
-        self.expected += " or None" if default is None else ""
+        self.expected += " or None" if default is None and None not in choices else ""
 
     def take(self, value: Any) -> Any:
         """Get the choice."""

@@ -319,7 +319,10 @@ def with_a_row(x: Any) -> tuple[bool, Any]:
     shapes: list[tuple[int, ...]] = [getattr(array, "shape", ()) for array in arrays]
     if not shapes or not all(len(shape) > 1 and shape[0] == 0 for shape in shapes):
         return False, x
-    rows = [np.zeros((1, *shape[1:])) for shape in shapes]
+    rows = [
+        np.zeros((1, *shape[1:]), getattr(array, "dtype", float))
+        for array, shape in zip(arrays, shapes, strict=True)
+    ]
     if isinstance(x, Mapping):
         return True, dict(zip(x, rows, strict=True))
     return True, rows if several else rows[0]

@@ -16,7 +16,7 @@ from .. import process
 from ..errors import DataError, check_weights, nearest
 from ..ops.sparse import is_sparse
 from .fields import Field, behaved
-from .finite import refuse_not_finite
+from .finite import clear_padding, refuse_not_finite
 from .sparse import as_csr
 from .tables import plain, refuse_dask
 
@@ -106,6 +106,8 @@ def load(
     refuse_dask(data, where)
     places = locate(fields, where)
     values = _arrange(fields, data, where)
+    if axis == 0:
+        values = clear_padding(fields, values)
     arrays = [
         _convert(field, value, place, axis=axis, lazy=lazy)
         for field, value, place in zip(fields, values, places, strict=True)

@@ -43,7 +43,7 @@ class Field:
         For a matrix: whether the network takes it as a sparse one.
     lengths : str, optional
         Name of the input with the number of steps of each series; of entries
-        after these, the second axis being the time, NaN and inf become 0.
+        after these, the second axis being the time, NaN, inf and integers become 0.
     """
 
     name: str

@@ -55,6 +55,41 @@ def refuse_not_finite(
     return found
 
 
+def clear_padding(fields: Sequence[Field], values: Sequence[Any]) -> list[Any]:
+    """Make integers 0 in steps that do not exist: they may be anything, as floats may be NaN.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        The arrays.
+    values : sequence
+        What was given for each, in order. What is no array of integers is left as it is.
+
+    Returns
+    -------
+    list
+        Arrays with replaced entries are copies.
+    """
+    found = list(values)
+    named = {field.name: value for field, value in zip(fields, values, strict=True)}
+    for i, field in enumerate(fields):
+        if not field.integral or field.lengths not in named:
+            continue
+        try:
+            array, lengths = np.asarray(values[i]), np.ravel(named[field.lengths])
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            continue  # the one that is no array is refused later
+        if array.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+            continue
+        if array.ndim < 2 or len(array) != len(lengths) or isinstance(values[i], np.memmap):
+            continue
+        ended = np.arange(array.shape[1]) >= lengths[:, None]
+        if array[ended].any():
+            found[i] = array.copy()
+            found[i][ended] = 0
+    return found
+
+
 def _check_limits(
     field: Field, array: Any, named: Mapping[str, Any], place: str, rows: Any
 ) -> None:

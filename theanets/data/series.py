@@ -46,7 +46,8 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
             + ", ".join(str(array.shape) for array in arrays[:8])
         )
     lengths = np.array([len(array) for array in arrays])
-    dtype = np.result_type(*arrays)
+    # Of what has no entries, the type says nothing: [] would be of floats.
+    dtype = np.result_type(*([array for array in arrays if array.size] or arrays))
     padded = np.full((len(arrays), lengths.max(), *shapes.pop()), value, dtype)
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array

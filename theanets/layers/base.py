@@ -206,6 +206,11 @@ class Layer(Binding, Traits, Time, Legacy, Configured, Registered, abstract=True
         return {key: known[key] for key in self.output_shapes}
 
     @property
+    def most_steps(self) -> int | None:
+        """How many steps a series that is continued may come to; None if any number."""
+        return None
+
+    @property
     def least_examples(self) -> int:
         """How many examples a batch must have in training: 1, or more if they are compared."""
         return 1

@@ -206,7 +206,8 @@ class Residual(Block, Add, names=("residual",)):
     map of its last axis, or, where the layers have a stride, a convolution of
     filters of one entry with that stride. The last layer in the block is
     linear, unless it says otherwise, and so is the sum: ``activation`` is that
-    of the sum.
+    of the sum. As a network's last layer, the sum has the model's output
+    activation by default.
 
     Parameters
     ----------
@@ -224,6 +225,9 @@ class Residual(Block, Add, names=("residual",)):
     ) -> Parts:
         before = set(layers)
         last = yield from super()._once(layers, source, specs, "linear")
+        if ending not in (None, "linear") and self.activation_spec is None:
+            # What ends is the sum, and not what is added.
+            self.activation_spec = ending
         inner = [layer for name, layer in layers.items() if name not in before]
         name = f"{self.name}/skip"
         if self.skip is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..data.tables import plain
 from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import whole_number
+from ..structure.sizes import SizeError
 from . import ragged, views
 from .sequences import drawn
 from .streams import Stream, carrier, inputs_of
@@ -110,7 +112,8 @@ class _Series(Network):
         # As in training, all are there at once, filled up with steps that do not exist.
         groups = None if (options or {}).get("training") else ragged.groups(self, x)
         if groups is not None:
-            with plan.moment(self):
+            with suppress(SizeError), plan.moment(self):
+                # One may be too short by itself for what is padding beside longer ones.
                 found = groups(lambda part: plan.run(self, part, size=size, rng=rng))
                 return found if then is None else then(found)
         net, x = self._inputs(x)
@@ -149,9 +152,8 @@ class _Series(Network):
         mode, mask = kwargs.pop("mode", None), kwargs.pop("mask", None)
         if kwargs:
             raise ConfigurationError(f"predict with a state takes no {', '.join(kwargs)}")
-        if isinstance(x, np.ndarray) and x.ndim == 3 and not len(x):
-            # Not all that a network computes is defined for no rows at all.
-            one = np.zeros((1, *x.shape[1:]))
+        added, one = prediction.with_a_row(x)
+        if added:
             found, after = self.predict(one, return_state=True, mode=mode)
             none = {name: {k: v[:0] for k, v in of.items()} for name, of in after.items()}
             return (found[:0], none) if return_state else found[:0]

@@ -17,6 +17,7 @@ from ..data.coerce import coerce
 from ..data.fields import behaved
 from ..data.tables import plain
 from ..errors import ConfigurationError, DataError, unknown
+from ..layers.attention.cache import COUNT
 from ..names import output_name
 from ..options import whole_number
 from ..structure import Structure
@@ -53,6 +54,11 @@ class Carrier:
         found = {str(layer.name): layer.state_shapes() for layer in net.layers}
         #: Shape of one series' state, by name, by the name of the layer.
         self.shapes = {name: shapes for name, shapes in found.items() if shapes}
+        #: How many steps a series may come to, by the name of a layer that counts them.
+        self.most = {str(x.name): x.most_steps for x in net.layers if x.most_steps is not None}
+        names = [layer.name for layer in net.layers if layer.is_input]
+        #: Which of the inputs have the numbers of steps.
+        self.holders = [names.index(layer.name) for layer in net.layers if layer.holds_lengths]
         self.dtype = net.dtype
         with process.building(net.dtype):
             initial = {
@@ -119,10 +125,41 @@ class Carrier:
                         f"{expected}"
                     )
                 found[name][key] = array
+        for name, parts in found.items():
+            self._check_open(name, parts)
         return found
+
+    def _check_open(self, name: str, parts: Mapping[str, Array]) -> None:
+        """Refuse states of one layer, such as keys and values, of different numbers of steps."""
+        shapes = self.shapes[name]
+        steps = {
+            key: array.shape[1:][shapes[key].index(None)]
+            for key, array in parts.items()
+            if None in shapes[key]
+        }
+        if len(set(steps.values())) > 1:
+            raise DataError(
+                f"state of layer {name!r}: "
+                + ", ".join(f"{key!r} has {n} steps" for key, n in steps.items())
+                + "; they must agree"
+            )
+
+    def _check_most(self, arrays: list[Array], state: State) -> None:
+        """Refuse steps for which a layer has nothing: compiled code would say it its own way."""
+        for name, most in self.most.items():
+            if len(self.holders) > 1:
+                return  # it is not known which of them count
+            new: Any = [arrays[i] for i in self.holders] or [arrays[0].shape[1]]
+            steps = int((state[name][COUNT][:, 0] + np.ravel(new[0])).max(initial=0))
+            if steps > most:
+                raise DataError(
+                    f"a series comes to {steps} steps, but layer {name!r} has learned the "
+                    f"positions of {most} (steps={most})"
+                )
 
     def __call__(self, arrays: list[Array], state: State) -> tuple[Array, State]:
         """Compute the output of the next steps, and the state after them."""
+        self._check_most(arrays, state)
         flat = [state[name][key] for name, key in self.names]
         output, *after = self.function(*arrays, *flat)
         new: State = {}

@@ -9,13 +9,49 @@ from .. import activations, names
 from ..activations.base import Limits
 from ..errors import warn
 from ..graph import Graph
-from ..layers import Feedforward, Layer
+from ..layers import (
+    Attention,
+    BatchNorm,
+    Dropout,
+    Feedforward,
+    Flatten,
+    GroupNorm,
+    InstanceNorm,
+    Layer,
+    LayerNorm,
+    PoolTime,
+    Reshape,
+    RMSNorm,
+    Sequential,
+)
 from ..layers.convolution import Convolution
 from ..layers.feedforward import Tied
+from ..layers.merge import Add
+from ..layers.pooling import Pooling
 from ..losses import Loss
 
 #: What makes an output of the activation of any numbers, and of nothing else.
-PLAIN = (Feedforward.transform, Convolution.transform, Tied.transform)
+PLAIN = (
+    Feedforward.transform,
+    Convolution.transform,
+    Tied.transform,
+    Add.transform,
+    Attention.transform,
+    BatchNorm.transform,
+    LayerNorm.transform,
+    RMSNorm.transform,
+    GroupNorm.transform,
+    InstanceNorm.transform,
+)
+#: What passes on numbers of the input, or what lies between such, where its activation is linear.
+PASSING = (
+    Sequential.transform,
+    Pooling.transform,
+    PoolTime.transform,
+    Dropout.transform,
+    Flatten.transform,
+    Reshape.transform,
+)
 
 
 def check(graph: Graph, losses: Sequence[Loss], risk: str = "training may run away") -> None:
@@ -44,17 +80,23 @@ def check(graph: Graph, losses: Sequence[Loss], risk: str = "training may run aw
             if name == "target":
                 continue
             layer = graph.layer(names.split_output(name)[0])
-            given = _given(layer, name)
+            given = _given(graph, name)
             if given is not None and not _within(given, limits):
                 message = _message(loss, layer, name, limits, given)
                 warn(f"{message}: {risk}; {_advice(loss, name, limits)}")
 
 
-def _given(layer: Layer, output: str) -> Limits | None:
+def _given(graph: Graph, output: str) -> Limits | None:
     """Get the limits of an output, or None if nobody knows them."""
-    if type(layer).transform not in PLAIN or output != layer.output_name:
+    layer = graph.layer(names.split_output(output)[0])
+    if output != layer.output_name:
         return None
-    return activations.limits(layer.activation)
+    transform = type(layer).transform
+    if transform in PASSING and layer.activation.name == "linear":
+        # Sums of windows are larger than what is in them.
+        summed = getattr(layer, "mode", None) == "sum"
+        return None if summed else _given(graph, layer.input_names[0])
+    return activations.limits(layer.activation) if transform in PLAIN else None
 
 
 def _within(inner: Limits, outer: Limits) -> bool:

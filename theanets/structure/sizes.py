@@ -17,6 +17,12 @@ from ..losses import Loss
 from .targets import is_entrywise
 
 Shape = tuple[int | None, ...]
+
+
+class SizeError(DataError):
+    """Arrays have sizes of which some layer can make nothing."""
+
+
 #: How many combinations of sizes are kept in mind.
 KEPT = 256
 
@@ -64,7 +70,7 @@ def _outputs(
             shapes = {"out": given[name]} if name in given else layer.shapes_for(found)
         except ConfigurationError as error:
             sizes = ", ".join(f"{key!r} of shape {_batch(shape)}" for key, shape in given.items())
-            raise DataError(f"{where}: with {sizes}: {error}") from error
+            raise SizeError(f"{where}: with {sizes}: {error}") from error
         found.update({f"{name}:{output}": shape for output, shape in shapes.items()})
     return found
 

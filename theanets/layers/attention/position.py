@@ -102,6 +102,11 @@ class Position(Layer, names=("position",)):
         """None: learned positions are no map of the input."""
         return None
 
+    @property
+    def most_steps(self) -> int | None:
+        """The number of positions that are learned."""
+        return self.steps
+
     def state_shapes(self) -> dict[str, Shape]:
         """Get the shape of the number of steps before."""
         return {COUNT: (1,)}
