@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Any
 
 import pytensor
@@ -103,6 +104,14 @@ def devices(mode: str | Mode | None = None) -> list[str]:
     found = linker(mode)
     found.check_installed()
     return found.devices()
+
+
+def place(mode: str | Mode | None) -> list[str]:
+    """Get the devices that a mode computes on, where there may be others."""
+    names = mode.partition("@")[2] if isinstance(mode, str) else ""
+    found = linker(mode)
+    there = not found.package or find_spec(found.package) is not None
+    return names.split(",") if names else found.chosen() if there else []
 
 
 def mode_key(mode: str | Mode | None) -> Hashable:
@@ -235,7 +244,8 @@ def _compile(
 
     with nullcontext() if around is None else around():
         compiled = known.compile(make, arguments, outputs, updates)
-    template = lending.Template(compiled, places, known.compiles_when_called, around, devices)
+    where = devices or known.chosen()
+    template = lending.Template(compiled, places, known.compiles_when_called, around, where)
     return lent(template, shared)
 
 
@@ -259,11 +269,13 @@ def moved(function: process.Function, to: Callable[[Any], Any]) -> process.Funct
     return lent(function.template, [to(variable) for variable in function.variables])
 
 
-def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
+@contextmanager
+def repeated(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
     """Get what does the same as a function, to be called in a loop.
 
     With JAX, arrays of shared variables stay on its device as long as it is in use. So
-    nothing may change them in place meanwhile; they may be set.
+    nothing may change them in place meanwhile; they may be set. Those that the function updates
+    are arrays of JAX meanwhile, which the next call makes invalid: who wants one to stay, copies.
 
     Parameters
     ----------
@@ -271,6 +283,23 @@ def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
         From `function`.
     """
     found: Callable[..., Any] = getattr(function, "repeated", lambda: function)()
+    try:
+        yield found
+    finally:
+        getattr(found, "settle", lambda: None)()
+
+
+def ahead(function: Callable[..., Any]) -> Callable[[Sequence[Any]], Sequence[Any]] | None:
+    """Get what puts the arrays of a batch where a function needs them, before it is called.
+
+    Another thread may call it.
+
+    Parameters
+    ----------
+    function : callable
+        From `function`.
+    """
+    found: Callable[[Sequence[Any]], Sequence[Any]] | None = getattr(function, "ahead", None)
     return found
 
 

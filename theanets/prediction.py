@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from pytensor.compile.mode import Mode
 
 from . import backends, process
 from . import rng as _rng
-from .data import Field, Ready, chunks, gather, prepare, sparse
+from .data import Field, Ready, chunks, gather, prepare, resident, sparse
 from .data.batches import FEW
 from .data.tables import refuse_dask
 from .errors import DataError, check_keywords
@@ -32,6 +33,8 @@ Then: TypeAlias = Callable[[dict[str, Array]], Any]
 
 #: Rows that are computed at once, where the caller does not say.
 BATCH_SIZE = 4096
+#: Parts from how many on, and of how many rows, are computed in one call where a linker can.
+FEW_PARTS, SMALL_PART = 4, 1024
 #: Keywords of ``predict`` and the like besides those of regularizers.
 OPTIONS = ("batch_size", "rng", "mode", "training")
 
@@ -179,26 +182,48 @@ class Plan:
         parts: Sequence[Any],
         seed: int | None,
     ) -> Any:
-        function = compiled.function if len(parts) == 1 else backends.repeated(compiled.function)
 
         def batch(part: Any) -> list[Array]:
             each = zip(self.fields, arrays, strict=True)
             return sparse.flat(self.fields, [gather(f, a, part, where) for f, a in each])
 
-        beginning = batch(parts[0])
-
-        def begin() -> Any:
+        def begin(call: Callable[..., Any], *arguments: Any) -> Any:
             compiled.strengths.assign((), self._noise, 1)
             if seed is not None:
                 compiled.generators.reseed(seed)
-            return function(*beginning)
+            return call(*arguments)
 
-        if len(parts) == 1 and seed is None and not self._noise:
-            return function(*beginning)
+        function = compiled.function
+        if len(parts) == 1:
+            if seed is None and not self._noise:
+                return function(*batch(parts[0]))
+            with function.held(partial(begin, function, *batch(parts[0]))) as found:
+                return found
         # Parameters of one moment, and noise of one strength and one seed.
-        with compiled.function.held(begin) as first:
-            results = [first, *(function(*batch(part)) for part in parts[1:])]
-        return results[0] if len(results) == 1 else map(np.concatenate, zip(*results, strict=True))
+        together = self._together(compiled, arrays, parts)
+        if together is not None:
+            every = np.arange(len(arrays[0]))
+            rows = [(part if isinstance(part, np.ndarray) else every[part], None) for part in parts]
+            with function.held(partial(begin, together, rows)) as results:
+                pass
+        else:
+            beginning = batch(parts[0])
+            with (
+                backends.repeated(function) as call,
+                function.held(partial(begin, call, *beginning)) as first,
+            ):
+                results = [first, *(call(*batch(part)) for part in parts[1:])]
+        return map(np.concatenate, zip(*results, strict=True))
+
+    def _together(
+        self, compiled: Compiled, arrays: Sequence[Any], parts: Sequence[Any]
+    ) -> Callable[..., Any] | None:
+        """Get what computes many parts in a call, where that is a gain."""
+        # Large ones take so long that nobody waits for the calls.
+        if len(parts) < FEW_PARTS or len(arrays[0]) / len(parts) > SMALL_PART:
+            return None
+        found = resident(self.fields, arrays)
+        return found and backends.fused(compiled.function, found)
 
 
 def compute(

@@ -271,7 +271,16 @@ class Function:
     def repeated(self) -> Callable[..., Any]:
         """Get what does the same in a loop, see `theanets.backends.repeated`."""
         make = getattr(self._function, "repeated", None)
-        return self._locking(self._function if make is None else make())
+        inner = self._function if make is None else make()
+        found = self._locking(inner)
+        if hasattr(inner, "settle"):
+
+            def settle() -> None:
+                with self._together:
+                    inner.settle()
+
+            found.settle = settle  # type: ignore[attr-defined]
+        return found
 
     def fused(self, resident: Any, stepped: Sequence[Any]) -> Callable[..., Any] | None:
         """Get what makes many calls in one, see `theanets.backends.fused`."""

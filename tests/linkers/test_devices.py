@@ -56,7 +56,9 @@ def test_linkers_without_devices_compute_on_the_cpu(capsys):
 SEVERAL = """
 import json, sys
 import jax, numpy as np, theanets
+from theanets.linkers import jax_devices, jax_fused
 from theanets.linkers.jax_fused import Fused
+from theanets.linkers.jax_loop import Loop
 
 assert theanets.devices("JAX") == ["cpu:0", "cpu:1"]
 seen, part = [], Fused._part
@@ -66,6 +68,16 @@ def noted(fused, carry, *others):
     return part(fused, carry, *others)
 
 Fused._part = noted
+one = Loop.one
+
+def single(loop, carry, fixed, stepped, batch):
+    arrays = (*carry, *(array for array in batch if hasattr(array, "devices")))
+    seen.append([sorted(d.id for d in array.devices()) for array in arrays])
+    if len(batch[0]) % 2 == 0 and len(arrays) > len(carry) and jax_devices.mesh():
+        assert not any(array.is_fully_replicated for array in arrays[len(carry):])
+    return one(loop, carry, fixed, stepped, batch)
+
+Loop.one = single
 x = np.random.default_rng(0).normal(size=(70, 5)).astype("float32")
 y = np.random.default_rng(1).integers(3, size=70)
 
@@ -86,7 +98,15 @@ def trained(device):
     np.testing.assert_allclose(
         net.predict_proba(x, mode="FAST_COMPILE"), net.predict_proba(x, mode="JAX"), atol=1e-5
     )
-    return where[0], values, rows
+    seen.clear()
+    # Data that do not fit there, and are put there by a thread.
+    jax_fused.DATA_BYTES = 0
+    large = theanets.Regressor([5, 3], rng=1)
+    large.train([x, x[:, :3]], mode="JAX", device=device, epochs=1, batch_size=10, prefetch=1,
+                algo="adam", learning_rate=0.01, progress=False)
+    jax_fused.DATA_BYTES = 2**31
+    assert len(seen) == 7 and all(found == where[0] for call in seen for found in call)
+    return where[0], values + [v.get_value() for v in large.params], rows
 
 found = {name: trained(json.loads(name)) for name in sys.argv[1:]}
 (_, values, rows), *others = found.values()

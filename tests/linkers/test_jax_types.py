@@ -13,6 +13,7 @@ pytestmark = pytest.mark.linker
 
 X = np.random.default_rng(0).normal(size=(20, 4, 4, 1)).astype("float32")
 LABELS = np.random.default_rng(1).integers(3, size=20)
+STEPS = np.random.default_rng(2).integers(3, size=(20, 4))
 VALUES = X[:, :, :2, 0]
 
 NETS = {
@@ -35,6 +36,18 @@ NETS = {
         [4, (3, "lstm"), 2],
         [X[..., 0], VALUES],
         {"algo": "rmsprop", "hidden_l1": 0.1},
+    ),
+    "attended": (
+        theanets.recurrent.Classifier,
+        [4, dict(form="transformer", heads=2, hidden=8), "layer_norm", 3],
+        [X[..., 0], STEPS],
+        {"algo": "adadelta", "hidden_l2": 0.1},
+    ),
+    "chain": (
+        theanets.recurrent.Classifier,
+        [4, dict(form="bidirectional", size=4, worker="gru"), (3, "crf")],
+        [X[..., 0], STEPS],
+        {"algo": "rprop", "weight_l1": 0.1},
     ),
     "images": (
         theanets.Classifier,
@@ -66,15 +79,16 @@ def wide(jaxpr):
     return found
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name, dtype", [*((name, "float32") for name in NETS), ("vectors", "float64")]
+)
 def test_types_of_a_step(name, dtype, monkeypatch):
     kind, layers, data, options = NETS[name]
     weighted = len(data) == 3
     traced = []
 
     def part(self, carry, fixed, batch, rows, values):
-        tables = self._filled(batch, rows, values)
+        tables = self._filled(batch, rows, values, carry, fixed)
         found = self._loop.run.trace(
             carry, fixed, self._data, tables[0], tables[1:], 1, steps=batch[1], **self._kinds
         )

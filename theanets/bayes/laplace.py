@@ -298,18 +298,18 @@ class _Problem:
         data, sigma = self._data, self._number()
         unit = self.sigma**2 if self.spreads else 1.0
         # The call for an example takes far less than what its derivatives are put into.
-        call = backends.repeated(self.derivatives)
-        start, rows = 0, len(data[0])
-        while start < rows:
-            found = [call(*(array[start : start + 1] for array in data), sigma)]
-            entries = sum(jacobian.size for jacobian in found[0][: self.terms])
-            stop = min(rows, start + max(1, ENTRIES // entries))
-            for row in range(start + 1, stop):
-                found.append(call(*(array[row : row + 1] for array in data), sigma))
-            stacked = [np.stack(parts) for parts in zip(*found, strict=True)]
-            for i in range(self.terms):
-                yield stacked[i], unit * stacked[self.terms + i]
-            start = stop
+        with backends.repeated(self.derivatives) as call:
+            start, rows = 0, len(data[0])
+            while start < rows:
+                found = [call(*(array[start : start + 1] for array in data), sigma)]
+                entries = sum(jacobian.size for jacobian in found[0][: self.terms])
+                stop = min(rows, start + max(1, ENTRIES // entries))
+                for row in range(start + 1, stop):
+                    found.append(call(*(array[row : row + 1] for array in data), sigma))
+                stacked = [np.stack(parts) for parts in zip(*found, strict=True)]
+                for i in range(self.terms):
+                    yield stacked[i], unit * stacked[self.terms + i]
+                start = stop
 
     def _parts(self, roots: Array) -> list[list[Array]]:
         """Get what rows of roots of examples' matrices add to the sums of each block."""

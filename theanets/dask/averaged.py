@@ -175,7 +175,7 @@ class AveragedRun(Run):
         """Get what goes into the figures of a worker's part."""
         data = self._data.valid
         assert data is not None
-        with closing(self._evaluation.results(data.epoch())) as results:
+        with closing(self._evaluation.results(data)) as results:
             return [np.array(r) if isinstance(r, np.ndarray) else list(r) for r in results]
 
     def _evaluate(self, data: Any) -> Any:

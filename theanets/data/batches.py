@@ -73,15 +73,12 @@ class Dataset:
         Whether they may be longer than that, so that there are few different
         lengths: powers of two, and the longest of all series.
     prefetch : int, optional
-        How many batches a thread prepares ahead. The batches are the same,
-        copied if they came in from a callable or an iterable. The data are
-        then read in that thread, a new one for each epoch; and
-        where an epoch is left early, so many more may have been drawn from
-        an iterator.
+        How many batches a thread prepares ahead. The batches are the same, copied if they came
+        in from a callable or an iterable. The data are then read in that thread, a new one for
+        each epoch; and where one is left early, so many more may have been drawn from an iterator.
     least : int
         Examples that a batch has at least. Of arrays, a last batch of fewer
         is joined to the one before; a batch that comes in is refused.
-
     sizes : callable, optional
         Checks the shapes of one example of each array, and gets what the data
         are called in messages.
@@ -262,14 +259,18 @@ class Dataset:
     def __bool__(self) -> bool:
         return True
 
-    def epoch(self, most: float = math.inf) -> Generator[Batch, None, None]:
+    def epoch(
+        self, most: float = math.inf, ahead: Callable[[Any], Any] | None = None
+    ) -> Generator[Batch, None, None]:
         """Draw the batches of one epoch.
 
         Parameters
         ----------
         most : int, optional
-            How many will be used: no more are prepared ahead. Close the
-            generator if it is left early.
+            How many will be used: no more are prepared ahead. Close the generator to leave early.
+        ahead : callable, optional
+            What the thread that prepares batches ahead does with the arrays of each, see
+            `theanets.backends.ahead`.
 
         Yields
         ------
@@ -280,7 +281,7 @@ class Dataset:
             caller's arrays.
         """
         batches = self._streamed() if self.examples is None else self._gathered()
-        return prefetched(batches, self.prefetch, most) if self.prefetch else batches
+        return prefetched(batches, self.prefetch, most, ahead) if self.prefetch else batches
 
     @property
     def resident(self) -> Resident | None:

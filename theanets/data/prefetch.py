@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
 
 def prefetched(
-    batches: Generator[Any, None, None], count: int, most: float
+    batches: Generator[Any, None, None],
+    count: int,
+    most: float,
+    ahead: Callable[[Any], Any] | None = None,
 ) -> Generator[Any, None, None]:
     """Get the same batches in the same order, prepared by another thread.
 
@@ -22,6 +25,8 @@ def prefetched(
         How many batches to have ready, at least 1.
     most : int or inf
         How many to get in all: no more are drawn.
+    ahead : callable, optional
+        What to do with the arrays of each: a batch is a pair of these and a number.
 
     Yields
     ------
@@ -42,7 +47,8 @@ def prefetched(
                 free.acquire()
                 if closed.is_set():
                     return
-                ready.put((True, next(batches)))
+                batch = next(batches)
+                ready.put((True, batch if ahead is None else (ahead(batch[0]), batch[1])))
                 drawn += 1
         except StopIteration:
             pass

@@ -87,6 +87,29 @@ class Resident:
         return sum(array.nbytes for array in self.arrays)
 
 
+def resident(
+    fields: Sequence[Field],
+    arrays: Sequence[Any],
+    spread: Sequence[tuple[int, int]] = (),
+    timed: Sequence[int] = (),
+) -> Resident | None:
+    """Get arrays as a device may hold them; None where rows are made when they are gathered.
+
+    Parameters
+    ----------
+    fields : sequence of Field
+        What they are.
+    arrays : sequence
+        As `load` returns them.
+    spread, timed : sequence
+        See `Resident`.
+    """
+    for field, array in zip(fields, arrays, strict=True):
+        if field.sparse or is_sparse(array) or is_lazy(field, array):
+            return None
+    return Resident(arrays, tuple(spread), tuple(timed))
+
+
 class Arrays:
     """The arrays of some fields, checked.
 
@@ -170,14 +193,8 @@ class Arrays:
 
     @cached_property
     def resident(self) -> Resident | None:
-        """The arrays as a device may hold them; None where rows are made when they are gathered."""
-        if (
-            self.late
-            or any(field.sparse for field in self.fields)
-            or any(map(is_sparse, self.arrays))
-        ):
-            return None
-        return Resident(self.arrays, tuple(self._spread), tuple(self._timed))
+        """The arrays as a device may hold them, see `resident`."""
+        return resident(self.fields, self.arrays, self._spread, self._timed)
 
     def fingerprint(self) -> dict[str, str]:
         """Get what tells the arrays from others, by name."""

@@ -150,6 +150,10 @@ class Linker:
         """Get the names of the devices that it can compute on; the first one does by default."""
         return ["cpu"]
 
+    def chosen(self) -> list[str]:
+        """Get the device that computes where nothing is said, if there may be others."""
+        return []
+
     def on(self, names: Sequence[str]) -> Callable[[], AbstractContextManager[Any]] | None:
         """Get what has some devices compute: makes what is around making and calling functions.
 

@@ -49,6 +49,11 @@ class JAX(Compiled):
 
         return list(known())
 
+    def chosen(self) -> list[str]:
+        from . import jax_devices
+
+        return [jax_devices.name(jax_devices.current())]
+
     def on(self, names: Sequence[str]) -> Callable[[], AbstractContextManager[Any]] | None:
         from . import jax_devices
 

@@ -54,6 +54,21 @@ def mesh() -> Mesh | None:
     return Mesh(list(several), (ROWS,)) if several else None
 
 
+def put(array: Any) -> jax.Array:
+    """Put an array on the device, or on each of several."""
+    several = mesh()
+    return jax.device_put(array, None if several is None else sharding(several))
+
+
+def divided(arrays: Sequence[Any]) -> Sequence[Any]:
+    """Divide the rows of a batch between several devices, if there are and it can be."""
+    several = mesh()
+    if several is None:
+        return arrays
+    even = all(array.ndim and len(array) % several.size == 0 for array in arrays)
+    return jax.device_put(arrays, sharding(several, *([ROWS] if even else [])))
+
+
 def sharding(found: Mesh, *axes: str | None) -> NamedSharding:
     """Get how an array lies on several devices: by default all of it on each."""
     return NamedSharding(found, PartitionSpec(*axes))

@@ -10,7 +10,7 @@ networks of one build have the compiled code in common, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from pytensor.compile.sharedvalue import SharedVariable
@@ -99,7 +99,7 @@ class Template:
     around : callable, optional
         Makes the context of each call.
     devices : list of str
-        Where that has it compute, if it says so.
+        Where it computes, if there may be other places.
     """
 
     def __init__(
@@ -180,7 +180,28 @@ class Lent:
     def repeated(self) -> Callable[..., Any]:
         """Get what does the same in a loop, see `theanets.backends.repeated`."""
         make = getattr(self.template.function, "repeated", None)
-        return self._call if make is None else self._lending(make())
+        if make is None:
+            return self._call
+        loop = make()
+        found = self._lending(loop)
+        if hasattr(loop, "settle"):
+
+            def settle() -> None:
+                with self.lending():
+                    loop.settle()
+
+            found.settle = settle  # type: ignore[attr-defined]
+        return found
+
+    def ahead(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Put the arrays of a batch where a call needs them, see `theanets.backends.ahead`."""
+        make = getattr(self.template.function, "ahead", None)
+        if make is None:
+            return arrays
+        around = nullcontext if self.template.around is None else self.template.around
+        with around():
+            found: Sequence[Any] = make(arrays)
+            return found
 
     def fused(self, resident: Any, stepped: Sequence[Any]) -> Callable[..., Any] | None:
         """Get what makes many calls in one, see `theanets.backends.fused`."""

@@ -142,7 +142,7 @@ class GroupRun(Run):
         evaluation = self._evaluation.anew()
 
         def compute() -> Any:
-            with closing(evaluation.results(data.epoch())) as results:
+            with closing(evaluation.results(data)) as results:
                 found = evaluation.added(results)
             number = self._number()
             return [number, number**2, *found]

@@ -12,7 +12,7 @@ from pytensor.compile.mode import Mode
 from .. import names as _names
 from .. import process
 from .. import rng as _rng
-from ..backends import resolve_mode
+from ..backends import place, resolve_mode
 from ..data import Field
 from ..errors import ConfigurationError, checked, unknown
 from ..expressions import Expression, placeholder
@@ -338,7 +338,7 @@ class Structure:
 
     def summary(self) -> str:
         """Describe layers, shapes, parameters and losses in a table."""
-        return summarize(self.graph, self.bound_losses())
+        return summarize(self.graph, self.bound_losses(), place(self.mode))
 
     # ---- compiled functions ----------------------------------------------------------
 

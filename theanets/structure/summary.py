@@ -8,7 +8,7 @@ from ..graph import Graph
 from ..losses import Loss
 
 
-def summarize(graph: Graph, losses: Sequence[Loss]) -> str:
+def summarize(graph: Graph, losses: Sequence[Loss], devices: Sequence[str] = ()) -> str:
     """Describe layers and losses.
 
     Parameters
@@ -17,12 +17,14 @@ def summarize(graph: Graph, losses: Sequence[Loss]) -> str:
         The layers.
     losses : list of Loss
         The losses.
+    devices : list of str
+        Those that compute, where there may be others.
 
     Returns
     -------
     str
         One row for each layer: name, form, inputs, shape of one example's
-        output, activation, number of parameters; then totals and losses.
+        output, activation, number of parameters; then totals, losses and devices.
     """
     rows = [("layer", "form", "inputs", "output shape", "activation", "params")]
     for layer in graph.layers:
@@ -47,4 +49,6 @@ def summarize(graph: Graph, losses: Sequence[Loss]) -> str:
     total = sum(layer.num_params for layer in graph.layers)
     lines.append(f"{total:,} parameters, {graph.dtype}")
     lines.append("loss: " + (" + ".join(loss.log() for loss in losses) or "none"))
+    if devices:
+        lines.append(f"computed on {', '.join(devices)}")
     return "\n".join(lines)

@@ -358,9 +358,9 @@ class LBFGSEngine(UnresumableEngine):
         totals = np.zeros(2 * len(self.evaluation.names))
         gradient = np.zeros(sum(map(math.prod, self._shapes)))
         function = backends.repeated(self.evaluation.function)
-        with closing(self.data.epoch()) as batches:
+        with function as call, closing(self.data.epoch()) as batches:
             for batch, _ in batches:
-                terms, *grads = function(*batch)
+                terms, *grads = call(*batch)
                 totals += terms
                 gradient += np.concatenate([np.ravel(g) for g in grads])
         return totals, gradient
@@ -377,9 +377,9 @@ class LBFGSEngine(UnresumableEngine):
     def _total_counts(self) -> npt.NDArray[Any]:
         totals = np.zeros(2 * len(self.evaluation.names))
         function = backends.repeated(self.evaluation.function)
-        with closing(self.data.epoch()) as batches:
+        with function as call, closing(self.data.epoch()) as batches:
             for batch, _ in batches:
-                totals += function(*batch)[0]
+                totals += call(*batch)[0]
         return totals
 
     def close(self) -> None:

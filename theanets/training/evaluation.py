@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -22,6 +24,9 @@ from .averaging import Moving
 from .counts import MeanCounts
 
 Vector = npt.NDArray[np.floating[Any]]
+
+#: Batches whose results are kept before they are added up.
+TOGETHER = 256
 
 
 @dataclass
@@ -157,13 +162,14 @@ class Evaluation:
         """Begin with metrics of nothing."""
         self.measures.start()
 
-    def repeated(self) -> Callable[..., Any]:
+    @contextmanager
+    def repeated(self) -> Iterator[Callable[..., Any]]:
         """Get what maps a batch to its vector, for a loop; see `theanets.backends.repeated`."""
-        function = backends.repeated(self.function)
-        if not self.measures:
-            return function
-
-        return lambda *batch: self.measured(function(*batch))
+        with backends.repeated(self.function) as function:
+            if self.measures:
+                yield lambda *batch: self.measured(function(*batch))
+            else:
+                yield function
 
     def measured(self, results: Any) -> Any:
         """Get the vector of what the function returns, and add the rest to the metrics."""
@@ -187,8 +193,10 @@ class Evaluation:
 
         Parameters
         ----------
-        batches : iterable
-            Pairs of arrays and their number of examples.
+        batches : Dataset or iterable
+            What to measure, or pairs of arrays and their number of examples. Of a data set of
+            arrays, many batches are computed in a call where the linker can, see
+            `theanets.backends.fused`.
         strengths : (losses, regularizers, scale), optional
             The weights, as `assign` takes them; without, those that were assigned.
         at_once : bool
@@ -223,24 +231,42 @@ class Evaluation:
         ndarray or list of ndarray
             The vector of a batch, and what metrics are made of; see `added`.
         """
-        function = backends.repeated(self.function)
 
-        def begin(batch: Any) -> Any:
+        def begin(call: Callable[..., Any], *arguments: Any) -> Any:
             if strengths is not None:  # others may have put theirs there
                 self.strengths.assign(*strengths)
-            return function(*batch)
+            return call(*arguments)
 
+        together = self._together(batches)
+        if together is not None:
+            rows = batches.rows()
+            part = list(islice(rows, TOGETHER))
+            with self.function.held(partial(begin, together, part)) as found:
+                while part:
+                    yield from found if self.measures else map(itemgetter(0), found)
+                    part = list(islice(rows, TOGETHER))
+                    found = together(part, (), False)
+            return
+        pairs = batches.epoch() if hasattr(batches, "epoch") else iter(batches)
         try:
-            pairs = iter(batches)
-            for batch, _ in pairs:
-                with self.function.held(partial(begin, batch)) as found:
-                    for batch, _ in pairs if at_once else ():
-                        yield found
-                        found = function(*batch)
-                yield found
+            with backends.repeated(self.function) as function:
+                for batch, _ in pairs:
+                    with self.function.held(partial(begin, function, *batch)) as found:
+                        for batch, _ in pairs if at_once else ():
+                            yield found
+                            found = function(*batch)
+                    yield found
         finally:
-            if hasattr(batches, "close"):
-                batches.close()
+            if hasattr(pairs, "close"):
+                pairs.close()
+
+    def _together(self, data: Any) -> Callable[..., Any] | None:
+        """Get what measures many batches of some data in a call, where that is a gain."""
+        # States that are carried on may change their shape.
+        resident = None if self.carried else getattr(data, "resident", None)
+        if resident is None or data.batches == 1:
+            return None
+        return backends.fused(self.function, resident)
 
     def added(self, results: Iterable[Any]) -> Vector:
         """Add up `results`; metrics have them then, which `start` begins anew."""

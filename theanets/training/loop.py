@@ -288,7 +288,7 @@ class Run(Standing):
         return True
 
     def _evaluate(self, data: Dataset | None) -> Monitors | None:
-        return None if data is None else self.criterion.clean(self._evaluation.run(data.epoch()))
+        return None if data is None else self.criterion.clean(self._evaluation.run(data))
 
     def _record(self) -> None:
         facts = {

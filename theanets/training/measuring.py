@@ -80,14 +80,14 @@ class Measurement:
         found = self.dataset(data)
         # Where the user's code makes the batches, it may wait for whoever trains.
         return self.evaluation.run(
-            found.epoch(), strengths=self._strengths, at_once=found.examples is not None
+            found, strengths=self._strengths, at_once=found.examples is not None
         )
 
     def results(self, data: Any) -> list[list[Any]]:
         """Get what of each batch goes into the figures; those of several data, in one list, too."""
-        batches = self.dataset(data).epoch()
+        found = self.dataset(data)
         with closing(
-            self.evaluation.results(batches, strengths=self._strengths, at_once=True)
+            self.evaluation.results(found, strengths=self._strengths, at_once=True)
         ) as each:
             return [
                 [np.array(array) for array in (one if isinstance(one, (list, tuple)) else [one])]

@@ -70,7 +70,7 @@ class Strides:
         """
         call = self._together(rate is not None)
         if call is None:
-            batches = self.data.epoch(limit - update)
+            batches = self.data.epoch(limit - update, backends.ahead(self.step.function))
             arguments = map(itemgetter(0), batches)
             return closing(Single(self.step, arguments, update, rate, pacing, batches.close))
         anew, pacing = pacing is not None, pacing or self._pacing
@@ -136,9 +136,9 @@ class Single:
             Gets the vector of each, also of those that were made before an exception.
         """
         # Callbacks between these may change parameters in place.
-        function = self._step.repeated()
-        # Nothing but the function and the gathering of rows costs time in here.
-        results.extend(starmap(function, islice(self._arguments, number)))
+        with self._step.repeated() as function:
+            # Nothing but the function and the gathering of rows costs time in here.
+            results.extend(starmap(function, islice(self._arguments, number)))
 
 
 def _rated(arguments: Iterable[Any], update: int, rate: Rate) -> Iterator[Any]:
