@@ -223,7 +223,7 @@ class Plan:
         if len(parts) < FEW_PARTS or len(arrays[0]) / len(parts) > SMALL_PART:
             return None
         found = resident(self.fields, arrays)
-        return found and backends.fused(compiled.function, found)
+        return None if found is None else backends.fused(compiled.function, found)
 
 
 def compute(
