@@ -43,12 +43,6 @@ NETS = {
         [X[..., 0], STEPS],
         {"algo": "adadelta", "hidden_l2": 0.1},
     ),
-    "chain": (
-        theanets.recurrent.Classifier,
-        [4, dict(form="bidirectional", size=4, worker="gru"), (3, "crf")],
-        [X[..., 0], STEPS],
-        {"algo": "rprop", "weight_l1": 0.1},
-    ),
     "images": (
         theanets.Classifier,
         [(4, 4, 1), dict(form="conv2", size=2, filter_size=(2, 2)), "pool2", "flat", 3],
