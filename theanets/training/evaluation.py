@@ -245,7 +245,7 @@ class Evaluation:
                 while part:
                     yield from found if self.measures else map(itemgetter(0), found)
                     part = list(islice(rows, TOGETHER))
-                    found = together(part, (), False)
+                    found = together(part, (), False) if part else []
             return
         pairs = batches.epoch() if hasattr(batches, "epoch") else iter(batches)
         try:
