@@ -20,6 +20,8 @@ def check(model, *shapes):
     x = [rng.normal(size=(3, *shape)).astype("f") for shape in shapes]
     x = x if len(x) > 1 else x[0]
     expected = np.asarray(keras.ops.convert_to_numpy(model(x)))
+    if len(shapes) > 1:
+        x = dict(zip([tensor._keras_history.operation.name for tensor in model.inputs], x))
     np.testing.assert_allclose(net.predict(x), expected, rtol=1e-5, atol=1e-5)
     return net
 
@@ -48,7 +50,7 @@ def test_layers(make, shape):
 def attended(*shapes, call, **options):
     inputs = [keras.Input(shape) for shape in shapes]
     layer = layers.MultiHeadAttention(**{"num_heads": 2, "key_dim": 3, **options})
-    return keras.Model(inputs, call(layer, *inputs))
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], call(layer, *inputs))
 
 
 def test_attention():
