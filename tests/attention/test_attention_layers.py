@@ -75,6 +75,7 @@ OPTIONS = {
     "window": dict(window=3),
     "causal window": dict(causal=True, window=2),
     "rotary": dict(heads=2, position="rotary"),
+    "rotary, two pairs": dict(size=8, heads=2, position="rotary"),
     "relative": dict(position="relative", reach=2),
     "causal relative": dict(position="relative", reach=3, causal=True),
 }

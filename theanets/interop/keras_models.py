@@ -284,7 +284,12 @@ def walk(plan: Plan, model: Any) -> None:
             f"model {model.name!r} does not know its input yet: begin it with keras.Input, or "
             "give it some data first"
         )
-    found = list(nodes(model, "", []))
+    # Data are given in the order of the model's inputs, whatever is described first.
+    order = {name: place for place, name in enumerate(_input_names(model))}
+    found = sorted(
+        nodes(model, "", []),
+        key=lambda node: order.get(node.path, 0) if _is_input(node.layer) else len(order),
+    )
     unknown = [
         f"{node.path!r} ({type(node.layer).__name__})"
         for node in found
