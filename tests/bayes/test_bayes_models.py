@@ -259,3 +259,13 @@ def test_classes_that_weigh_have_no_distribution(rng):
         net = theanets.Classifier([2, 3], loss=loss, dtype="float64", rng=3)
         model = bayes.model(net, [x, labels])
         assert not model.observed_RVs and [v.name for v in model.potentials] == ["out"]
+
+
+def test_axes_of_parameters_have_names_and_coordinates(rng):
+    net = theanets.Regressor(LINEAR, dtype="float64", rng=1)
+    model = bayes.model(net, [rng.normal(size=(4, 2)), rng.normal(size=(4, 1))])
+    for p in net.params:
+        dims = model.named_vars_to_dims[p.name]
+        assert tuple(dims) == tuple(f"{p.name}:{end}" for end in ("in", "out")[-p.ndim :])
+        lengths = [list(range(n)) for n in p.get_value().shape]
+        assert [list(model.coords[dim]) for dim in dims] == lengths
