@@ -33,7 +33,7 @@ def test_last_is_the_last_step_of_each_series(what, series):
     every, last = network(LAYERS[what]), network({**LAYERS[what], "last": True})
     for p, q in zip(every.params, last.params, strict=True):
         q.set_value(p.get_value())
-    found = last.feed_forward(series)["att:out"]
+    found = last.feed_forward(series, training=True)["att:out"]
     steps = every.feed_forward(series)["att:out"]
     assert found.shape == (4, 4) and last.predict(series).shape == (4, 2)
     for i, n in enumerate(LENGTHS):

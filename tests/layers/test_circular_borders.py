@@ -19,7 +19,7 @@ def test_each_series_is_a_circle_of_its_own(rng):
     layer = dict(form="pad1", padding=((2, 3),), mode="circular", name="pad")
     net = theanets.recurrent.Regressor([2, layer, 1], **OPTIONS)
     series = [rng.normal(size=(n, 2)) for n in (5, 3, 1)]
-    found = net.feed_forward(series)["pad:out"]
+    found = net.feed_forward(series, training=True)["pad:out"]
     for x, padded in zip(series, found, strict=True):
         np.testing.assert_array_equal(padded[: len(x) + 5], np.pad(x, ((2, 3), (0, 0)), "wrap"))
         assert not padded[len(x) + 5 :].any()
