@@ -1,13 +1,35 @@
-"""A cluster that the tests of a session share; what kills workers has one of its own."""
+"""A cluster that tests share; what kills workers has one of its own."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dask_cases import cluster
 
+HERE = Path(__file__).parent
+#: The cluster that there is.
+_held: list[Any] = []
+_stack = ExitStack()
 
-@pytest.fixture(scope="session")
-def shared():
-    with cluster(2) as found:
-        yield found
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close it when tests of something else follow: processes that idle take some of a core."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or HERE not in nextitem.path.parents:
+            _held.clear()
+            _stack.close()
+
+
+@pytest.fixture
+def shared() -> Any:
+    if not _held:
+        _held.append(_stack.enter_context(cluster(2)))
+    return _held[0]
 
 
 @pytest.fixture
