@@ -60,6 +60,7 @@ def test_a_linear_output_has_a_second_derivative_of_zero():
 
 def test_sums_of_derivatives():
     np.testing.assert_allclose(at(laplacian(U, x)), -np.sin(A) * B**3 + 6 * np.sin(A) * B)
+    np.testing.assert_allclose(at(laplacian(U, x, along=1)), 6 * np.sin(A) * B)
     np.testing.assert_allclose(at(laplacian(U, x, along=[1])), 6 * np.sin(A) * B)
     field = pt.stack([U, x[:, 0] * x[:, 1] ** 2], axis=1)
     np.testing.assert_allclose(at(divergence(field, x)), np.cos(A) * B**3 + B + 2 * A * B)

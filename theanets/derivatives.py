@@ -87,7 +87,11 @@ def derivative(
 
 
 def laplacian(
-    output: Expression, input: Any, along: Sequence[int] | None = None, *, check: bool = True
+    output: Expression,
+    input: Any,
+    along: int | Sequence[int] | None = None,
+    *,
+    check: bool = True,
 ) -> Expression:
     """Get the sum of the second derivatives by the columns of an input.
 
@@ -95,7 +99,7 @@ def laplacian(
     ----------
     output, input, check
         As for `derivative`.
-    along : sequence of int, optional
+    along : int or sequence of int, optional
         The columns; by default all.
 
     Returns
@@ -104,7 +108,8 @@ def laplacian(
         Of the output's shape.
     """
     columns = _columns(input)
-    every = range(columns) if along is None else [_column(c, columns) for c in along]
+    chosen: Any = [along] if is_integer(along) else along
+    every = range(columns) if chosen is None else [_column(c, columns) for c in chosen]
     _check(output, input, check)
 
     def of(row: Expression) -> Expression:

@@ -46,6 +46,8 @@ def make_run(
     network = net if network is None else network
     options, criterion, optimizer, task = exchange.agree(lambda: _asked(net, algo, kwargs))
     loop = options.loop
+    # Before anything is exchanged whose size depends on it.
+    check_same(exchange, _keywords(options, criterion, optimizer, task))
     seeds, kept = _agreed(exchange, net, network, run_number, loop)
     data = _datasets(net, train, valid, options, seeds, exchange, optimizer.first_order)
 
@@ -69,7 +71,7 @@ def make_run(
             part.identify()
     described = identity(task, optimizer, seeds.chosen, data, criterion, averages.kind)
     described["shards"] = data.train.sizes
-    _check_same(exchange, describe({**described, "limits": vars(options.limits)}))
+    check_same(exchange, describe({**described, "limits": vars(options.limits)}))
     called = exchange.agree(
         lambda: setup.callbacks(net, network, data.train, loop) if exchange.first else []
     )
@@ -112,6 +114,26 @@ def _asked(
         raise ConfigurationError(carries(carried))
     optimizer = optimizers.build(algo, **options.hypers)
     return options, Criterion.build(options.loop.criterion), optimizer, Task.of(net, options)
+
+
+def _keywords(
+    options: TrainOptions, criterion: Criterion, optimizer: Any, task: Task
+) -> dict[str, Any]:
+    """Get what decides how many numbers the processes exchange, and when, as JSON can hold it."""
+    loop = options.loop
+    return describe(
+        {
+            "losses": [loss.to_spec() for loss in task.losses],
+            "algorithm": repr(optimizer),
+            "regularizers": [[r.name, r.weight] for r in task.regularizers],
+            "criterion": [criterion.name, criterion.direction],
+            "metrics": loop.metrics,
+            "monitors": loop.monitors,
+            "monitor_gradients": loop.monitor_gradients,
+            "checkpoint": loop.checkpoint is not None,
+            "validation_split": options.data.validation_split,
+        }
+    )
 
 
 def _agreed(
@@ -287,7 +309,7 @@ def _try(task: Task, moves: Engine, shards: Shards) -> None:
             check_additive(function, names, first, data, min(FEW, data.examples))
 
 
-def _check_same(exchange: Exchange, described: dict[str, Any]) -> None:
+def check_same(exchange: Exchange, described: dict[str, Any]) -> None:
     """Refuse that processes train differently."""
     own = json.dumps(described, default=str)
     first = exchange.decide(own.encode)

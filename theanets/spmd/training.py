@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, DataError, check_keywords, is_integer
 from ..training.options import ARGUMENTS
 from .exchange import Exchange
 from .group import Group
-from .setup import make_run
+from .setup import check_same, make_run
 
 Monitors = dict[str, float]
 
@@ -87,6 +87,7 @@ def _train(
     net: Any, exchange: Exchange, shards: Any, valid: Any, algo: Any, kwargs: dict[str, Any]
 ) -> tuple[Monitors, Monitors]:
     exchange.agree(lambda: _check(algo, kwargs))
+    check_same(exchange, {"algorithms": len(algo) if isinstance(algo, (list, tuple)) else 1})
 
     def ready(shards: Any, valid: Any) -> tuple[Any, Any, Any]:
         return _ready(net, exchange, shards, valid)

@@ -88,8 +88,8 @@ def check(
     if task.revise((), True) is not None:  # what is trained may be no loss of these
         return
     found: Compiled = task.cached("influence", (), lambda: _compile(task.net, losses))
-    for part in (data.train, data.valid):
-        if part is None or (part is data.valid and part is data.whole):
+    for part in (data.train, None if data.valid is data.whole else data.valid):
+        if part is None:
             continue
         if part.examples is None:
             part.watch = _watcher(losses, found) if found.aligned else None
