@@ -1,5 +1,6 @@
 """Clusters, data and networks that the tests of Dask share."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -44,8 +45,14 @@ def blocks(*found, sizes=SIZES):
     return [da.from_array(a, chunks=(sizes, *((n,) for n in a.shape[1:]))) for a in found]
 
 
-def network():
-    return theanets.Regressor([4, 6, 3], rng=3)
+def rows_of(path, block_info=None):
+    """Get the rows of a block from a file that each worker maps by itself."""
+    ((start, stop), *_) = block_info[None]["array-location"]
+    return np.load(path, mmap_mode="r")[start:stop]
+
+
+def network(dtype="float32"):
+    return theanets.Regressor([4, 6, 3], rng=3, dtype=dtype)
 
 
 def values(net):
@@ -54,6 +61,34 @@ def values(net):
 
 def losses(net):
     return [row["valid_loss"] for row in net.history]
+
+
+class Here:
+    """Has what `theanets.dask.replicas.Replicas` has, in this process: no cluster is needed."""
+
+    def __init__(self, parts):
+        self.parts, self.sizes = parts, [len(part[0]) for part in parts]
+
+    def replicas(self, data, where):
+        return self
+
+    def sample(self):
+        return [array[:8] for array in self.parts[0]]
+
+    def map(self, function, *common, each=None):
+        each = each or [None] * len(self.parts)
+        return [function(common, part, one) for part, one in zip(self.parts, each)]
+
+    def train(self, net, algo, **keywords):
+        from theanets.dask.training import _by_epoch
+
+        return _by_epoch(self, net, self.parts, None, algo, keywords)
+
+
+def here(*found, sizes=SIZES):
+    """Cut arrays in parts of this process."""
+    ends = np.cumsum([0, *sizes])
+    return Here([[a[i:j] for a in found] for i, j in itertools.pairwise(ends)])
 
 
 class Kills:

@@ -60,20 +60,3 @@ def test_one_batch_of_each_replica_is_one_of_all_data(client):
     assert losses(net) == pytest.approx(losses(whole), rel=1e-5)
     with pytest.raises(theanets.ConfigurationError, match="memory=False"):
         theanets.dask.train(client, net, blocks(x, y), memory=False)
-
-
-def test_a_directory_of_parquet(client, tmp_path):
-    dd, pd = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
-    x, y = arrays()
-    names = list("abcd")
-    for part in range(3):
-        rows = slice(part * 51, part * 51 + 51)
-        frame = pd.DataFrame(x[rows], columns=names).assign(y=y[rows, 0])
-        frame.to_parquet(tmp_path / f"{part}.parquet")
-    data = dd.read_parquet(tmp_path)
-    net = theanets.Regressor([4, 1], rng=1)
-    options = {**EPOCH, "batch_size": 8, "memory": False}
-    found = theanets.dask.train(client, net, [data[names], data[["y"]]], **options)
-    assert net.history.initial["loss"] > 2 * losses(net)[-1]
-    assert found[1]["loss"] == pytest.approx(net.evaluate([x, y[:, :1]])["loss"], rel=1e-5)

@@ -5,98 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from distributed import wait
 
 from .. import rng as _rng
-from ..errors import ConfigurationError, DataError, warn
+from ..errors import ConfigurationError
 from ..losses.factors import Factors
-from ..options import whole_number
+from ..spmd.compiled import carries, check_additive
 from ..training import Run, setup
-from ..training.engines import Epoch, GradientEngine
+from ..training.compiled import trained
+from ..training.engines import Epoch, GradientEngine, LBFGSEngine, added_gradient
 from ..training.options import LIMITS, TrainOptions, keywords
-from ..training.task import Seeds
-from .disk import Mixed, OnDisk
-from .models import Shipped, again, workers
-from .shards import Shards, together
+from ..training.task import Seeds, Task
+from .disk import Mixed
+from .models import Shipped
+from .replicas import Replicas, blocks_of, warn_of_differences
 
-#: Rows of the data by which the client finds out what they are.
-_SAMPLE = 8
 #: Keywords that are the client's alone.
 _CLIENT = {"callbacks", "progress", "checkpoint", "checkpoint_every"}
 _CLIENT |= {"save_progress", "save_every", "rng", *LIMITS}
 #: Keywords that have no meaning for replicas, which each have some of the rows.
 _REFUSED = {"max_updates", "train_batches", "iteration_size", "valid_batches", "validation_split"}
 _REFUSED |= {"axis", "average", "prefetch"}
-#: How far the share of a label, or a mean in standard deviations, may be from that of all data.
-_DIFFERENT = 0.1
-
-
-class Replicas:
-    """The rows of the data, in parts that the workers of a cluster hold.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of the cluster.
-    data : dask collections
-        Cut into blocks, which go to the parts in turn.
-    where : str
-        What they are called in messages.
-    number : int
-        How many parts, at most.
-    on_disk : bool
-        Whether workers have them on the disk.
-    """
-
-    def __init__(self, client: Any, data: Any, where: str, number: int, on_disk: bool) -> None:
-        self.client = client
-        shards = Shards(data, where)
-        number = min(number, len(shards.blocks))
-        addresses = sorted(workers(client))
-        # The blocks of a part are to be in one worker, if it lives.
-        places = [
-            {"workers": [addresses[i % len(addresses)]], "allow_other_workers": True}
-            for i in range(number)
-        ]
-        held: list[Any] = []
-        for i, place in enumerate(places):
-            blocks = shards.blocks[i::number]
-            if on_disk:
-                made = [_delayed(_written, shards.names, *block) for block in blocks]
-                held.append(client.compute(made, **place))
-            else:
-                held.append(client.compute(_delayed(_join, shards.names, blocks), **place))
-        wait(held)
-        sizes = client.gather([client.submit(_rows, part) for part in held])
-        kept = [i for i, size in enumerate(sizes) if size]
-        self.parts, self.sizes = [held[i] for i in kept], [int(sizes[i]) for i in kept]
-        self._places = [places[i] for i in kept]
-        if not self.parts:
-            raise DataError(f"{where}: all blocks are empty; expected is at least one example")
-
-    def sample(self) -> Any:
-        """Get a few rows."""
-        return self.client.submit(_head, self.parts[0]).result()
-
-    def map(self, function: Any, *common: Any, each: Sequence[Any] | None = None) -> list[Any]:
-        """Call a function for each part, with what they have in common; in any worker."""
-
-        def once() -> list[Any]:
-            # Anew each time, as those who had it may all be lost.
-            held = self.client.scatter(common, broadcast=True, hash=False)
-            futures = [
-                self.client.submit(function, held, part, one, pure=False, **place)
-                for part, one, place in zip(
-                    self.parts, each or [None] * len(self.parts), self._places, strict=True
-                )
-            ]
-            found: list[Any] = self.client.gather(futures)
-            return found
-
-        return again(once)
 
 
 class AveragedEngine(GradientEngine):
@@ -165,6 +97,38 @@ class AveragedEngine(GradientEngine):
         self._seed = state["seed"]
 
 
+class SummedLBFGS(LBFGSEngine):
+    """One iteration of L-BFGS on all data for each epoch: SciPy in the client, sums by workers.
+
+    Parameters
+    ----------
+    engine : LBFGSEngine
+        That of the client, on a few rows.
+    params : list of shared variables
+        Parameters and state.
+    replicas : Replicas
+        What is trained on.
+    task : tuple
+        The network and the keywords, for workers.
+    """
+
+    def __init__(
+        self, engine: LBFGSEngine, params: Sequence[Any], replicas: Replicas, task: Any
+    ) -> None:
+        vars(self).update(vars(engine))
+        self._all, self._replicas, self._task = params, replicas, task
+
+    def _added(self, counts: Any) -> Any:
+        found = self._replicas.map(_gradient, *self._task, _values(self._all), counts)
+        return [np.sum(column, axis=0) for column in zip(*found, strict=True)]
+
+    def _total(self) -> Any:
+        return self._added([count.get_value() for count in self.counts])
+
+    def _total_counts(self) -> Any:
+        return self._added(None)[0]
+
+
 class AveragedRun(Run):
     """A run whose data are measured where they are."""
 
@@ -226,22 +190,32 @@ def make_run(
     run = setup.make_run(
         net, sample, own, algo, run_number=run_number, network=network, made=AveragedRun, **kwargs
     )
-    if not isinstance(run.engine, GradientEngine) or not isinstance(run, AveragedRun):
-        raise ConfigurationError(f"algo={algo!r} averages nothing; use sync='step'")
-    run.held, run.task = data, (shipped, for_workers)
-    loop = TrainOptions.parse(kwargs, keywords(algo), net.mode).loop
-    seed = Seeds.of(run.network, run_number, loop).run
-    run.engine = AveragedEngine(run.engine, run.params, data["train"], run.task, seed)
+    assert isinstance(run, AveragedRun)
     run.batches = None
-    _warn_of_differences(net, data["train"])
+    options = TrainOptions.parse(kwargs, keywords(algo), net.mode)
+    if isinstance(run.engine, LBFGSEngine):
+        # Workers measure, for which it does not matter how one trains.
+        hypers = set(keywords(algo)) - set(keywords("sgd"))
+        for_workers = {k: v for k, v in for_workers.items() if k not in hypers} | {"algo": "sgd"}
+        run.held, run.task = data, (shipped, for_workers)
+        run.engine = SummedLBFGS(run.engine, run.params, data["train"], run.task)
+        _check_sums(Task.of(net, options), run)
+        return run
+    run.held, run.task = data, (shipped, for_workers)
+    seed = Seeds.of(run.network, run_number, options.loop).run
+    run.engine = AveragedEngine(run.engine, run.params, data["train"], run.task, seed)
+    warn_of_differences(net, data["train"])
     return run
 
 
-def replicas_of(client: Any, number: Any) -> int:
-    """Get how many replicas there are to be, by default one for each worker."""
-    if number is None:
-        return max(1, len(workers(client)))
-    return whole_number("replicas", number)
+def _check_sums(task: Task, run: Run) -> None:
+    """Refuse what is not a sum over examples, by trying it on a few."""
+    few = run._data.whole
+    if task.net.state:
+        raise ConfigurationError(carries([str(v.name) for v in task.net.state]))
+    if few is not None and few.examples is not None and few.examples > 1:
+        found = setup.validation(replace(task, mode="FAST_COMPILE"), task.penalties)
+        check_additive(found.function, found.names, 0, few, few.examples)
 
 
 def _values(params: Sequence[Any]) -> dict[str, Any]:
@@ -255,87 +229,7 @@ def _mean(arrays: Sequence[Any], share: Any) -> Any:
     return (np.rint(total) if first.dtype.kind in "iu" else np.asarray(total)).astype(first.dtype)
 
 
-def _warn_of_differences(net: Any, replicas: Replicas) -> None:
-    """Warn where the targets of some replicas are other ones than those of others."""
-    fields = [field for field in net.fields if field.role == "target"]
-    if len(replicas.parts) < 2 or not fields:
-        return
-    index = [field.name for field in net.fields].index(fields[0].name)
-    found = replicas.map(_targets, index, fields[0].name, fields[0].classes)
-    share = np.asarray(replicas.sizes) / sum(replicas.sizes)
-    mean = sum(s * m for s, (m, _) in zip(share, found, strict=True))
-    square = sum(s * q for s, (_, q) in zip(share, found, strict=True))
-    scale = 1.0 if fields[0].classes else np.sqrt(np.maximum(square - mean**2, 1e-12))
-    # What chance makes of so many rows, four standard deviations of it, is no difference.
-    chance = [(2 if fields[0].classes else 4) / math.sqrt(size) for size in replicas.sizes]
-    far = [float(np.max(np.abs(m - mean) / scale)) for m, _ in found]
-    worst = max(range(len(far)), key=lambda i: far[i] - chance[i])
-    if far[worst] > _DIFFERENT + chance[worst]:
-        warn(
-            f"the targets differ between replicas: those of replica {worst} of {len(far)} are "
-            "others than those of all data, so that averages of parameters that were trained on "
-            "them are much worse than sync='step'; shuffle the rows before they are cut in blocks"
-        )
-
-
 # ---- what tasks do -----------------------------------------------------------------------
-
-
-def _delayed(function: Any, *arguments: Any) -> Any:
-    from dask import delayed
-
-    return delayed(function, pure=True)(*arguments)
-
-
-def _join(names: Any, blocks: list[list[Any]]) -> Any:
-    columns = zip(*blocks, strict=True)
-    return together(names, [np.concatenate([np.asarray(b) for b in column]) for column in columns])
-
-
-def _written(names: Any, *parts: Any) -> tuple[Any, OnDisk]:
-    return names, OnDisk([np.asarray(part) for part in parts])
-
-
-def _blocks(data: Any) -> tuple[Any, list[OnDisk]] | None:
-    """Get the names of the arrays and the blocks of a part that is on the disk."""
-    if isinstance(data, list) and isinstance(data[0], tuple):
-        return data[0][0], [block for _, block in data]
-    return None
-
-
-def _arrays(data: Any) -> list[Any]:
-    return list(data.values()) if isinstance(data, Mapping) else list(data)
-
-
-def _rows(data: Any) -> int:
-    blocks = _blocks(data)
-    return len(_arrays(data)[0]) if blocks is None else sum(block.rows for block in blocks[1])
-
-
-def _head(data: Any) -> Any:
-    blocks = _blocks(data)
-    if blocks is not None:
-        first = next(block for block in blocks[1] if block.rows)
-        return together(blocks[0], first.read(0, _SAMPLE))
-    names = list(data) if isinstance(data, Mapping) else None
-    return together(names, [array[:_SAMPLE] for array in _arrays(data)])
-
-
-def _targets(common: Any, data: Any, _: Any) -> tuple[Any, Any]:
-    """Get means of a target, and of its square; of labels their shares."""
-    index, name, classes = common
-    blocks = _blocks(data)
-    if blocks is not None:
-        # Of rows from all over: some of each block.
-        some = [block.read(0, max(_SAMPLE, block.rows // 10)) for block in blocks[1]]
-        data = together(blocks[0], [np.concatenate(column) for column in zip(*some, strict=True)])
-    target = data[name] if isinstance(data, Mapping) else data[index]
-    if classes:
-        labels = np.asarray(target).ravel().astype(int)
-        counts = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
-        return counts / max(1, counts.sum()), np.zeros(classes)
-    rows = np.asarray(target, float).reshape(len(target), -1)
-    return rows.mean(axis=0), (rows**2).mean(axis=0)
 
 
 def _made(common: Any, data: Any, seed: int | None) -> Any:
@@ -343,7 +237,7 @@ def _made(common: Any, data: Any, seed: int | None) -> Any:
     shipped, options, values = common[:3]
     net = shipped.model.clone()
     kept: dict[str, Any] = {"rng": seed, "patience": None, "progress": False, "made": AveragedRun}
-    blocks, valid = _blocks(data), None
+    blocks, valid = blocks_of(data), None
     if blocks is not None:
         names, held = blocks
         size = options.get("batch_size") or setup.BATCH_SIZE
@@ -367,6 +261,25 @@ def _epoch(common: Any, data: Any, seed: int) -> tuple[Any, ...]:
     done = engine.epoch(epoch, update, math.inf, None)
     after = {name: variable.get_value() for name, variable in variables.items()}
     found = (_values(run.params), after, done.updates, done.monitors, done.finite, engine.rate)
+    run.finish()
+    return found
+
+
+def _gradient(common: Any, data: Any, _: Any) -> tuple[Any, Any]:
+    """Add up sums, counts and the gradient of a part; without counts of all data no gradient."""
+    _, options, values, counts = common
+    run = _made(common, data, None)
+    net = run.network
+    rest = {key: value for key, value in options.items() if key != "algo"}
+    task = Task.of(net, TrainOptions.parse(rest, keywords(options["algo"]), net.mode))
+    evaluation, own = setup.gradient(task)
+    assert run._data.valid is not None
+    size = 0
+    if counts is not None:
+        for count, value in zip(own, counts, strict=True):
+            count.set_value(value)
+        size = sum(values[str(p.name)].size for p in trained(net.graph, task.frozen))
+    found = added_gradient(evaluation, run._data.valid, size)
     run.finish()
     return found
 

@@ -10,8 +10,9 @@ from ..data.tables import is_dask
 from ..errors import ConfigurationError
 from ..options import Number, flag
 from ..saving import set_arrays
-from .averaged import Replicas, make_run, replicas_of
+from .averaged import make_run
 from .models import Shipped
+from .replicas import Replicas, replicas_of
 from .shards import named
 from .stepwise import Launcher
 
@@ -50,7 +51,8 @@ def train(
         ``batch_size``; then parameters and the optimizer's state are averaged by their numbers
         of rows. These are plain tasks of Dask, which does those of lost workers again. It is
         as good where the rows are shuffled, and much worse where replicas have other targets
-        than each other, of which it warns.
+        than each other, of which it warns. ``algo='l-bfgs'`` averages nothing: workers add up the
+        gradient over all rows, and each iteration is that of one process.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def train(
         Such data to validate on; with ``sync='epoch'`` also arrays in memory. By default what
         is trained on.
     algo : str, Optimizer, or list of these
-        ``'l-bfgs'`` needs ``sync='step'``, by which each iteration sees all data.
+        As for `theanets.Network.train`; those of pretraining are refused.
     sync : {'step', 'epoch'}
         What is added up or averaged, and when.
     replicas : int, optional

@@ -309,14 +309,15 @@ class LBFGSEngine(UnresumableEngine):
         self._monitors: dict[str, float] = {}
         self._evaluated_at = np.zeros(0)
         self._begins: bool | None = None
-        # SciPy starts with an evaluation, in its own thread, when first asked.
-        self._iterations: Generator[Any, None, str] = optimizer.iterate(
-            self._value_and_gradient, self._flat()
-        )
+        self._optimizer = optimizer
+        self._iterations: Generator[Any, None, str] | None = None
 
     def epoch(self, epoch: int, update: int, limit: float, pacing: Pacing | None) -> Epoch:
         """Run one iteration."""
         self.partial = Epoch(0, {})
+        if self._iterations is None:
+            # SciPy starts with an evaluation, in its own thread, when first asked.
+            self._iterations = self._optimizer.iterate(self._value_and_gradient, self._flat())
         try:
             x, _ = next(self._iterations)
         except StopIteration:
@@ -355,15 +356,7 @@ class LBFGSEngine(UnresumableEngine):
 
     def _total(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Get sums and counts, and the gradient, of all data."""
-        totals = np.zeros(2 * len(self.evaluation.names))
-        gradient = np.zeros(sum(map(math.prod, self._shapes)))
-        function = backends.repeated(self.evaluation.function)
-        with function as call, closing(self.data.epoch()) as batches:
-            for batch, _ in batches:
-                terms, *grads = call(*batch)
-                totals += terms
-                gradient += np.concatenate([np.ravel(g) for g in grads])
-        return totals, gradient
+        return added_gradient(self.evaluation, self.data, sum(map(math.prod, self._shapes)))
 
     def _set_counts(self) -> None:
         """Find the counts of the losses over all data, once."""
@@ -375,13 +368,39 @@ class LBFGSEngine(UnresumableEngine):
         self._counted = True
 
     def _total_counts(self) -> npt.NDArray[Any]:
-        totals = np.zeros(2 * len(self.evaluation.names))
-        function = backends.repeated(self.evaluation.function)
-        with function as call, closing(self.data.epoch()) as batches:
-            for batch, _ in batches:
-                totals += call(*batch)[0]
-        return totals
+        return added_gradient(self.evaluation, self.data, 0)[0]
 
     def close(self) -> None:
         """End SciPy's thread."""
-        self._iterations.close()
+        if self._iterations is not None:
+            self._iterations.close()
+
+
+def added_gradient(
+    evaluation: Evaluation, data: Dataset, size: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Add up what the function of a compiled gradient returns, over the batches of some data.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of `theanets.training.compiled.compile_gradient`.
+    data : Dataset
+        Any batches.
+    size : int
+        Length of the gradient; 0 if it is not wanted.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Sums and counts, and the gradient in one vector.
+    """
+    totals, gradient = np.zeros(2 * len(evaluation.names)), np.zeros(size)
+    function = backends.repeated(evaluation.function)
+    with function as call, closing(data.epoch()) as batches:
+        for batch, _ in batches:
+            terms, *grads = call(*batch)
+            totals += terms
+            if size:
+                gradient += np.concatenate([np.ravel(g) for g in grads])
+    return totals, gradient
