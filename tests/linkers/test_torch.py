@@ -1,6 +1,6 @@
 """PyTorch computes the same as NumPy: our operations one by one, and networks of them.
 
-But for the last test nothing is compiled: its functions are called as they are.
+But for the last test nothing is compiled: functions are called as they are.
 """
 
 import numpy as np
@@ -314,10 +314,8 @@ def test_a_network_with_dropout_and_noise():
 
 @pytest.mark.slow
 def test_a_compiled_network():
-    layers = [*CONVOLUTIONS[:3], "flat", dict(form="dropout", rate=0.2), 3]
-    nets = [Classifier(layers, rng=3, mode=mode) for mode in ("PYTORCH", "FAST_COMPILE")]
-    for net in nets:
-        with torch.compiler.set_stance("default"):
-            net.train([IMAGES[:6], LABELS[:6]], algo="sgd", epochs=2, batch_size=3)
-    for ours, theirs in zip(*(net.params for net in nets)):
-        np.testing.assert_allclose(ours.get_value(), theirs.get_value(), rtol=2e-4, atol=2e-5)
+    """PyTensor's own functions are compiled by PyTorch, ours are not."""
+    net = Classifier([*CONVOLUTIONS[:3], "flat", 3], rng=3, mode="FAST_COMPILE")
+    with torch.compiler.set_stance("default"):
+        function = pytensor.function(net.inputs, net.outputs()["out:out"], mode="PYTORCH")
+        np.testing.assert_allclose(function(IMAGES), net.predict_proba(IMAGES), atol=1e-5)

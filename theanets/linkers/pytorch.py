@@ -1,15 +1,16 @@
-"""PyTorch: a graph as one Python function, which `torch.compile` compiles."""
+"""PyTorch: a graph as one Python function that calls it, operation by operation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+from pytensor.compile.mode import Mode
 from pytensor.link.pytorch.linker import PytorchLinker
 
-from .base import Compiled
+from .base import Compiled, Make
 
 
 class PyTorch(Compiled):
@@ -17,6 +18,7 @@ class PyTorch(Compiled):
 
     mode = "PYTORCH"
     kinds = (PytorchLinker,)
+    compiles_when_called = False
     package = "torch"
     dispatch = "pytensor.link.pytorch.dispatch"
     forms = (
@@ -38,8 +40,16 @@ class PyTorch(Compiled):
         (name,) = self.find_devices(names)
         return partial(torch.device, name)
 
-    def compiling(self) -> AbstractContextManager[None]:
-        """Tell it what only our functions need; see `torch_setup`, which imports PyTorch."""
-        from . import torch_setup  # noqa: F401
+    def rewritten(self, mode: Mode) -> Mode:
+        """Take a linker of ours in the place of PyTensor's; see `torch_function`."""
+        from .torch_function import StepLinker
 
-        return nullcontext()
+        return Mode(StepLinker(), mode.provided_optimizer, db=mode.optdb)
+
+    def compile(
+        self, make: Make, inputs: Sequence[Any], outputs: Any, updates: Mapping[Any, Any]
+    ) -> Any:
+        """Compile expressions, to a function that can hold arrays on the device."""
+        from .torch_function import Held
+
+        return Held(make(inputs, outputs, updates))

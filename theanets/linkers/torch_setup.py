@@ -17,8 +17,23 @@ from pytensor.tensor.random.op import RandomVariable
 
 from .torch_numpy import by_numpy
 
-for kind in (Argmax, RandomVariable):
-    pytorch_funcify.register(kind)(by_numpy)
+pytorch_funcify.register(RandomVariable)(by_numpy)
+
+
+@pytorch_funcify.register(Argmax)
+def _argmax(op: Argmax, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+    many = node.inputs[0].type.ndim
+    axes = range(many) if op.axis is None else [axis % many for axis in op.axis]
+    others = [axis for axis in range(many) if axis not in axes]
+
+    def argmax(x: torch.Tensor) -> torch.Tensor:
+        if len(axes) == 1:
+            return torch.argmax(x, dim=axes[0])
+        # Among several axes, entries are counted in their order.
+        moved = x.permute(*others, *axes)
+        return torch.argmax(moved.reshape(*moved.shape[: len(others)], -1), dim=-1)
+
+    return argmax
 
 
 @pytorch_funcify.register(CheckAndRaise)
