@@ -22,7 +22,7 @@ n, p = pytensor.shared(np.int64(2), "n"), pytensor.shared(np.float32(0.3), "p")
 
 EXPRESSIONS = {
     "numbers": [p * 2 + pt.log(p), n + 1, n / 4, pt.switch(p > 0.2, n, -n), pt.eq(n, 2)],
-    "numbers and tensors": [2 * x * p, 1 - x, p / (x + 9), x ** 2.0, pt.switch(x > p, x, 0)],
+    "numbers and tensors": [2 * x * p, 1 - x, p / (x + 9), x**2.0, pt.switch(x > p, x, 0)],
     "compared": [x <= p, pt.eq(i, n), pt.neq(i, i[:, 0][:, None]), pt.lt(i, p), pt.ge(x, i)],
     "types": [i / 2, i * p, i + n, i // 2, x + i, pt.cast(i, "float32") * p, -i, pt.sqr(i)],
     "largest": [pt.maximum(x, p), pt.minimum(0, x), pt.maximum(x, y), pt.maximum(i, 1)],
@@ -41,7 +41,13 @@ EXPRESSIONS = {
         pt.argmax(pt.switch(x > 0, np.nan, x), axis=0),
         pt.argmax(x * 0, axis=1),
     ],
-    "functions": [pt.sigmoid(x), pt.special.softmax(x, axis=1), pt.erf(x), pt.sign(x), pt.softplus(x)],
+    "functions": [
+        pt.sigmoid(x),
+        pt.special.softmax(x, axis=1),
+        pt.erf(x),
+        pt.sign(x),
+        pt.softplus(x),
+    ],
 }
 GIVEN = np.random.default_rng(0)
 ARRAYS = {
@@ -70,7 +76,7 @@ def test_axes_that_do_not_fit_are_refused_at_each_shape():
     for rows in (2, 3):
         for _ in range(2):
             function(np.ones((rows, 3), "float32"), np.ones((rows, 3), "float32"))
-        with pytest.raises(ValueError, match="[Bb]roadcast"):
+        with pytest.raises(ValueError, match="roadcast"):
             function(np.ones((rows, 3), "float32"), np.ones((1, 3), "float32"))
 
 
@@ -107,8 +113,8 @@ LAYERS = [6, (5, "tanh"), dict(form="batch_norm"), dict(form="dropout", rate=0.2
 
 RUNS = {
     "adam": (theanets.Classifier, LAYERS, (VECTORS, LABELS), dict(hidden_l1=0.01)),
-    "nadam": (theanets.Classifier, LAYERS[:2] + [3], (VECTORS, LABELS), dict(max_gradient_norm=1)),
-    "rprop": (theanets.Classifier, LAYERS[:2] + [3], (VECTORS, LABELS), dict(batch_size=23)),
+    "nadam": (theanets.Classifier, [*LAYERS[:2], 3], (VECTORS, LABELS), dict(max_gradient_norm=1)),
+    "rprop": (theanets.Classifier, [*LAYERS[:2], 3], (VECTORS, LABELS), dict(batch_size=23)),
     "adadelta": (theanets.recurrent.Classifier, [2, (4, "rnn"), 3], (SERIES, MARKS), {}),
     "sgd": (
         theanets.Regressor,
@@ -230,5 +236,5 @@ def test_a_device_that_is_not_there():
     net = theanets.Classifier([6, 3], rng=3, mode="PYTORCH")
     net.train([VECTORS, LABELS], epochs=1, device="cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(theanets.ConfigurationError, match="device='cuda'.*there is cpu"):
+        with pytest.raises(theanets.ConfigurationError, match=r"device='cuda'.*there is cpu"):
             net.train([VECTORS, LABELS], epochs=1, device="cuda")

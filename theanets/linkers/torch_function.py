@@ -19,7 +19,8 @@ from pytensor.link.pytorch.linker import PytorchLinker
 
 from ..interruption import uninterrupted
 from . import torch_setup  # noqa: F401  (tells PyTensor's dispatch what our functions need)
-from .torch_program import Program, tensor
+from .torch_program import Program
+from .torch_writer import tensor
 
 Array = npt.NDArray[Any]
 
@@ -83,9 +84,7 @@ class Fused:
         graph, inputs = function.maker.fgraph, function.input_storage
         places = {id(container.storage): i for i, container in enumerate(inputs)}
         self._program, self._resident = function.program, resident
-        self._shared = {
-            places[id(v.container.storage)]: v.container for v in function.get_shared()
-        }
+        self._shared = {places[id(v.container.storage)]: v.container for v in function.get_shared()}
         #: By the place among the outputs, that among the inputs.
         self._updates = dict(sorted(graph.update_mapping.items()))
         self._returned = [k for k in range(len(graph.outputs)) if k not in self._updates]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
@@ -38,5 +40,5 @@ def _argmax(op: Argmax, node: Apply, **kwargs: Any) -> Callable[..., Any]:
 
 @pytorch_funcify.register(CheckAndRaise)
 def _unchecked(op: Op, **kwargs: Any) -> Callable[..., Any]:
-    # Data are checked before they get there; `torch.compile` would stop at each check.
+    # Data are checked before they get there, and a device would be waited for.
     return lambda x, *conditions: x
