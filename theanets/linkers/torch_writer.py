@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -83,6 +82,21 @@ def is_number(variable: Any) -> bool:
 def _is_shape(variable: Any) -> bool:
     kind = variable.type
     return isinstance(kind, TensorType) and kind.ndim == 1 and kind.dtype.startswith(("int", "ui"))
+
+
+def _check_axes(stretched: Sequence[Sequence[bool]], tensors: Sequence[torch.Tensor]) -> None:
+    """Refuse axes of length 1 that are beside longer ones, unless the graph says that they may be.
+
+    PyTorch would repeat what lies along them, where the other linkers refuse.
+    """
+    lengths = zip(*(each.shape for each in tensors), strict=True)
+    for axis, (found, may) in enumerate(zip(lengths, zip(*stretched, strict=True), strict=True)):
+        alone = [n == 1 and not yes for n, yes in zip(found, may, strict=True)]
+        if any(alone) and any(n != 1 for n in found):
+            raise ValueError(
+                f"arrays of lengths {found} along axis {axis}: one of length 1 is broadcast only "
+                "if it is declared so, as by pytensor.tensor.specify_broadcastable"
+            )
 
 
 class Writer:
@@ -295,7 +309,7 @@ class Writer:
         for variable, on_host in zip(node.inputs, numbers, strict=True):
             arguments.append(self._number(variable) if on_host else self._tensor(variable))
         if len(tensors) > 1:
-            check = partial(Elemwise._check_runtime_broadcast, SimpleNamespace(inputs=tensors))
+            check = partial(_check_axes, [variable.type.broadcastable for variable in tensors])
             inner = ", ".join(map(self._tensor, tensors))
             self._lines.append(f"if checked: {self._known('f', check)}(({inner}))")
         self._set(out, torch_source.tensor(node, arguments, numbers))
