@@ -41,10 +41,11 @@ class PyTorch(Compiled):
         return partial(torch.device, name)
 
     def rewritten(self, mode: Mode) -> Mode:
-        """Take a linker of ours in the place of PyTensor's; see `torch_function`."""
+        """Take a linker of ours in the place of PyTensor's, and PyTorch's recurrences."""
+        from ..ops.recurrent.torch_kernels import KERNELS
         from .torch_function import StepLinker
 
-        return Mode(StepLinker(), mode.provided_optimizer, db=mode.optdb)
+        return Mode(StepLinker(), mode.provided_optimizer, db=mode.optdb).including(KERNELS)
 
     def compile(
         self, make: Make, inputs: Sequence[Any], outputs: Any, updates: Mapping[Any, Any]

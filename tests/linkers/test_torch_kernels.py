@@ -1,0 +1,71 @@
+"""Recurrences by PyTorch's own kernels: the numbers of the others, and where they are taken."""
+
+import numpy as np
+import pytensor
+import pytest
+
+import theanets
+from theanets import backends
+
+torch = pytest.importorskip("torch")
+
+from theanets.ops.recurrent.torch_kernels import Kernel, KernelGradient  # noqa: E402
+
+pytestmark = [
+    pytest.mark.linker,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of PyTorch, about itself
+]
+
+TAKEN = {
+    "relu": dict(form="rnn"),
+    "tanh backward": dict(form="rnn", activation="tanh", direction="backward"),
+    "gru": dict(form="gru", reset_after=True),
+    "lstm": dict(form="lstm", peepholes=False),
+    "lstm backward": dict(form="lstm", peepholes=False, direction="backward"),
+}
+LEFT = {
+    "another activation": dict(form="rnn", activation="sigmoid"),
+    "reset before": dict(form="gru"),
+    "peepholes": dict(form="lstm"),
+    "normalized": dict(form="lstm", peepholes=False, normalized=True),
+    "cut off": dict(form="lstm", peepholes=False, bptt_limit=2),
+    "zoneout": dict(form="rnn", zoneout=0.1),
+}
+RNG = np.random.default_rng(0)
+SERIES = [RNG.normal(size=(length, 3)) for length in (5, 2, 1, 4)]
+
+
+def compiled(net, mode):
+    """Get loss and gradients of a net as a function of a padded batch."""
+    loss = net.loss()
+    gradients = pytensor.grad(loss, net.params)
+    return backends.function(net.variables, [loss, *gradients], mode=mode, dtype="float64")
+
+
+def kinds(function):
+    return {type(node.op) for node in function.maker.fgraph.apply_nodes}
+
+
+def make(layer, **options):
+    layers = [3, dict(size=4, **layer), 2]
+    return theanets.recurrent.Regressor(layers, rng=3, dtype="float64", weighted=True, **options)
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_gradients(name):
+    net = make(TAKEN[name])
+    for variable in net.params:  # biases too
+        variable.set_value(RNG.normal(size=variable.get_value().shape))
+    ours, theirs = (compiled(net, mode) for mode in ("PYTORCH", "FAST_COMPILE"))
+    assert {Kernel, KernelGradient} <= kinds(ours)
+    x, target = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5, 2))
+    for lengths in ([5, 2, 1, 4], [5, 5, 5, 5], [0, 5, 3, 0]):
+        weights = (np.arange(5) < np.array(lengths)[:, None]).astype(float)[..., None]
+        weights = np.broadcast_to(weights, target.shape).copy()
+        for found, wanted in zip(ours(x, target, weights), theirs(x, target, weights), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_other_equations_are_left_alone(name):
+    assert not {Kernel, KernelGradient} & kinds(compiled(make(LEFT[name]), "PYTORCH"))
