@@ -26,6 +26,7 @@ class PyTorch(Compiled):
         "linkers.torch_repairs",
         "ops.attention.by_torch",
         "ops.recurrent.by_torch",
+        "ops.recurrent.torch_kernels",
         "ops.windows.by_torch",
     )
 
