@@ -7,7 +7,7 @@ import pytest
 
 import theanets
 from theanets import prediction
-from theanets.training import pacing, standing
+from theanets.training import standing, strides
 
 pytest.importorskip("jax")
 
@@ -146,7 +146,7 @@ def test_what_a_failed_step_has_used_up_is_what_it_was(monkeypatch):
 
 def test_ctrl_c_and_time_limits_end_a_call_after_whole_updates(calls, monkeypatch):
     options = {"algo": "sgd", "batch_size": 7, "epochs": 3, "patience": None}
-    monkeypatch.setattr(pacing, "MANY", 4)
+    monkeypatch.setattr(strides, "MANY", 4)
     monkeypatch.setattr(jax_fused, "MOST", 4)
     plain = jax_fused.Fused._part
 
