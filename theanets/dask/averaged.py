@@ -16,7 +16,8 @@ from ..losses.factors import Factors
 from ..spmd.compiled import carries, check_additive
 from ..training import Run, setup
 from ..training.compiled import trained
-from ..training.engines import Epoch, GradientEngine, LBFGSEngine, added_gradient
+from ..training.engines import Epoch, GradientEngine, LBFGSEngine
+from ..training.evaluation import added_gradient
 from ..training.options import LIMITS, TrainOptions, keywords
 from ..training.task import Seeds, Task
 from .disk import Mixed

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Generator, Sequence
-from contextlib import closing
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import backends, process
+from .. import process
 from .. import rng as _rng
 from ..data import Dataset
 from ..errors import ConfigurationError
 from ..optimizers.schedules import Constant, Schedule
 from ..regularizers import Constraint, Noise, Regularizer
-from .evaluation import Evaluation, Step
+from .evaluation import Evaluation, Step, added_gradient
 from .pacing import Pacing
 from .strides import Rate, Strides
 
@@ -374,33 +373,3 @@ class LBFGSEngine(UnresumableEngine):
         """End SciPy's thread."""
         if self._iterations is not None:
             self._iterations.close()
-
-
-def added_gradient(
-    evaluation: Evaluation, data: Dataset, size: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Add up what the function of a compiled gradient returns, over the batches of some data.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Of `theanets.training.compiled.compile_gradient`.
-    data : Dataset
-        Any batches.
-    size : int
-        Length of the gradient; 0 if it is not wanted.
-
-    Returns
-    -------
-    (ndarray, ndarray)
-        Sums and counts, and the gradient in one vector.
-    """
-    totals, gradient = np.zeros(2 * len(evaluation.names)), np.zeros(size)
-    function = backends.repeated(evaluation.function)
-    with function as call, closing(data.epoch()) as batches:
-        for batch, _ in batches:
-            terms, *grads = call(*batch)
-            totals += terms
-            if size:
-                gradient += np.concatenate([np.ravel(g) for g in grads])
-    return totals, gradient

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import backends, process
+from ..data import Dataset
 from ..losses import Loss
 from ..metrics.measures import Measures
 from ..objective import Objective, Strengths
@@ -325,3 +326,33 @@ class Gradient(NamedTuple):
     def moved(self, to: Callable[[Any], Any]) -> Gradient:
         """Get the same on other variables: those of another network."""
         return Gradient(self.evaluation.moved(to), [to(count) for count in self.counts])
+
+
+def added_gradient(
+    evaluation: Evaluation, data: Dataset, size: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Add up what the function of a compiled gradient returns, over the batches of some data.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of `theanets.training.compiled.compile_gradient`.
+    data : Dataset
+        Any batches.
+    size : int
+        Length of the gradient; 0 if it is not wanted.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Sums and counts, and the gradient in one vector.
+    """
+    totals, gradient = np.zeros(2 * len(evaluation.names)), np.zeros(size)
+    function = backends.repeated(evaluation.function)
+    with function as call, closing(data.epoch()) as batches:
+        for batch, _ in batches:
+            terms, *grads = call(*batch)
+            totals += terms
+            if size:
+                gradient += np.concatenate([np.ravel(g) for g in grads])
+    return totals, gradient
