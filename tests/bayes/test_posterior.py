@@ -1,5 +1,7 @@
 """Posteriors: predictions by draws, files, and what ArviZ makes of them."""
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -266,3 +268,11 @@ def test_what_has_no_meaning_is_refused(made, rng, data):
     other, _ = drawn(net, rng, data)
     with pytest.raises(theanets.ConfigurationError, match=r"huber.*none can be drawn"):
         other.predict(data[0], "observed")
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_predict_the_same(made, data, again):
+    """Also when functions have been compiled, which are not copied."""
+    posterior, _ = made
+    found = posterior.predict(data[0])
+    np.testing.assert_array_equal(again(posterior).predict(data[0]), found)

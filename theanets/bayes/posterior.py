@@ -72,11 +72,10 @@ class Posterior:
         self.noise = dict(noise or {})
         self._kinds = [(term.name, term.distribution is not None) for term in terms]
         draws = idata["posterior"]
-        self._random = [p for p in self.net.params if p.name in draws]
         names = {str(term.spread_name) for term in terms if term.spread_name}
         self._spreads = sorted(names.intersection(map(str, draws)))
         self._linear = False
-        self._functions: dict[Any, Any] = {}
+        self.__setstate__({})
 
     def linearize(self, best: Mapping[str, Any]) -> None:
         """Predict by a network that is linear in its parameters, about the best ones.
@@ -94,6 +93,18 @@ class Posterior:
             self.net.find(name).set_value(value)
         self._linear = True
         self._functions.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = dict(self.__dict__)
+        # Functions have locks, and parameters are those of the network that is made again.
+        del kept["_functions"], kept["_random"]
+        return kept
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        draws = self.idata["posterior"]
+        self._random = [p for p in self.net.params if p.name in draws]
+        self._functions: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
         sizes = self.idata["posterior"].sizes

@@ -8,7 +8,7 @@ from dask import compute, delayed
 
 from ..errors import ConfigurationError, DataError
 from ..training.measuring import Measurement
-from .models import Shipped, ship
+from .models import Shipped, check_client, check_network, ship
 from .shards import Shards, together
 
 #: Keywords of ``evaluate`` that have no meaning for data in blocks.
@@ -45,6 +45,8 @@ def evaluate(client: Any, net: Any, data: Any, **options: Any) -> dict[str, floa
     ConfigurationError
         If a keyword is unknown or has a value without meaning.
     """
+    check_client(client, optional=True)
+    check_network(net)
     for name in _NOT_OF_BLOCKS:
         if name in options:
             raise ConfigurationError(

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 import cloudpickle
 from dask import delayed
 
+from ..errors import ConfigurationError
+from ..network import Network
+
 #: Models that a process keeps; the least recently used goes first.
 KEPT = 8
 #: Seconds until it is tried again what a lost worker made fail.
@@ -23,6 +26,23 @@ T = TypeVar("T")
 
 _models: OrderedDict[str, Any] = OrderedDict()
 _table = threading.Lock()
+
+
+def check_client(client: Any, *, optional: bool = False) -> None:
+    """Refuse what is no client of a cluster, nor None where it is optional."""
+    if client is None and optional:
+        return
+    from distributed import Client
+
+    if not isinstance(client, Client):
+        also = ", or None for Dask's own schedulers" if optional else ""
+        raise ConfigurationError(f"client={client!r}: expected a distributed.Client{also}")
+
+
+def check_network(net: Any) -> None:
+    """Refuse what is no network."""
+    if not isinstance(net, Network):
+        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
 
 
 class Shipped:

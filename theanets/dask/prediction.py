@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ConfigurationError, DataError, nearest
 from ..network import Network
 from . import shards
-from .models import ship
+from .models import check_client, ship
 
 #: Letters of the axes of arrays, for `dask.array.blockwise`.
 _AXES = "abcdefghijklmnopqrstuvwxyz"
@@ -53,10 +53,14 @@ def predict(client: Any, model: Any, dx: Any, *, method: str = "predict", **opti
     ConfigurationError
         If the model has no such method.
     """
-    if not callable(getattr(model, method, None)):
+    check_client(client, optional=True)
+    if isinstance(model, type):
+        raise ConfigurationError(f"model={model!r} is a class; expected a network or an estimator")
+    if not isinstance(method, str) or not callable(getattr(model, method, None)):
         known = [name for name in dir(model) if name[0] != "_"]
+        hint = nearest(str(method), known)
         raise ConfigurationError(
-            f"method={method!r}: {type(model).__name__} has no such method{nearest(method, known)}"
+            f"method={method!r}: {type(model).__name__} has no such method{hint}"
         )
     if "rng" in options:
         raise ConfigurationError(

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from .. import pretraining, runs
 from ..data.tables import is_dask
 from ..errors import ConfigurationError
-from ..options import Number, flag
+from ..options import Number, Whole, flag
 from ..saving import set_arrays
 from .averaged import make_run
-from .models import Shipped
+from .models import Shipped, check_client, check_network
 from .replicas import Replicas, replicas_of
 from .shards import named
 from .stepwise import Launcher
@@ -101,6 +101,10 @@ def train(
     """
     if sync not in ("step", "epoch"):
         raise ConfigurationError(f"sync={sync!r}: expected 'step' or 'epoch'")
+    check_client(client)
+    check_network(net)
+    restarts = Whole(3, least=0).check("restarts", restarts)
+    timeout = Number(300.0, "positive").check("timeout", timeout)
     # What waits for futures of Dask asks the client that is the current one.
     with client.as_current():
         if sync == "epoch":
@@ -110,7 +114,6 @@ def train(
         for name, value, usual in [("replicas", replicas, None), ("memory", memory, True)]:
             if value is not usual:
                 raise ConfigurationError(f"{name}={value!r} is for sync='epoch'")
-        restarts = int(Number(None, "nonnegative").check("restarts", restarts))
         given = {**kwargs, "algo": algo}
         launcher = Launcher(client, net, data, valid, given, restarts, timeout)
         return runs.alone(net, partial(_by_step, net, launcher))

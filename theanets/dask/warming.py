@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Field
-from .models import Shipped, ship, workers
+from .models import Shipped, check_client, check_network, ship, workers
 
 #: Steps of series, and rows, of the data that are made up.
 _LENGTH = 4
@@ -36,6 +36,8 @@ def warmup(client: Any, net: Any, **options: Any) -> dict[str, float]:
     dict of str to float
         Seconds by address of the worker.
     """
+    check_client(client)
+    check_network(net)
     shipped = ship(client, net)
     machines: dict[str, list[str]] = {}
     for address, worker in workers(client).items():
