@@ -192,7 +192,7 @@ def test_series_longer_than_learned_positions_are_refused(rng):
     stream = net.stream(1)
     for _ in range(5):
         stream.step(np.zeros(4))
-    with pytest.raises(AssertionError, match="more than the 5 steps of layer 'hid1'"):
+    with pytest.raises(DataError, match=r"6 steps, but layer 'hid1' .* positions of 5"):
         stream.step(np.zeros(4))
 
 
