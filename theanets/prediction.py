@@ -202,7 +202,7 @@ class Plan:
         # Parameters of one moment, and noise of one strength and one seed.
         together = self._together(compiled, arrays, parts)
         if together is not None:
-            every = np.arange(len(arrays[0]))
+            every = np.arange(arrays[0].shape[0])
             rows = [(part if isinstance(part, np.ndarray) else every[part], None) for part in parts]
             with function.held(partial(begin, together, rows)) as results:
                 pass
@@ -220,7 +220,7 @@ class Plan:
     ) -> Callable[..., Any] | None:
         """Get what computes many parts in a call, where that is a gain."""
         # Large ones take so long that nobody waits for the calls.
-        if len(parts) < FEW_PARTS or len(arrays[0]) / len(parts) > SMALL_PART:
+        if len(parts) < FEW_PARTS or arrays[0].shape[0] / len(parts) > SMALL_PART:
             return None
         found = resident(self.fields, arrays)
         return None if found is None else backends.fused(compiled.function, found)
