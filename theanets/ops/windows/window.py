@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from .. import base
 
-#: Entries of the matrix of windows that is made at once: it should stay in a cache.
-BLOCK = 2**16
+#: Entries of the matrix of windows that is made at once: a megabyte of single precision, which
+#: stays in a cache of the second level; a quarter of it makes products that are too small.
+BLOCK = 2**18
 #: Rows that a matrix product should have at least, to be efficient.
 ROWS = 128
 #: Stands for padding that makes the number of positions ceil(n / s).
