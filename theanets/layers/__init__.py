@@ -1,44 +1,44 @@
 """Layers: what a network is made of.
 
-=============  ==========================================================
-form           what it does
-=============  ==========================================================
-`input`        data enters here
-`feedforward`  ``g(x @ w + b)``, alias ``ff``
-`classifier`   ``softmax(x @ w + b)``, alias ``softmax``
-`tied`         ``g(x @ w.T + b)`` with another layer's ``w``
-`crf`          a linear chain of labels, for each step of a series
-`concatenate`  inputs side by side on the last axis, alias ``concat``
-`product`      elementwise product of inputs, alias ``prod``
-`add`          elementwise sum of inputs, alias ``sum``
-`sequential`   layers under one name, which may be repeated
-`residual`     the same, added to what goes in
-`flatten`      all axes but that of the batch as one, alias ``flat``
-`reshape`      the same entries in another shape
-`lambda`       any function of the inputs
-`conv1`        convolution of series, `conv1_transposed` its transpose
-`conv2`        convolution of images, `conv2_transposed` its transpose;
-               `conv1_separable`, `conv2_separable` channel by channel first
-`pool1`        pooling of series, `upsample1` makes them longer
-`pool2`        pooling of images, `upsample2` makes them larger
-`pool_time`    what a whole series comes to: its mean, its last step, ...
-`pad1`, `pad2` padding of series and of images
-`embedding`    a vector for each symbol of an input of the form `symbols`
-`batch_norm`   mean 0 and variance 1 of each unit over a batch
-`layer_norm`   mean 0 and variance 1 of each example over its units
-`rms_norm`     mean square 1 of each example over its units
-`group_norm`   mean 0 and variance 1 of each group of channels of an example
-`instance_norm` the same of each channel
-`dropout`      sets entries to 0 at random, in training
-`noise`        adds normal noise, in training
-`attention`    each step of a series gets a weighted sum of what all its steps offer
-`transformer`  attention and a feedforward network, each added to what goes in
-`position`     adds what tells where a step is in its series
-`rnn`          ``h_t = g(x_t @ xh + h_(t-1) @ hh + b)``, and its relatives
-               `lstm`, `gru`, `mut1`, `clockwork`, `bcrnn`, `rrnn`, `mrnn`,
-               `scrn`, `cell` and `bidirectional`
-`lengths`      an input with the number of steps of each series
-=============  ==========================================================
+===============  ================================================================================
+form             what it does
+===============  ================================================================================
+`input`          data enters here
+`feedforward`    ``g(x @ w + b)``, alias ``ff``
+`classifier`     ``softmax(x @ w + b)``, alias ``softmax``
+`tied`           ``g(x @ w.T + b)`` with another layer's ``w``
+`crf`            a linear chain of labels, for each step of a series
+`concatenate`    inputs side by side on the last axis, alias ``concat``
+`product`        elementwise product of inputs, alias ``prod``
+`add`            elementwise sum of inputs, alias ``sum``
+`sequential`     layers under one name, which may be repeated
+`residual`       the same, added to what goes in
+`flatten`        all axes but that of the batch as one, alias ``flat``
+`reshape`        the same entries in another shape
+`lambda`         any function of the inputs
+`conv1`          convolution of series, `conv1_transposed` its transpose
+`conv2`          convolution of images, `conv2_transposed` its transpose;
+                 `conv1_separable`, `conv2_separable` channel by channel first
+`pool1`          pooling of series, `upsample1` makes them longer
+`pool2`          pooling of images, `upsample2` makes them larger
+`pool_time`      what a whole series comes to: its mean, its last step, ...
+`pad1`, `pad2`   padding of series and of images
+`embedding`      a vector for each symbol of an input of the form `symbols`
+`batch_norm`     mean 0 and variance 1 of each unit over a batch
+`layer_norm`     mean 0 and variance 1 of each example over its units
+`rms_norm`       mean square 1 of each example over its units
+`group_norm`     mean 0 and variance 1 of each group of channels of an example
+`instance_norm`  the same of each channel
+`dropout`        sets entries to 0 at random, in training
+`noise`          adds normal noise, in training
+`attention`      each step of a series gets a weighted sum of what all its steps offer
+`transformer`    attention and a feedforward network, each added to what goes in
+`position`       adds what tells where a step is in its series
+`rnn`            ``h_t = g(x_t @ xh + h_(t-1) @ hh + b)``, and its relatives
+                 `lstm`, `gru`, `mut1`, `clockwork`, `bcrnn`, `rrnn`, `mrnn`,
+                 `scrn`, `cell` and `bidirectional`
+`lengths`        an input with the number of steps of each series
+===============  ================================================================================
 """
 
 from __future__ import annotations
