@@ -68,17 +68,7 @@ class Held:
 
 
 class Fused:
-    """Calls of a function for many batches at once.
-
-    Parameters
-    ----------
-    function : Held
-        The function of one batch.
-    resident : Resident
-        The arrays that batches are rows of, see `theanets.data`.
-    stepped : list of containers
-        Those of shared variables of which each call gets a value for each batch.
-    """
+    """Calls of a function, a `Held`, for many batches; the rest as of `.jax_fused.Fused`."""
 
     def __init__(self, function: Held, resident: Any, stepped: Sequence[Any]) -> None:
         graph, inputs = function.maker.fgraph, function.input_storage
