@@ -320,6 +320,19 @@ def test_real_interruption():
     assert process.returncode == 0
 
 
+def test_a_run_that_is_left_when_python_ends_says_nothing():
+    script = """
+        import numpy as np, theanets
+        net = theanets.Regressor([2, 1], mode="FAST_COMPILE")
+        run = net.itertrain([np.zeros((8, 2)), np.zeros((8, 1))], validate_every=9, patience=0)
+        next(run)
+        def more(): next(run)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 class During(theanets.Callback):
     """Trains the network in one of the methods of a callback."""
 

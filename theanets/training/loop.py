@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
@@ -307,7 +308,8 @@ class Run(Standing):
 
     def finish(self) -> None:
         """Restore the best parameters, and say why the run ended; once."""
-        if self._finished:
+        # Where Python itself ends, nobody sees them, and modules are half gone.
+        if self._finished or sys.is_finalizing():
             return
         self._finished = True
         self.stop("closed")
