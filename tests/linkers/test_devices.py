@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytensor
 import pytest
 
 import theanets
@@ -44,6 +45,18 @@ def test_a_mode_that_is_an_object_has_no_device():
 
     with pytest.raises(ConfigurationError, match="needs the name of a mode"):
         theanets.Classifier([4, 3]).train([X, Y], mode=Mode(linker="py"), device="cpu")
+
+
+def test_a_mode_that_names_a_device_has_no_other():
+    with pytest.raises(ConfigurationError, match="device='cpu' beside mode='JAX@cpu:1', which has"):
+        theanets.Classifier([4, 3]).train([X, Y], mode="JAX@cpu:1", device="cpu")
+
+
+def test_minimization_takes_a_device():
+    a = pytensor.shared(1.0, "a")
+    theanets.minimize(a**2, mode="FAST_COMPILE", device="cpu", epochs=1)
+    with pytest.raises(ConfigurationError, match="device='cuda': for mode='FAST_COMPILE' there"):
+        theanets.minimize(a**2, mode="FAST_COMPILE", device="cuda")
 
 
 def test_linkers_without_devices_compute_on_the_cpu(capsys):

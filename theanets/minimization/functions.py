@@ -106,7 +106,7 @@ def minimize(
         ``train_batches``, ``valid_batches``, ``validation_split``, ``axis``,
         ``prefetch``), the loop (``callbacks``, ``criterion``, ``progress``,
         ``checkpoint``, ``checkpoint_every``, ``monitor_gradients``, ``rng``,
-        ``mode``) and hyper-parameters of the algorithm (``learning_rate``, ...).
+        ``mode``, ``device``) and hyper-parameters of the algorithm (``learning_rate``, ...).
 
     Returns
     -------
@@ -219,7 +219,7 @@ def _problem(
 
 def _check_algorithms(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Refuse algorithms and keywords that are for networks."""
-    known = {*LIMITS, *DATA, *LOOP, "mode"} - OF_NETWORKS
+    known = {*LIMITS, *DATA, *LOOP, "mode", "device"} - OF_NETWORKS
     for algo in algorithms or ["adam"]:
         if hasattr(algo, "itertrain"):
             return

@@ -157,13 +157,16 @@ class TrainOptions:
         Raises
         ------
         ConfigurationError
-            If a keyword is unknown, or a limit or an option of the data has a value without
-            meaning.
+            If a keyword is unknown, a limit or an option of the data has a value without
+            meaning, or two devices are named.
         """
         check_keywords("train", set(kwargs) - {*valid}, [*valid, *ARGUMENTS])
         limits = Limits(**{key: kwargs[key] for key in LIMITS if key in kwargs})
         given = {key: value for key, value in kwargs.items() if value is not None}
-        mode = backends.placed(given.pop("mode", mode), given.pop("device", None))
+        asked, device = given.pop("mode", None), given.pop("device", None)
+        if device is not None and isinstance(asked, str) and "@" in asked:
+            raise ConfigurationError(f"device={device!r} beside mode={asked!r}, which has its own")
+        mode = backends.placed(mode if asked is None else asked, device)
         data = DataOptions(**{key: given.pop(key) for key in DATA if key in given})
         loop = LoopOptions(**{key: given.pop(key) for key in LOOP if key in given})
         # In the order of the call, in which penalties are added up.
