@@ -17,7 +17,12 @@ from theanets.training import setup
 
 TABLE = Path(__file__).parents[1] / "docs" / "make_linker_table.py"
 #: Of what a CPU has time for.
-SMALL = {"layers": ["conv2"], "losses": ["xe"], "algorithms": ["adam"], "regularizers": []}
+SMALL = {
+    "layers": ["conv2", "embedding, symbols"],
+    "losses": ["xe"],
+    "algorithms": ["adam"],
+    "regularizers": [],
+}
 #: What numbers may be apart: so much, and so much of the largest one of an array.
 ATOL, RTOL = 2e-6, 1e-3
 UPDATES, RATE = 10, 0.1

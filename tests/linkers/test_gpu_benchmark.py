@@ -106,6 +106,6 @@ def test_the_small_form():
     command += ["--only", "checks", "dense"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("  same ") == 3
+    assert done.stdout.count("  same ") == 4
     assert done.stdout.count("theanets  ") == done.stdout.count("plain JAX  ") == 2
     assert "'up': " in done.stdout and done.stdout.endswith("all is well\n")

@@ -249,9 +249,11 @@ with jax.default_device(second):
         assert all(found == {second} for found in devices)
     net.predict(data[0], batch_size=4)
     check("predict", 3)
-    calls.clear()
+    calls.clear(), several.clear()
     net.evaluate(data, batch_size=4)
-    check("evaluate", 3)
+    assert not any(kind == "evaluate" for kind, _ in calls) and several
+    for _, devices in several:
+        assert all(found == {second} for found in devices)
     assert all(type(p.container.storage[0]) is np.ndarray for p in net.params)
 """
 

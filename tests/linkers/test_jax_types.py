@@ -1,4 +1,4 @@
-"""Nothing of a network of float32 is float64 where JAX computes."""
+"""What JAX computes: nothing of a network of float32 is float64, and no array is a constant."""
 
 import numpy as np
 import pytest
@@ -42,6 +42,12 @@ NETS = {
         [4, dict(form="transformer", heads=2, hidden=8), "layer_norm", 3],
         [X[..., 0], STEPS],
         {"algo": "adadelta", "hidden_l2": 0.1},
+    ),
+    "symbols": (
+        theanets.recurrent.Classifier,
+        [dict(form="symbols", shape=(None,), classes=3), ("embedding", 4), 3],
+        [STEPS, STEPS],
+        {"algo": "sgd"},
     ),
     "images": (
         theanets.Classifier,
@@ -87,6 +93,8 @@ def test_types_of_a_step(name, dtype, monkeypatch):
             carry, fixed, self._data, tables[0], tables[1:], 1, steps=batch[1], **self._kinds
         )
         traced.append(wide(found.jaxpr.jaxpr))
+        # What NumPy would have computed with nothing but shapes is computed there.
+        assert not any(c.dtype.kind == "f" and c.size > 1 for c in found.jaxpr.consts)
         raise Traced
 
     monkeypatch.setattr(jax_fused.Fused, "_part", part)

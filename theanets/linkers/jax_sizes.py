@@ -68,9 +68,11 @@ def _early(op: Early, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     inner = op.op.make_node(*node.inputs)
     late = _late(_narrow(inner), **kwargs)
     cast = inner.outputs[0].type.dtype if isinstance(inner.op, _UNTYPED) else None
+    # No other arrays are made by NumPy: programs would hold them, and lack JAX's methods.
+    sizes = all(map(is_number, inner.outputs))
 
     def run(*inputs: Any) -> Any:
-        if any(isinstance(i, jax.core.Tracer) for i in jax.tree.leaves(inputs)):
+        if not sizes or any(isinstance(i, jax.core.Tracer) for i in jax.tree.leaves(inputs)):
             results = late(*inputs)
             return results.astype(cast) if cast else results
         typed = [
@@ -119,10 +121,13 @@ def _late(node: Apply, **kwargs: Any) -> Callable[..., Any]:
             raise NotImplementedError(message)
 
         return refuse
-    # JAX has methods that arrays of NumPy do not have.
-    return lambda *inputs: function(
-        *(jnp.asarray(i) if isinstance(i, np.ndarray) else i for i in inputs)
-    )
+
+    def given(value: Any, variable: Any) -> Any:
+        # JAX has methods that arrays of NumPy do not have, and numbers of Python are float64.
+        known = isinstance(value, (np.ndarray, float))
+        return jnp.asarray(value, variable.type.dtype) if known else value
+
+    return lambda *inputs: function(*map(given, inputs, node.inputs))
 
 
 def is_number(variable: Any) -> bool:
