@@ -105,10 +105,11 @@ the gradient of that one, so there are derivatives of any order, by the same loo
 
 `by_numba` prints the function around them, which goes through the steps and calls BLAS, and
 compiles it all. `by_numpy` prints a line of NumPy for each value instead. `arrays` evaluates
-the values one by one, with the functions of JAX (`by_jax`) or PyTorch (`by_torch`). `operation`
-has the two Ops that PyTensor sees, `recur`, which applies them, and the rewrites that leave
-out what nobody uses. What is not done entry by entry is refused by `entries`, and layers run
-it by PyTensor's scan instead (`scan`).
+the values one by one, with the functions of JAX (`by_jax`). `by_torch` prints a loop that calls
+PyTorch, and has as much as it can before and after it (`torch_source`). `operation` has the two
+Ops that PyTensor sees, `recur`, which applies them, and the rewrites that leave out what nobody
+uses. What is not done entry by entry is refused by `entries`, and layers run it by PyTensor's
+scan instead (`scan`).
 """
 
 from . import rewrites  # noqa: F401  (registers them)

@@ -1,4 +1,4 @@
-"""The recurrent core for libraries with arrays of their own: JAX and PyTorch.
+"""The recurrent core for a library with arrays of its own, such as JAX.
 
 A cell's formulas are evaluated one by one for a step, each when it is first asked for,
 with the functions of a `Library`, whose loop runs the steps.
