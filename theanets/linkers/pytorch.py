@@ -27,6 +27,8 @@ class PyTorch(Compiled):
         "ops.attention.by_torch",
         "ops.recurrent.by_torch",
         "ops.recurrent.torch_kernels",
+        "ops.sequences.chain_by_torch",
+        "ops.sequences.ctc_by_torch",
         "ops.windows.by_torch",
     )
 

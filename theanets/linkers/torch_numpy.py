@@ -10,7 +10,6 @@ import torch
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify, pytorch_typify
-from pytensor.tensor.random.op import RandomVariable
 from pytensor.tensor.type import TensorType
 
 from ..ops.base import KernelOp
@@ -39,6 +38,7 @@ def _as_tensor(generator: np.random.Generator, **kwargs: Any) -> TensorLike:
 
 def by_numpy(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     """Get a function of tensors that calls an Op's ``perform``."""
+    here = torch.get_default_device()
 
     def array(x: torch.Tensor | TensorLike, variable: Variable) -> Any:
         if not isinstance(variable.type, TensorType):
@@ -56,9 +56,7 @@ def by_numpy(op: Op, node: Apply, **kwargs: Any) -> Callable[..., Any]:
         storage: list[Any] = [[None] for _ in node.outputs]
         op.perform(node, arrays, storage)
         # Draws have but their size for an input, which is nowhere.
-        device = next((i.device for i in inputs if getattr(i, "ndim", 0)), None)
-        if isinstance(op, RandomVariable):
-            device = torch.get_default_device()
+        device = next((i.device for i in inputs if isinstance(i, torch.Tensor) and i.ndim), here)
         found = tuple(
             tensor(cell[0], out, device) for cell, out in zip(storage, node.outputs, strict=True)
         )

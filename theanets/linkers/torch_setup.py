@@ -1,7 +1,6 @@
 """What only our functions tell PyTensor's PyTorch linker before it compiles a network.
 
-What it does not know is done by NumPy: right, but on the CPU, and with a copy for each from
-and to a device. So are random numbers: the same seed gives those of the other linkers.
+What it does not know is done by NumPy, see `torch_numpy`.
 """
 
 from __future__ import annotations
@@ -15,11 +14,8 @@ from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.math import Argmax
-from pytensor.tensor.random.op import RandomVariable
 
-from .torch_numpy import by_numpy
-
-pytorch_funcify.register(RandomVariable)(by_numpy)
+from . import torch_draws  # noqa: F401
 
 
 @pytorch_funcify.register(Argmax)

@@ -322,9 +322,14 @@ class Writer:
         taking = [first for kind, first in _TAKING.items() if isinstance(op, kind)]
         arguments = []
         for i, variable in enumerate(node.inputs):
-            host = self._kind(variable) == TUPLE or getattr(variable.type, "ndim", 0) == 0
-            taken = host and taking and i >= taking[0]
-            arguments.append(self._host(variable) if taken else self._tensor(variable))
+            kind, ndim = self._kind(variable), getattr(variable.type, "ndim", 0)
+            taken = bool(taking) and i >= taking[0]
+            if taken and (kind == TUPLE or ndim == 0):
+                arguments.append(self._host(variable))
+            elif taken and kind == NUMBER and _is_shape(variable):
+                arguments.append(f"(int({self._host(variable)}),)")
+            else:
+                arguments.append(self._tensor(variable))
         names = [self._name(out, TENSOR) for out in node.outputs]
         self._lines.append(f"{', '.join(names)} = {name}({', '.join(arguments)})")
         for out, result in zip(node.outputs, names, strict=True):
