@@ -20,7 +20,7 @@ from pytensor.link.pytorch.linker import PytorchLinker
 from ..interruption import uninterrupted
 from . import torch_setup  # noqa: F401  (tells PyTensor's dispatch what our functions need)
 from .torch_program import Program
-from .torch_writer import tensor
+from .torch_values import tensor
 
 Array = npt.NDArray[Any]
 
@@ -102,15 +102,20 @@ class Fused:
         sizes = [len(rows) for rows, _ in batches]
         every = tensor(np.concatenate([rows for rows, _ in batches]).astype("int64"), device)
         made: list[list[Any]] = []
-        for i, rows in enumerate(every.split(sizes)):
-            arguments[: len(data)] = self._batch(data, rows, batches[i][1])
-            for place, each in zip(self._stepped, values, strict=True):
-                arguments[place] = program.given(place, each[i], device)
-            outputs = program.run(step, arguments)
-            for k, place in self._updates.items():
-                arguments[place] = outputs[k]
-            made.append([outputs[k] for k in self._returned])
-        found = self._read(made)
+        seen: set[Any] = set()
+        with program.computing():
+            for i, rows in enumerate(every.split(sizes)):
+                arguments[: len(data)] = self._batch(data, rows, batches[i][1])
+                for place, each in zip(self._stepped, values, strict=True):
+                    arguments[place] = program.given(place, each[i], device)
+                # Parameters have the shapes that they had in the step before.
+                kind = len(rows), batches[i][1]
+                outputs = step(False, *arguments) if kind in seen else program.run(step, arguments)
+                seen.add(kind)
+                for k, place in self._updates.items():
+                    arguments[place] = outputs[k]
+                made.append([outputs[k] for k in self._returned])
+            found = self._read(made)
         hosts = {place: program.result(k, arguments[place]) for k, place in self._updates.items()}
         with uninterrupted():
             for place, host in hosts.items():

@@ -12,7 +12,8 @@ What is not said here of an operation is asked of PyTensor's dispatch, `pytorch_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ import torch
 from pytensor.graph.fg import FunctionGraph
 
 from .torch_numpy import TensorLike
-from .torch_writer import Writer, is_number, tensor
+from .torch_values import is_number, tensor
+from .torch_writer import Writer
 
 
 class Program:
@@ -43,6 +45,8 @@ class Program:
         self._graph = graph
         self.hosted = [is_number(variable) for variable in graph.inputs]
         self.dtypes = [getattr(variable.type, "dtype", None) for variable in graph.outputs]
+        records = any(getattr(node.op, "records", False) for node in graph.apply_nodes)
+        self._without = torch.no_grad if records else torch.inference_mode
         self._made: dict[torch.device, Callable[..., tuple[Any, ...]]] = {}
         self._seen: set[Any] = set()
         self.on(torch.get_default_device())  # an operation that it cannot do is refused now
@@ -80,13 +84,22 @@ class Program:
         """Compute arrays of NumPy from arrays of NumPy, on PyTorch's device of now."""
         device = torch.get_default_device()
         arguments = [self.given(i, value, device) for i, value in enumerate(inputs)]
-        outputs = self.run(self.on(device), arguments)
+        with self.computing():
+            outputs = self.run(self.on(device), arguments)
         return tuple(self.result(i, value) for i, value in enumerate(outputs))
 
     def run(self, function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, ...]:
-        """Call the function of a device, and check the first arguments of each shape."""
+        """Call the function of a device, and check the first arguments of each shape.
+
+        Within `computing`.
+        """
         shapes = tuple(getattr(argument, "shape", ()) for argument in arguments)
-        with np.errstate(all="ignore"):
-            found: tuple[Any, ...] = function(shapes not in self._seen, *arguments)
+        found: tuple[Any, ...] = function(shapes not in self._seen, *arguments)
         self._seen.add(shapes)
         return found
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Get what is around calls: PyTorch records nothing of them, and NumPy does not warn."""
+        with np.errstate(all="ignore"), self._without():
+            yield

@@ -46,6 +46,9 @@ COMPARISONS = {
 #: For numbers, where Python's operators do as NumPy does.
 HOST = {"Add": " + ", "Mul": " * ", "Sub": " - "}
 
+#: Functions of NumPy's for floating numbers, as the methods of PyTensor's classes look at types.
+FUNCTIONS = {"Log": "log", "Exp": "exp", "Expm1": "expm1", "Log1p": "log1p", "Sqrt": "sqrt"}
+
 
 def suits(node: Apply, numbers: Sequence[bool]) -> bool:
     """Tell whether `tensor` has source of an operation.
@@ -123,13 +126,17 @@ def tensor(node: Apply, arguments: Sequence[str], numbers: Sequence[bool]) -> st
     return {**ARITHMETIC, **COMPARISONS}[name].format(*arguments)
 
 
-def number(scalar: Any, arguments: Sequence[str], known: Callable[[str, Any], str]) -> str:
+def number(
+    scalar: Any, arguments: Sequence[str], floating: bool, known: Callable[[str, Any], str]
+) -> str:
     """Get source of an operation on numbers.
 
     Parameters
     ----------
     scalar : ScalarOp
     arguments : list of str
+    floating : bool
+        Whether they are floating numbers.
     known : callable
         Puts an object into the scope, under a name that begins so, and returns the name.
     """
@@ -140,6 +147,8 @@ def number(scalar: Any, arguments: Sequence[str], known: Callable[[str, Any], st
         return HOST[name].join(arguments)
     if name == "TrueDiv":
         return f"np.true_divide({', '.join(arguments)})"
+    if name in FUNCTIONS and floating:
+        return f"np.{FUNCTIONS[name]}({arguments[0]})"
     return f"{known('f', scalar.impl)}({', '.join(arguments)})"
 
 

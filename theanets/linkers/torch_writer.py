@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
-from pytensor.scalar.basic import ScalarOp, ScalarType
+from pytensor.scalar.basic import Add, ScalarOp, Switch
 from pytensor.tensor.basic import (
     Alloc,
     AllocEmpty,
@@ -30,8 +31,9 @@ from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.subtensor import IncSubtensor, Subtensor, indices_from_subtensor
 from pytensor.tensor.type import TensorType
 
-from . import torch_source
-from .torch_numpy import TensorLike
+from . import torch_bundles, torch_source
+from .torch_bundles import Group, Number, Vectors
+from .torch_values import check_axes, check_bias, is_number, is_shape, tensor
 
 #: Where a value is: a tensor, or whatever else PyTorch's functions take; on the host a number,
 #: which stands for an array of one entry too, or a tuple of integers.
@@ -55,50 +57,6 @@ _TAKING = {
 }
 
 
-def tensor(value: Any, device: torch.device) -> Any:
-    """Get an array of NumPy on a device; on the CPU without a copy. Nobody writes into it."""
-    if isinstance(value, np.random.Generator):
-        return TensorLike(value)
-    if not isinstance(value, np.ndarray):
-        return torch.as_tensor(value, device=device)
-    if not (value.flags.c_contiguous and value.flags.writeable):
-        value = np.array(value, order="C")  # what PyTorch refuses, or warns of
-    return torch.from_numpy(value).to(device)
-
-
-def is_number(variable: Any) -> bool:
-    """Tell whether a variable is a number on the host: with no axes, or a constant of one entry."""
-    kind = variable.type
-    if isinstance(kind, ScalarType):
-        return not kind.dtype.startswith("complex")
-    return (
-        isinstance(kind, TensorType)
-        and all(n == 1 for n in kind.shape)
-        and not kind.dtype.startswith("complex")
-        and (kind.ndim == 0 or isinstance(variable, Constant))
-    )
-
-
-def _is_shape(variable: Any) -> bool:
-    kind = variable.type
-    return isinstance(kind, TensorType) and kind.ndim == 1 and kind.dtype.startswith(("int", "ui"))
-
-
-def _check_axes(stretched: Sequence[Sequence[bool]], tensors: Sequence[torch.Tensor]) -> None:
-    """Refuse axes of length 1 that are beside longer ones, unless the graph says that they may be.
-
-    PyTorch would repeat what lies along them, where the other linkers refuse.
-    """
-    lengths = zip(*(each.shape for each in tensors), strict=True)
-    for axis, (found, may) in enumerate(zip(lengths, zip(*stretched, strict=True), strict=True)):
-        alone = [n == 1 and not yes for n, yes in zip(found, may, strict=True)]
-        if any(alone) and any(n != 1 for n in found):
-            raise ValueError(
-                f"arrays of lengths {found} along axis {axis}: one of length 1 is broadcast only "
-                "if it is declared so, as by pytensor.tensor.specify_broadcastable"
-            )
-
-
 class Writer:
     """Writes the source of a graph, and what it refers to.
 
@@ -110,36 +68,78 @@ class Writer:
 
     def __init__(self, graph: FunctionGraph, device: torch.device) -> None:
         self._graph, self._device = graph, device
-        self.scope: dict[str, Any] = {"torch": torch, "np": np, "DEVICE": device}
+        self._clear()
+
+    def _clear(self) -> None:
+        self.scope: dict[str, Any] = {"torch": torch, "np": np, "DEVICE": self._device}
+        self.scope.update((f.__name__, f) for f in torch_bundles.CALLED)
         self._lines: list[str] = []
         self._names: dict[Any, str] = {}
         self._kinds: dict[Any, str] = {}
         self._python: dict[Any, str] = {}
         self._constants: dict[Any, str] = {}
+        #: Products that the sum with a bias does.
+        self._within: dict[Any, Apply] = {}
+        self._vectors = Vectors(self._graph, self._lines, self._tensor)
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
         """Get the function that the source says."""
-        graph = self._graph
-        for variable in graph.inputs:
-            self._name(variable, NUMBER if is_number(variable) else TENSOR)
-        order = graph.toposort()
-        last: dict[Any, Apply] = {v: node for node in order for v in node.inputs}
-        kept = {*graph.inputs, *graph.outputs}
-        for node in order:
-            self._write(node)
-            # Arrays are let go as soon as nobody needs them any more.
-            done = [v for v in {*node.inputs, *node.outputs} - kept if last.get(v, node) is node]
-            names = [self._names[v] for v in done if v in self._names and self._kinds[v] == TENSOR]
-            names = [name for name in names if name not in self.scope]
-            if names:
-                self._lines.append(f"del {', '.join(sorted(names))}")
-        returned = [self._host(v) for v in graph.outputs]
-        arguments = ", ".join(["checked", *(self._names[v] for v in graph.inputs)])
+        self._write_all(self._graph.toposort(), [])
+        # What is a number is known only now.
+        order, families = torch_bundles.find(self._graph, self._numbers())
+        if families:
+            self._clear()
+            self._write_all(order, families)
+        returned = [self._host(v) for v in self._graph.outputs]
+        arguments = ", ".join(["checked", *(self._names[v] for v in self._graph.inputs)])
         body = [*self._lines, f"return ({''.join(name + ', ' for name in returned)})"]
         source = f"def program({arguments}):\n" + "".join(f"    {line}\n" for line in body)
         exec(compile(source, "<program of PyTorch>", "exec"), self.scope)
         found: Callable[..., tuple[Any, ...]] = self.scope["program"]
         return found
+
+    def _numbers(self) -> dict[Any, Any]:
+        """Get all numbers, and what is the same where they are."""
+        return {
+            variable: (variable.type.dtype, float(self.scope[self._names[variable]]))
+            if isinstance(variable, Constant)
+            else self._names[variable]
+            for variable, kind in self._kinds.items()
+            if kind == NUMBER
+        }
+
+    def _write_all(self, order: Sequence[Apply], families: Sequence[Sequence[Group]]) -> None:
+        graph = self._graph
+        for variable in graph.inputs:
+            self._name(variable, NUMBER if is_number(variable) else TENSOR)
+        inside = {node: (g, family) for family in families for g in family for node in g.nodes}
+        taken = {node: [*node.inputs] for node in order}
+        for node in order:
+            product = self._absorbed(node)
+            if product is not None:
+                taken[product], taken[node] = [], [*node.inputs, *product.inputs]
+                self._within[product.outputs[0]] = product
+        for group, _ in inside.values():
+            arrays = [
+                v for several in group.vectors() if isinstance(several, list) for v in several
+            ]
+            taken[group.nodes[-1]] += arrays
+        last: dict[Any, Apply] = {v: node for node in order for v in taken[node]}
+        kept = {*graph.inputs, *graph.outputs}
+        for node in order:
+            if node not in inside:
+                self._write(node)
+            elif node is inside[node][0].nodes[0]:
+                self._write_group(*inside[node])
+            # Arrays are let go as soon as nobody needs them any more.
+            done = [v for v in {*taken[node], *node.outputs} - kept if last.get(v, node) is node]
+            names = [self._names[v] for v in done if v in self._names and self._kinds[v] == TENSOR]
+            names = [name for name in names if name not in self.scope]
+            self._let_go(names)
+
+    def _let_go(self, names: Sequence[str]) -> None:
+        if names:
+            self._lines.append(f"del {', '.join(sorted(names))}")
 
     # ---- names and values ------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Writer:
             if is_number(variable):
                 self._kinds[variable] = NUMBER
                 self._names[variable] = self._known("n", np.asarray(variable.data).reshape(-1)[0])
-            elif _is_shape(variable):
+            elif is_shape(variable):
                 self._kinds[variable] = TUPLE
                 self._names[variable] = self._known("n", tuple(map(int, variable.data)))
             else:
@@ -217,7 +217,30 @@ class Writer:
 
     # ---- operations ------------------------------------------------------------------
 
+    def _absorbed(self, node: Apply) -> Apply | None:
+        """Get the product of matrices that a sum with a bias, in each row, is all the use of."""
+        if not isinstance(node.op, Elemwise) or not isinstance(node.op.scalar_op, Add):
+            return None
+        for product, bias in permutations(node.inputs) if len(node.inputs) == 2 else ():
+            one, other = product.owner, bias.owner
+            if (
+                one is not None
+                and isinstance(one.op, Dot)
+                and {v.type.ndim for v in one.inputs} == {2}
+                and {v.type.dtype for v in one.inputs} == {bias.type.dtype}
+                and other is not None
+                and isinstance(other.op, DimShuffle)
+                and other.op.new_order == ("x", 0)
+                and len(self._graph.clients[product]) == 1
+                and not is_number(bias)
+            ):
+                return one
+        return None
+
     def _write(self, node: Apply) -> None:
+        if node.outputs[0] in self._within:
+            self._kinds[node.outputs[0]] = TENSOR
+            return
         if not (self._write_on_host(node) or self._write_known(node)):
             self._write_dispatched(node)
 
@@ -231,7 +254,7 @@ class Writer:
             self._set(out, f"tuple({self._host(inputs[0])}.shape)", TUPLE)
         elif isinstance(op, _SAME.get(kinds[0], ()) if kinds else ()):
             self._same(out, inputs[0])
-        elif isinstance(op, MakeVector) and _is_shape(out) and {*kinds} <= {NUMBER}:
+        elif isinstance(op, MakeVector) and is_shape(out) and {*kinds} <= {NUMBER}:
             if len(inputs) == 1:
                 self._same(out, inputs[0])
             else:
@@ -247,7 +270,9 @@ class Writer:
             if len(node.outputs) > 1:
                 return False
             scalar = op.scalar_op if isinstance(op, Elemwise) else op
-            source = torch_source.number(scalar, list(map(self._host, inputs)), self._known)
+            floating = all(v.type.dtype.startswith("float") for v in inputs)
+            arguments = list(map(self._host, inputs))
+            source = torch_source.number(scalar, arguments, floating, self._known)
             self._set(out, torch_source.typed(source, out.type.dtype), NUMBER)
         else:
             return False
@@ -269,7 +294,8 @@ class Writer:
             first, second = inputs
             if {first.type.dtype, second.type.dtype} != {out.type.dtype}:
                 return False
-            self._set(out, f"torch.matmul({self._tensor(first)}, {self._tensor(second)})")
+            kind = "mm" if first.type.ndim == second.type.ndim == 2 else "matmul"
+            self._set(out, f"torch.{kind}({self._tensor(first)}, {self._tensor(second)})")
         elif isinstance(op, MakeVector) and inputs:
             parts = [self._tensor(v) for v in inputs]
             for i, variable in enumerate(inputs):
@@ -296,7 +322,19 @@ class Writer:
             return False
         return True
 
+    def _write_affine(self, node: Apply, product: Apply) -> None:
+        first, second = product.inputs
+        shuffled = next(v for v in node.inputs if v is not product.outputs[0])
+        bias, weights = self._tensor(shuffled.owner.inputs[0]), self._tensor(second)
+        check = self._known("f", check_bias)
+        self._lines.append(f"if checked: {check}({bias}, {weights})")
+        self._set(node.outputs[0], f"torch.addmm({bias}, {self._tensor(first)}, {weights})")
+
     def _write_elemwise(self, node: Apply) -> bool:
+        for variable in node.inputs:
+            if variable in self._within:
+                self._write_affine(node, self._within[variable])
+                return True
         out, tensors, arguments, numbers = node.outputs[0], [], [], []
         for variable in node.inputs:
             on_host = self._kind(variable) == NUMBER
@@ -307,13 +345,32 @@ class Writer:
         if not known:
             return False
         for variable, on_host in zip(node.inputs, numbers, strict=True):
-            arguments.append(self._number(variable) if on_host else self._tensor(variable))
+            # A call that chooses makes a tensor of a number.
+            kept = isinstance(node.op.scalar_op, Switch) and isinstance(variable, Constant)
+            as_it_is = on_host and not kept
+            arguments.append(self._number(variable) if as_it_is else self._tensor(variable))
         if len(tensors) > 1:
-            check = partial(_check_axes, [variable.type.broadcastable for variable in tensors])
+            check = partial(check_axes, [variable.type.broadcastable for variable in tensors])
             inner = ", ".join(map(self._tensor, tensors))
             self._lines.append(f"if checked: {self._known('f', check)}(({inner}))")
         self._set(out, torch_source.tensor(node, arguments, numbers))
         return True
+
+    def _write_group(self, group: Group, family: Sequence[Group]) -> None:
+        """Write a line for what is done with several arrays together."""
+        arguments = [
+            self._number(taken.variable)
+            if isinstance(taken, Number)
+            else self._vectors.vector(taken, family)
+            for taken in group.inputs
+        ]
+        name = self._vectors.add(torch_bundles.key(group))
+        self._lines.append(f"{name} = {group.template.format(*arguments)}")
+        if group.needed:
+            like = self._vectors.model(family)
+            names = [self._name(variable, TENSOR) for variable in group.outputs]
+            self._lines.append(f"{', '.join(names)} = parted({name}, {like})")
+        self._let_go(self._vectors.done(group, family))
 
     def _write_dispatched(self, node: Apply) -> None:
         """Write a call of the function that PyTensor has."""
@@ -326,7 +383,7 @@ class Writer:
             taken = bool(taking) and i >= taking[0]
             if taken and (kind == TUPLE or ndim == 0):
                 arguments.append(self._host(variable))
-            elif taken and kind == NUMBER and _is_shape(variable):
+            elif taken and kind == NUMBER and is_shape(variable):
                 arguments.append(f"(int({self._host(variable)}),)")
             else:
                 arguments.append(self._tensor(variable))

@@ -112,6 +112,7 @@ class Kernel(Op):
     """
 
     __props__ = ("form", "reverse", "taped", "types")
+    records = True  # by PyTorch's own means, for the gradient
 
     def __init__(self, form: str, reverse: bool, taped: bool, types: tuple[Any, ...]) -> None:
         self.form, self.reverse, self.taped, self.types = form, reverse, taped, types

@@ -66,7 +66,10 @@ def _tangent(op: Tangent, **kwargs: Any) -> Callable[..., Any]:
             found: Tensor = alignments(scores, labels, mask)[1]
             return found
 
-        found: Tensor = torch.func.jvp(usage, (scores,), (direction.to(scores.dtype),))[1]
+        # What was computed without a record is copied, so that it may have a tangent.
+        with torch.inference_mode(False):
+            pair = scores.clone(), direction.to(scores.dtype, copy=True)
+            found: Tensor = torch.func.jvp(usage, pair[:1], pair[1:])[1]
         return found
 
     return tangent
