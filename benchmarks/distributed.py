@@ -1,6 +1,7 @@
-"""What training in several processes costs: efficiencies by MPI, and a model of more machines.
+"""What training in several processes costs: efficiencies by MPI and Dask, a model of more machines.
 
 python benchmarks/distributed.py                       # two processes, one thread each
+python benchmarks/distributed.py --ways mpi dask       # some ways only
 python benchmarks/distributed.py --plot curves.svg     # and the model as a plot
 
 Each network trains in one process and in two, on batches of the same size, one after the other in
@@ -9,6 +10,11 @@ an update, the median over several turns, as other programs disturb each of them
 looking again and again, so that a process uses the CPU as long as the other is late, which where
 other programs run is most of the time. So there are two figures: with all that, and with the time
 that a message takes if nobody is late, which is measured by itself, in place of the time in it.
+
+By Dask two worker processes do the same: `theanets.dask.train` with ``sync="step"``, whose CPU time
+is that of both workers (gloo sleeps where it waits), and with ``sync="epoch"``, an epoch of which
+takes a worker at least a second, with the time of the client that averages. One process is a
+worker that trains by itself.
 
 Of more machines nothing is measured. There is a model: the time of an update of here by one
 worker, and for the sum of all gradients in a ring, 2 (n - 1) messages of an n-th of the bytes
@@ -26,6 +32,13 @@ import tempfile
 import time
 from pathlib import Path
 
+# Workers that start run this file again, and do not find the one beside it by themselves.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import distributed_dask
+
+# Dask imports packages of which this folder has the names.
+sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 #: Layers, steps of series if they are, batch size, updates, and what it is to reach.
@@ -35,6 +48,9 @@ WORKS = {
     "784-512-256-10, 128": ((784, 512, 256, 10), 0, 128, 80, 0.5),
     "10-20-3": ((10, 20, 3), 0, 128, 1500, None),
 }
+#: Seconds that an update takes, about.
+USUAL = dict(zip(WORKS, (5e-3, 22e-3, 3.6e-3, 6e-5)))
+WAYS = ("mpi", *distributed_dask.WAYS)
 #: Of the model: seconds from machine to machine, bytes in a second, workers.
 LATENCY, BANDWIDTH, WORKERS = 25e-6, 10e9 / 8, (8, 64)
 
@@ -47,11 +63,11 @@ def network(layers, steps):
     return kind(layers, rng=1)
 
 
-def data(layers, steps, rows):
+def data(layers, steps, rows, seed=0):
     """Get arrays for it."""
     import numpy as np
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     if steps:
         return [
             rng.normal(size=(rows, steps, size)).astype("float32")
@@ -172,7 +188,7 @@ def modelled(seconds, size, workers):
     return seconds / (seconds + min(ring, halving))
 
 
-def launch(names, turns, divisor):
+def by_mpi(names, turns, divisor):
     """Start two processes, and get what they measured."""
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     mpiexec = shutil.which("mpiexec", path=places)
@@ -187,8 +203,25 @@ def launch(names, turns, divisor):
         return json.loads(target.read_text())
 
 
+def by_dask(names, ways, turns, divisor):
+    """Get what two workers of Dask measured."""
+    ways = distributed_dask.possible(ways)
+    if not ways:
+        return []
+    works = {name: (*WORKS[name][:4], USUAL[name]) for name in names}
+    environment = dict.fromkeys(THREADS, "1")
+    return distributed_dask.measured(works, network, data, ways, turns, divisor, environment)
+
+
 def show(rows):
     """Print what was measured, and what the model makes of it."""
+    of_dask, rows = [r for r in rows if "sync" in r], [r for r in rows if "sync" not in r]
+    if of_dask:
+        print("two workers of Dask, one thread each: CPU time of one process by that of both")
+    for row in of_dask:
+        distributed_dask.show(row, next((r for r in rows if r["work"] == row["work"]), None))
+    if not rows:
+        return
     print("two processes, one thread each: CPU time of one process by that of both")
     for row in rows:
         goal = "" if row["goal"] is None else f"  (to reach: {row['goal']:.2f})"
@@ -217,6 +250,7 @@ def plot(rows, target):
 
     matplotlib.rcParams["svg.hashsalt"] = "theanets"
 
+    rows = [row for row in rows if "sync" not in row]
     workers = [2**i for i in range(8)]
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for row in rows:
@@ -236,6 +270,7 @@ def main():
     """Measure, or print again."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--divisor", type=int, default=1, help="of the numbers of updates")
     parser.add_argument("--json", type=Path, help="where to keep what was measured")
@@ -243,13 +278,16 @@ def main():
     parser.add_argument("--show", action="store_true", help="print what --json has kept")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.plot and not given.show and "mpi" not in given.ways:
+        parser.error("--plot draws what --ways mpi has measured")
     if given.worker:
         measure(given.worker, given.only, given.turns, given.divisor)
         return
     if given.show:
         rows = json.loads(given.json.read_text())
     else:
-        rows = launch(given.only, given.turns, given.divisor)
+        rows = by_mpi(given.only, given.turns, given.divisor) if "mpi" in given.ways else []
+        rows += by_dask(given.only, given.ways, given.turns, given.divisor)
     if given.json and not given.show:
         given.json.write_text(json.dumps(rows, indent=1))
     show(rows)

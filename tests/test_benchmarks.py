@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,8 @@ def test_processes(tmp_path):
     assert "a model, not measured" in done.stdout
     assert "10-20-3" in done.stdout
     assert curves.exists()
+    found = json.loads(target.read_text())
+    ways = [way for way in ("step", "epoch") if f"sync={way!r}: efficiency" in done.stdout]
+    assert ways == [row["sync"] for row in found if "sync" in row]
+    if find_spec("distributed"):
+        assert ways == (["step", "epoch"] if find_spec("torch") else ["epoch"])

@@ -1,0 +1,174 @@
+"""The part of ``distributed.py`` about Dask: what `theanets.dask.train` costs in two workers.
+
+Workers get these functions by value, since they know no file of this folder.
+"""
+
+import importlib.util
+import operator
+import os
+import sys
+import time
+
+#: What each way is called by ``sync=``, and the packages that it needs.
+WAYS = {"dask": "step", "epoch": "epoch"}
+NEEDS = {"dask": ("distributed", "torch"), "epoch": ("distributed",)}
+#: What is to be reached: of the efficiency by MPI, and by itself.
+OF_MPI, BY_EPOCH = 0.9, 0.85
+#: Seconds that an epoch of a worker takes, about.
+EPOCH = 1.2
+
+
+def possible(ways):
+    """Get those of the ways for which all is installed; say what is left out."""
+    found = []
+    for way in [way for way in WAYS if way in ways]:
+        missing = [name for name in NEEDS[way] if importlib.util.find_spec(name) is None]
+        if missing:
+            print(f"{way} is left out: there is no {' and no '.join(missing)}")
+        else:
+            found.append(way)
+    return found
+
+
+def alone(network, layers, steps, arrays, kwargs, counts):
+    """Get the CPU seconds of trainings by this process; the last keywords are of each."""
+    net, took = network(layers, steps), []
+    for more in counts:
+        begin = time.process_time()
+        net.train(arrays, **kwargs, **more)
+        took.append(time.process_time() - begin)
+    return took
+
+
+def joined(*halves):
+    """Get the arrays of all rows."""
+    import numpy as np
+
+    return [np.concatenate(column) for column in zip(*halves)]
+
+
+def used(client, also_here):
+    """Get the CPU seconds that workers have taken so far, and maybe this process."""
+    here = time.process_time() if also_here else 0.0
+    return here + sum(client.run(time.process_time).values())
+
+
+class Work:
+    """One of the works, in the workers of a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of two workers.
+    network, data : callable
+        Make a network of layers and steps, and arrays of rows for it.
+    layers, steps, batch
+        What is trained.
+    """
+
+    def __init__(self, client, network, data, layers, steps, batch):
+        self.client, self.network, self.data = client, network, data
+        self.layers, self.steps = layers, steps
+        self.kwargs = dict(algo="adam", batch_size=batch, patience=None, progress=False)
+        self.kwargs["validate_every"] = 10**6
+
+    def turns(self, way, rows, counts, many, turns):
+        """Get the CPU seconds of an update or an epoch, by one process and by both.
+
+        What the second of two trainings takes more than the first has so many of them more.
+        """
+        import theanets.dask
+
+        net, found = self.network(self.layers, self.steps), []
+        first, blocks, whole = self._rows(rows)
+        for _ in range(turns + 1):  # the first one compiles
+            given = (self.network, self.layers, self.steps, whole, self.kwargs, counts)
+            one = self.client.submit(alone, *given, pure=False, workers=[first]).result()
+            both = []
+            for more in counts:
+                # By epochs, this process takes the averages; by steps it waits.
+                begin = used(self.client, way == "epoch")
+                theanets.dask.train(self.client, net, blocks, sync=WAYS[way], **self.kwargs, **more)
+                both.append(used(self.client, way == "epoch") - begin)
+            found.append([(took[1] - took[0]) / many for took in (one, both)])
+        return found[1:]
+
+    def _rows(self, rows):
+        """Make half of the rows in each worker; get the first of these, blocks, and all rows."""
+        import dask
+        import dask.array as da
+        from distributed import wait
+
+        client, addresses = self.client, sorted(self.client.nthreads())
+        halves = [
+            client.submit(self.data, self.layers, self.steps, rows // 2, seed, workers=[address])
+            for seed, address in enumerate(addresses)
+        ]
+        blocks = []
+        for i, like in enumerate(self.data(self.layers, self.steps, 1)):
+            shape, item = (rows // 2, *like.shape[1:]), dask.delayed(operator.itemgetter(i))
+            parts = [da.from_delayed(item(half), shape, like.dtype) for half in halves]
+            blocks.append(da.concatenate(parts))
+        blocks = client.persist(blocks)
+        whole = client.submit(joined, *halves, workers=addresses[:1])
+        wait([*blocks, whole])
+        return addresses[0], blocks, whole
+
+
+def measured(works, network, data, ways, turns, divisor, environment):
+    """Measure works in two workers of Dask; get rows of figures.
+
+    Parameters
+    ----------
+    works : dict
+        By name: layers, steps, batch size, number of updates, and the seconds of one.
+    network, data : callable
+        See `Work`.
+    ways : list of str
+        Which of `WAYS`.
+    turns, divisor : int
+        How often, and by what numbers of updates are divided.
+    environment : dict
+        Of the workers.
+    """
+    import cloudpickle
+    import dask
+    from distributed import Client, LocalCluster
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    environment = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
+    rows = []
+    with (
+        dask.config.set(spawn),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        for name, (layers, steps, batch, updates, seconds) in works.items():
+            work = Work(client, network, data, layers, steps, batch)
+            for way in ways:
+                if way == "dask":
+                    many = max(2, updates // divisor)
+                    counts = [{"max_updates": 2}, {"max_updates": 2 + many}]
+                    found = work.turns(way, 16 * batch, counts, many, turns)
+                else:
+                    size = 2 * batch * max(2, int(EPOCH / seconds) // divisor)
+                    found = work.turns(way, size, [{"epochs": 1}, {"epochs": 2}], 1, turns)
+                rows.append({"work": name, "batch": batch, "sync": WAYS[way], "turns": found})
+    return rows
+
+
+def show(row, mpi):
+    """Print a row, beside what was measured by MPI if it was."""
+    turns = sorted(one / both for one, both in row["turns"])
+    efficiency = turns[len(turns) // 2]
+    unit, goal = "an update", ""
+    if row["sync"] == "epoch":
+        unit, goal = "an epoch", f"  (to reach: {BY_EPOCH:.2f})"
+    elif mpi is not None:
+        goal = f", {efficiency / mpi['efficiency']:.2f} of that by MPI  (to reach: {OF_MPI:.2f})"
+    took, spread = min(one for one, _ in row["turns"]), f"{turns[0]:.2f} to {turns[-1]:.2f}"
+    print(
+        f"  {row['work']:22} batch {row['batch']:4}  {1e3 * took:8.3f} ms {unit}  "
+        f"sync={row['sync']!r}: efficiency {efficiency:.2f} ({spread}){goal}"
+    )
