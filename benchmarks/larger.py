@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 # Dask imports packages of which this folder has the names.
@@ -199,6 +200,32 @@ def keywords(given):
     return dict(epochs=given.epochs, batch_size=1024, patience=None, progress=False)
 
 
+def phases(client):
+    """Get a callback, and a dict to which it adds the CPU seconds by the end of each phase."""
+    import theanets
+
+    noted = {}
+
+    class Phases(theanets.Callback):
+        each_batch = False
+
+        def prepare(self, run):
+            noted["read and written"] = used(client)
+
+        def start(self, run):
+            noted["validated"] = used(client)
+
+        def epoch(self, run):
+            noted[f"epoch {run.epoch}, validated"] = used(client)
+
+    return Phases(), noted
+
+
+def used(client):
+    """Get the CPU seconds of all workers."""
+    return sum(client.run(time.process_time).values())
+
+
 def by_dask(given, sources):
     """Train on two workers of Dask, which are the same for all sources; show what they took."""
     import dask
@@ -224,17 +251,22 @@ def by_dask(given, sources):
             place = made(given.folder, source, given.rows, given.columns)
             began = list(client.run(again).values())
             begin = time.perf_counter()
+            callback, noted = phases(client)
             monitors = theanets.dask.train(
                 client,
                 network(given.columns),
                 collections(source, place, given.rows, given.columns),
                 sync="epoch",
                 memory=False,
+                callbacks=callback,
                 **keywords(given),
             )
             wall = time.perf_counter() - begin
             cpu = [b - a for a, b in zip(began, client.run(time.process_time).values())]
             show(source, place, before, list(client.run(highest).values()), cpu, wall, monitors)
+            ends = [sum(began), *noted.values()]
+            took = [f"{name} {b - a:.0f} s" for name, (a, b) in zip(noted, pairwise(ends))]
+            print(f"{'':8} CPU: {', '.join(took)}", flush=True)
 
 
 def mpi_worker(place, given):
