@@ -139,6 +139,7 @@ def function(
     mode: str | Mode | None = None,
     dtype: str = "float32",
     name: str | None = None,
+    changed: Sequence[Any] = (),
 ) -> Any:
     """Compile expressions.
 
@@ -157,6 +158,8 @@ def function(
         The network's type.
     name : str, optional
         Name of the function, for messages and profiles.
+    changed : list of variables
+        Those of the inputs whose arrays the function may write into.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def function(
     # cached, and the same seed has to give the same bits.
     with process.building(dtype, numba__fastmath=False):
         try:
-            return _compile(inputs, outputs, dict(updates or {}), mode, name)
+            return _compile(inputs, outputs, dict(updates or {}), mode, name, changed)
         except OSError as error:
             raise FileError(
                 f"compiled code cannot be kept in {pytensor.config.base_compiledir}: {error}; "
@@ -193,6 +196,7 @@ def _compile(
     updates: dict[Any, Any],
     mode: Mode | str | None,
     name: str | None,
+    changed: Sequence[Any],
 ) -> process.Function:
     found = pytensor.compile.mode.get_mode(resolve_mode(mode))
     known = linkers.find(found.linker)
@@ -219,6 +223,7 @@ def _compile(
     # Whatever they are computed from, arguments are given.
     given = {v: v.type(name=v.name) for v in arguments if v.owner is not None}
     arguments = [given.get(v, v) for v in arguments]
+    written = {given.get(v, v) for v in changed}
     outputs, updates = lending.replaced(outputs, updates, {**others, **given})
 
     def make(
@@ -231,12 +236,13 @@ def _compile(
         name: str | None = name,
     ) -> Any:
         compiled = pytensor.function(
-            inputs,
+            [pytensor.In(v, mutable=True) if v in written else v for v in inputs],
             outputs,
             updates=list(updates.items()),
             givens=givens,
             mode=known.rewritten(found) if mode is None else mode,
             on_unused_input="ignore",
+            accept_inplace=bool(written),
             name=name,
         )
         compiled.trust_input = True

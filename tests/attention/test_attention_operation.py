@@ -12,7 +12,7 @@ from theanets.ops.attention import ENDLESS, attend, attention_weights
 BATCH, HEADS, SIZE, WIDTH = 3, 4, 3, 2
 
 
-def looped(q, k, v, ranges, reach, bias):
+def looped(q, k, v, ranges, reach, bias, places):
     """Get sums and weights of attention, one query at a time."""
     batch, queries, heads, size = q.shape
     keys, each = k.shape[1], heads // k.shape[2]
@@ -20,9 +20,9 @@ def looped(q, k, v, ranges, reach, bias):
     weights = np.zeros((batch, heads, queries, keys))
     middle = bias.shape[1] - 1 if reach[1] == 0 else bias.shape[1] // 2
     for b, h, i in np.ndindex(batch, heads, queries):
-        n, first, after = ranges[b]
-        place = i + keys - queries
-        near = [j for j in range(first, after) if -reach[0] <= j - place <= reach[1]]
+        n, after = ranges[b]
+        place = i + places[b % len(places)]
+        near = [j for j in range(after) if -reach[0] <= j - place <= reach[1]]
         if i >= n or not near:
             continue
         scores = np.array([q[b, i, h] @ k[b, j, h // each] / np.sqrt(size) for j in near])
@@ -36,9 +36,12 @@ def looped(q, k, v, ranges, reach, bias):
     return out, weights
 
 
-def arguments(rng, queries, keys, groups, reach, columns, dtype="float64"):
-    """Get arrays; the last series has a key for none of its queries."""
-    ranges = np.array([[queries, 0, keys], [queries - 1, 1, keys - 2], [queries, 2, 2]])
+def arguments(rng, queries, keys, groups, reach, columns, places=None, dtype="float64"):
+    """Get arrays; the last series has a key for none of its queries.
+
+    By default, the last query is where the last key is, in all series.
+    """
+    ranges = np.array([[queries, keys], [queries - 1, keys - 2], [queries, 0]])
     arrays = [
         rng.normal(size=(BATCH, queries, HEADS, SIZE)),
         rng.normal(size=(BATCH, keys, groups, SIZE)),
@@ -46,6 +49,7 @@ def arguments(rng, queries, keys, groups, reach, columns, dtype="float64"):
         ranges,
         np.array(reach),
         rng.normal(size=(HEADS, columns)) if columns else np.zeros((0, 0)),
+        np.array([keys - queries] if places is None else places),
     ]
     return [x.astype(dtype) if x.dtype.kind == "f" else x for x in arrays]
 
@@ -60,6 +64,8 @@ CASES = {
     "more queries": (7, 3, 4, (ENDLESS, ENDLESS), 3),
     "blocks": (70, 75, 2, (9, 0), 6),
     "long": (130, 130, 2, (ENDLESS, 0), 0),
+    "places of their own": (3, 12, 2, (4, 0), 4, (9, 2, 0)),
+    "places with a look ahead": (70, 90, 4, (9, 3), 7, (20, 0, 5)),
 }
 NO_NOISE = pt.constant(np.zeros(3, "int64"))
 
@@ -71,10 +77,14 @@ def symbols(arrays):
     return found
 
 
+def attended(inputs, noise):
+    return attend(*inputs[:6], noise, inputs[6])
+
+
 def compiled(arrays, mode, noise=NO_NOISE):
     """Get sums, and the gradients of their product with a fixed array."""
     inputs = symbols(arrays)
-    out, _ = attend(*inputs, noise)
+    out, _ = attended(inputs, noise)
     factors = np.cos(np.arange(out.type.shape[3] or WIDTH)).astype(out.dtype)
     cost = (pt.sin(out) * factors).sum()
     wrt = [inputs[i] for i in (0, 1, 2, 5) if not hasattr(inputs[i], "data")]
@@ -99,10 +109,10 @@ def test_sums_and_weights_are_those_of_loops(case, rng):
     np.testing.assert_allclose(got, weights, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("case", ["window", "blocks"])
+@pytest.mark.parametrize("case", ["window", "blocks", "places of their own"])
 def test_gradients_are_those_of_differences(case, rng):
     queries, keys, *others = CASES[case]
-    arrays = arguments(rng, min(queries, 9), min(keys, 11), *others)
+    arrays = arguments(rng, min(queries, 9), min(keys, 12), *others)
     _, *grads = compiled(arrays, "FAST_COMPILE")
     factors = np.cos(np.arange(WIDTH))
 
@@ -120,7 +130,7 @@ def test_gradients_are_those_of_differences(case, rng):
         np.testing.assert_allclose((grad * direction).sum(), slope, rtol=1e-7, atol=1e-8)
     # What does not exist has no gradient.
     d_q, d_k = grads[:2]
-    assert not d_q[1, -1].any() and not d_k[1, 0].any() and not d_k[1, -2:].any()
+    assert not d_q[1, -1].any() and not d_k[1, -2:].any()
     assert not d_q[2].any() and not d_k[2].any()
 
 
@@ -128,8 +138,15 @@ def test_gradients_are_those_of_differences(case, rng):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("mode", EVERY)
 def test_linkers_agree(mode, dtype, rng):
-    for case in ("continued", "window", "blocks", "long", "more queries"):
-        arrays = arguments(rng, *CASES[case], dtype)
+    for case in (
+        "continued",
+        "window",
+        "blocks",
+        "long",
+        "more queries",
+        "places with a look ahead",
+    ):
+        arrays = arguments(rng, *CASES[case], dtype=dtype)
         noise = pt.constant(np.array([77, 2**32 - 3, 2**30 if case != "long" else 0]))
         expected = compiled(arrays, "FAST_COMPILE", noise)
         found = compiled(arrays, mode, noise)
@@ -143,15 +160,15 @@ def test_arrays_that_do_not_lie_in_one_piece(rng):
     """Queries, keys and values side by side, backward in time, and turned axes."""
     arrays = arguments(rng, *CASES["causal"])
     inputs = symbols(arrays)
-    out, _ = attend(*inputs, NO_NOISE)
+    out, _ = attended(inputs, NO_NOISE)
     grads = pytensor.grad(pt.sin(out).sum(), inputs[:3])
     given = [x for x in inputs if not hasattr(x, "data")]
     function = pytensor.function(given, [out, *grads], mode="NUMBA")
-    plain = function(*arrays[:5])
+    plain = function(*arrays[:5], arrays[6])
     wide = np.concatenate(arrays[:2], axis=2)
     q, k = wide[:, :, :HEADS], wide[:, ::-1, HEADS:][:, ::-1]
     v = np.ascontiguousarray(arrays[2].transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
-    for a, b in zip(function(q, k, v, *arrays[3:5]), plain, strict=True):
+    for a, b in zip(function(q, k, v, *arrays[3:5], arrays[6]), plain, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -174,7 +191,7 @@ def test_what_does_not_fit_is_refused(mode, rng):
     arrays = arguments(rng, *CASES["window"])
     inputs = symbols(arrays)
     inputs = [pt.tensor(dtype=x.dtype, shape=(None,) * x.ndim) for x in inputs]
-    function = pytensor.function(inputs, attend(*inputs, NO_NOISE)[0], mode=mode)
+    function = pytensor.function(inputs, attended(inputs, NO_NOISE)[0], mode=mode)
     changes = {
         0: arrays[0][:2],
         1: arrays[1][:, :, :3],
@@ -182,6 +199,7 @@ def test_what_does_not_fit_is_refused(mode, rng):
         3: np.where(arrays[3] == 9, 10, arrays[3]),
         4: np.array([1, 2, 3]),
         5: arrays[5][:3],
+        6: np.array([0, 0]),
     }
     for place, wrong in changes.items():
         with pytest.raises(ValueError, match="attention"):
@@ -189,4 +207,4 @@ def test_what_does_not_fit_is_refused(mode, rng):
     with pytest.raises(ValueError, match="attention"):
         function(*arrays[:3], arrays[3] - 5, *arrays[4:])
     with pytest.raises(TypeError, match="is not of 4 axes"):
-        attend(inputs[0][0], *inputs[1:], NO_NOISE)
+        attended([inputs[0][0], *inputs[1:]], NO_NOISE)

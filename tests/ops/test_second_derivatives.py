@@ -36,9 +36,11 @@ STAND_INS = [
     (RowArgmax(), [MATRIX]),
 ]
 #: Bases; stand-ins; what cells are traced by; the gradient of attention, of which `Attend` has
-#: the derivatives, as what it is given of the sums is no input of its own.
+#: the derivatives, as what it is given of the sums is no input of its own; what writes keys and
+#: values over others.
 OTHERS = {
     "AttendGradient",
+    "Keep",
     *(
         "KernelOp",
         "ChainOp",

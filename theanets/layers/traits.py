@@ -224,10 +224,15 @@ class Traits:
 
         A series that comes in parts gives the same as at once, if each part
         starts (``inputs.initial``) from the states that the part before ended
-        with (``inputs.final``). An open length, None, is 0 before the first
-        part.
+        with (``inputs.final``). An open length, None, is that of the steps of the parts
+        before, of which there is a row each.
         """
         return {}
+
+    @property
+    def kept_steps(self) -> int | None:
+        """Of how many steps before it needs the rows of such a state at most; None for all."""
+        return None
 
     def reset(self) -> None:
         """Start the states of a stateful layer anew, with the next batch of training."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .rooms import Rooms
 from .streams import carrier
 
 Array = npt.NDArray[Any]
@@ -40,13 +41,13 @@ def drawn(
         lengths = np.full(len(labels), labels.shape[1], "int32")
         return [x, *(lengths for layer in net.layers if layer.holds_lengths)]
 
-    run = carrier(net, net._predicted())
-    logits, state = run(given(seed), run.zeros(len(seed)))
+    run, rooms = carrier(net, net._predicted()), Rooms()
+    logits, state = run(given(seed), run.zeros(len(seed)), rooms)
     for left in range(steps, 0, -1):
         labels = draw(logits[:, -1], generator, temperature, greedy, top_k)
         yield int(labels[0]) if len(labels) == 1 else labels
         if left > 1:
-            logits, state = run(given(labels[:, None]), state)
+            logits, state = run(given(labels[:, None]), state, rooms)
 
 
 def draw(

@@ -17,10 +17,11 @@ from ..data.coerce import coerce
 from ..data.fields import behaved
 from ..data.tables import plain
 from ..errors import ConfigurationError, DataError, unknown
-from ..layers.attention.cache import COUNT
+from ..layers.attention.cache import COUNT, PLACES
 from ..names import output_name
 from ..options import whole_number
 from ..structure import Structure
+from .rooms import Rooms, shortened
 
 Array = npt.NDArray[Any]
 #: States by name, by the name of the layer: arrays (series, units).
@@ -56,6 +57,14 @@ class Carrier:
         self.shapes = {name: shapes for name, shapes in found.items() if shapes}
         #: How many steps a series may come to, by the name of a layer that counts them.
         self.most = {str(x.name): x.most_steps for x in net.layers if x.most_steps is not None}
+        #: Which states have a row for each step, by the name of the layer.
+        self.open = {
+            name: [state for state, shape in shapes.items() if None in shape]
+            for name, shapes in self.shapes.items()
+        }
+        self.open = {name: states for name, states in self.open.items() if states}
+        #: How many of these rows are needed at most.
+        self.kept = {str(layer.name): layer.kept_steps for layer in net.layers}
         names = [layer.name for layer in net.layers if layer.is_input]
         #: Which of the inputs have the numbers of steps.
         self.holders = [names.index(layer.name) for layer in net.layers if layer.holds_lengths]
@@ -68,18 +77,27 @@ class Carrier:
                 }
                 for name, shapes in self.shapes.items()
             }
+            for name in self.open:
+                initial[name][PLACES] = pt.vector(f"{name}:{PLACES}", dtype="int64")
         outputs = net.graph.outputs(needed=[wanted], initial=initial, seed=net.seed)
         self.names = [(name, state) for name, shapes in self.shapes.items() for state in shapes]
         missing = [name for name in self.shapes if name not in outputs.final]
         if missing:
             raise ConfigurationError(f"output {wanted!r} does not depend on layer {missing[0]!r}")
         self.function = backends.function(
-            [*net.inputs, *(initial[n][s] for n, s in self.names)],
+            [
+                *net.inputs,
+                *(initial[n][s] for n, s in self.names),
+                *(initial[n][PLACES] for n in self.open),
+            ],
             [outputs[output_name(wanted)], *(outputs.final[n][s] for n, s in self.names)],
             outputs.updates,
             mode=net.mode if mode is None else mode,
             dtype=net.dtype,
             name="continue",
+            changed=[
+                initial[name][state] for name, states in self.open.items() for state in states
+            ],
         )
 
     def moved(self, to: Callable[[Any], Any]) -> Carrier:
@@ -131,17 +149,22 @@ class Carrier:
 
     def _check_open(self, name: str, parts: Mapping[str, Array]) -> None:
         """Refuse states of one layer, such as keys and values, of different numbers of steps."""
-        shapes = self.shapes[name]
-        steps = {
-            key: array.shape[1:][shapes[key].index(None)]
-            for key, array in parts.items()
-            if None in shapes[key]
-        }
+        if name not in self.open:
+            return
+        steps = {key: parts[key].shape[1] for key in self.open[name]}
         if len(set(steps.values())) > 1:
             raise DataError(
                 f"state of layer {name!r}: "
                 + ", ".join(f"{key!r} has {n} steps" for key, n in steps.items())
                 + "; they must agree"
+            )
+        (found,) = set(steps.values())
+        seen, kept = int(parts[COUNT].max(initial=0)), self.kept[name]
+        if found < (seen if kept is None else min(seen, kept)):
+            what = "" if kept is None else f", of which {kept} are needed"
+            raise DataError(
+                f"state of layer {name!r}: {self.open[name][0]!r} has {found} steps, but {COUNT!r} "
+                f"says that a series had {seen}{what}"
             )
 
     def _check_most(self, arrays: list[Array], state: State) -> None:
@@ -157,15 +180,55 @@ class Carrier:
                     f"positions of {most} (steps={most})"
                 )
 
-    def __call__(self, arrays: list[Array], state: State) -> tuple[Array, State]:
-        """Compute the output of the next steps, and the state after them."""
+    def __call__(
+        self, arrays: list[Array], state: State, rooms: Rooms | None = None
+    ) -> tuple[Array, State]:
+        """Compute the output of the next steps, and the state after them.
+
+        Parameters
+        ----------
+        arrays : list of ndarray
+            Inputs.
+        state : dict
+            From `zeros`, `check` or the call before.
+        rooms : Rooms, optional
+            Where states that have a row for each step are from call to call; without it, the state
+            is copied, and has no more of these than are needed.
+        """
         self._check_most(arrays, state)
-        flat = [state[name][key] for name, key in self.names]
-        output, *after = self.function(*arrays, *flat)
-        new: State = {}
+        mine = Rooms() if rooms is None else rooms
+        more = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
+        given, kept = dict(state), {}
+        for name, keys in self.open.items():
+            parts = state[name]
+            rows = tuple([parts[key] for key in keys])
+            found = kept[name] = mine.enter(name, rows, parts[COUNT], more, self.kept[name])
+            given[name] = {**parts, **dict(zip(keys, found.rooms, strict=True))}
+        flat = [given[name][key] for name, key in self.names]
+        output, *after = self.function(*arrays, *flat, *(kept[name].places for name in self.open))
+        new: State = {name: {} for name in self.shapes}
         for (name, key), value in zip(self.names, after, strict=True):
-            new.setdefault(name, {})[key] = np.asarray(value)
+            new[name][key] = np.asarray(value)
+        for name, keys in self.open.items():
+            parts = new[name]
+            wide = tuple([parts[key] for key in keys])
+            found = mine.leave(name, kept[name], wide, parts[COUNT])
+            rows = found.rows
+            if rooms is None:
+                rows = shortened(rows, found.places, self.kept[name])
+            parts.update(zip(keys, rows, strict=True))
         return np.asarray(output), new
+
+    def shortened(self, state: State) -> State:
+        """Get a state, of series that had equally many steps of late, without rows too many."""
+        found = dict(state)
+        for name, keys in self.open.items():
+            parts = state[name]
+            rows = tuple([parts[key] for key in keys])
+            places = np.minimum(parts[COUNT][:, 0].astype("int64"), rows[0].shape[1])
+            rows = shortened(rows, places, self.kept[name])
+            found[name] = {**parts, **dict(zip(keys, rows, strict=True))}
+        return found
 
 
 def carrier(net: Any, wanted: str, mode: Mode | str | None = None) -> Carrier:
@@ -216,7 +279,18 @@ class Stream:
         self._shape = net.layers[0].output_shape[1:]
         self._field = next(field for field in net.fields if field.name == found[0])
         self.series = series
-        self.state = self._carrier.zeros(series)
+        self._rooms = Rooms()
+        self._state = self._carrier.zeros(series)
+
+    @property
+    def state(self) -> State:
+        """The present states."""
+        self._state = self._carrier.shortened(self._state)
+        return self._state
+
+    @state.setter
+    def state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        self._state = self._carrier.check(state, self.series)
 
     def reset(self, which: Any = slice(None)) -> None:
         """Start series anew: all, or those of some indices."""
@@ -253,7 +327,7 @@ class Stream:
         ones = [np.ones(self.series, "int32") for _ in self._lengths]
         # One step of this stream at a time.
         call = self._carrier
-        with call.function.held(lambda: call([row, *ones], self.state)) as found:
-            output, self.state = found
+        with call.function.held(lambda: call([row, *ones], self._state, self._rooms)) as found:
+            output, self._state = found
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output

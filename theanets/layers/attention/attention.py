@@ -9,19 +9,21 @@ import numpy as np
 import pytensor.tensor as pt
 
 from ... import rng as _rng
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, warn
 from ...expressions import Expression
-from ...ops.attention import ENDLESS, attend, attention_weights
+from ...ops.attention import ENDLESS, attend, attention_weights, keep
 from ...options import Choice, Flag, Number, Whole
 from ..base import Layer
 from ..checks import described_inputs
 from ..signals import Inputs, Shape
 from ..time import last_step
-from .cache import COUNT, Cache, Steps, counted
+from .cache import COUNT, KEPT, PLACES, Steps, counted
 from .position import rotated
 
 #: Random integers are below it: as many as float32 has between 0 and 1.
 SEEDS = 2**24
+#: The place of a first step, for all series.
+START = np.zeros(1, "int64")
 
 
 class Attention(Layer, names=("attention",)):
@@ -123,6 +125,12 @@ class Attention(Layer, names=("attention",)):
     def resolve_outputs(self) -> dict[str, Shape]:
         """Get the shapes of ``out`` and ``weights``."""
         self._check_inputs()
+        if self.position != "relative" and self.reach != self.options["reach"].default:
+            warn(
+                f"layer {self.full_name!r}: reach={self.reach} is of the biases that "
+                f"position='relative' has; with position={self.position!r} it changes nothing "
+                "(window= limits how far steps attend)"
+            )
         asking, offering = self.input_shapes[0], self.input_shapes[-1]
         shape = asking[1:] if self.shape is None else self.shape
         size = shape[0] if len(shape) == 1 else None
@@ -217,7 +225,12 @@ class Attention(Layer, names=("attention",)):
         if self.cannot_continue:
             return {}
         width = self.groups * self.head_size
-        return {"keys": (None, width), "values": (None, width), COUNT: (1,)}
+        return {**dict.fromkeys(KEPT, (None, width)), COUNT: (1,)}
+
+    @property
+    def kept_steps(self) -> int | None:
+        """How many steps before are attended to."""
+        return None if self.window is None else self.window - 1
 
     # ---- expressions -----------------------------------------------------------------
 
@@ -238,7 +251,7 @@ class Attention(Layer, names=("attention",)):
             both = self._mapped(other, "wkv", "bkv", 2 * groups)
             k, v = pt.split(both, [groups] * 2, axis=2)
             offered = Steps(inputs, self.input_names[1], other)
-            ranges = [steps.lengths, pt.zeros_like(steps.lengths), offered.lengths]
+            ranges, places = [steps.lengths, offered.lengths], pt.constant(START)
             if self.causal or self.window is not None:
                 k = pt.specify_shape(k, (None, x.shape[1], None, None))
         else:
@@ -248,9 +261,10 @@ class Attention(Layer, names=("attention",)):
                 q, k = pt.split(rotated(qk, steps.places, self.head_size), [heads, groups], axis=2)
             else:
                 q, k, v = pt.split(every, [heads, groups, groups], axis=2)
-            k, v, ranges = self._with_past(inputs, steps, k, v)
-        given = (q, k, pt.stack(ranges, axis=1), self._reach(), self._biases())
-        out, _ = attend(q, k, v, *given[2:], self._noise(inputs))
+            k, v, count, places = self._with_past(inputs, steps, k, v)
+            ranges = [steps.lengths, count]
+        given = (pt.stack(ranges, axis=1), self._reach(), self._biases())
+        out, _ = attend(q, k, v, *given, self._noise(inputs), places)
         flat = out.reshape((x.shape[0], x.shape[1], self.output_size))
         found = pt.dot(flat, self.find("wo"))
         if self.bias:
@@ -258,25 +272,22 @@ class Attention(Layer, names=("attention",)):
         found = self.activation(found)
         if self.last:
             found = last_step(found, None if steps.known else steps.lengths)
-        return {"out": found, "weights": attention_weights(*given)}
+        return {"out": found, "weights": attention_weights(q, k, *given, places)}
 
     def _with_past(
         self, inputs: Inputs, steps: Steps, k: Expression, v: Expression
-    ) -> tuple[Expression, Expression, list[Expression]]:
-        """Get keys and values with those of steps before, and which of them there are."""
-        none = pt.zeros_like(steps.lengths)
+    ) -> tuple[Expression, Expression, Expression, Expression]:
+        """Get keys and values with those of steps before, how many, and where the new ones are."""
         if not inputs.initial:
-            return k, v, [steps.lengths, none, steps.lengths]
-        caches = [
-            Cache(inputs.initial[name], new, steps) for name, new in (("keys", k), ("values", v))
-        ]
-        for name, cache in zip(("keys", "values"), caches, strict=True):
-            inputs.final[name] = cache.after(self.window)
+            return k, v, steps.lengths, pt.constant(START)
+        places = inputs.initial[PLACES]
+        found = []
+        for name, new in zip(KEPT, (k, v), strict=True):
+            old = inputs.initial[name]
+            inputs.final[name] = every = keep(old, new.flatten(3), steps.lengths, places)
+            found.append(every.reshape((old.shape[0], old.shape[1], self.groups, self.head_size)))
         inputs.final[COUNT] = counted(inputs.initial[COUNT], steps.lengths)
-        past = caches[0].past
-        first = past - pt.minimum(steps.before, past)
-        ranges = [steps.lengths, first, past + steps.lengths]
-        return caches[0].every, caches[1].every, ranges
+        return found[0], found[1], places + steps.lengths, places
 
     def _reach(self) -> Expression:
         """Get how far a step looks back and ahead."""

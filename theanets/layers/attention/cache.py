@@ -1,12 +1,10 @@
 """What attention keeps of the steps before, where series are continued part by part.
 
-Keys and values of the steps so far end together, at the last place, whatever the number of
-steps that a series has: before the first of a shorter one, there is room that nobody reads.
+Keys and values of the steps of a series lie from the first place on, in arrays with room for
+steps to come, which nobody reads: see `theanets.recurrent.rooms`.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytensor.tensor as pt
 
@@ -15,6 +13,10 @@ from ..signals import Inputs
 
 #: The state that counts the steps of series that are continued.
 COUNT = "count"
+#: The states that have a row for each step.
+KEPT = ("keys", "values")
+#: Beside these: how many rows there are of each series, of which `COUNT` may have seen more.
+PLACES = "places"
 
 
 class Steps:
@@ -56,38 +58,3 @@ class Steps:
 def counted(before: Expression, lengths: Expression) -> Expression:
     """Get the number of steps of series after some more, a state (batch, 1)."""
     return before + lengths[:, None].astype(before.dtype)
-
-
-class Cache:
-    """Keys, or values, of the steps before and of those that come.
-
-    Parameters
-    ----------
-    past : expression of shape (batch, steps before, heads * units)
-        A state.
-    new : expression of shape (batch, time, heads, units)
-    steps : Steps
-
-    Attributes
-    ----------
-    past : expression
-        How many places there are for the steps before.
-    every : expression of shape (batch, steps before + time, heads, units)
-    """
-
-    def __init__(self, past: Expression, new: Expression, steps: Steps) -> None:
-        self.past = past.shape[1]
-        self._steps, self._new = steps, new
-        old = past.reshape((past.shape[0], past.shape[1], new.shape[2], new.shape[3]))
-        self.every = pt.concatenate([old, new], axis=1)
-
-    def after(self, window: int | None) -> Expression:
-        """Get the state after the last step, of as many steps as a window needs."""
-        every = self.every.flatten(3)
-        total: Any = every.shape[1]
-        if not self._steps.known:
-            # Series that are shorter move to the end.
-            gap = self._new.shape[1] - self._steps.lengths
-            source = pt.maximum(pt.arange(total, dtype="int64")[None, :] - gap[:, None], 0)
-            every = every[pt.arange(every.shape[0])[:, None], source]
-        return every if window is None else every[:, pt.maximum(total - (window - 1), 0) :]

@@ -82,26 +82,38 @@ def kept(shape: Any, noise: Any, like: Any, lib: Library, start: int = 0) -> Any
 
 
 def scores(
-    q: Any, k: Any, ranges: Any, reach: Any, bias: Any, biased: bool, lib: Library
+    q: Any,
+    k: Any,
+    ranges: Any,
+    reach: Any,
+    bias: Any,
+    places: Any,
+    lib: Library,
+    biased: bool,
+    placed: bool,
 ) -> tuple[Any, Any, Any]:
-    """Get scores (batch, heads, queries, keys), which count, and the columns of the biases."""
+    """Get scores (batch, heads, queries, keys), which count, and the columns of the biases.
+
+    The columns are those of each example only where ``placed`` says that places differ.
+    """
     batch, queries, heads, size = q.shape
     keys, groups = k.shape[1], k.shape[2]
     each = heads // groups
     rows = lib.axes(q, (0, 2, 1, 3)).reshape((batch, groups, each * queries, size))
     found = rows @ lib.axes(k, (0, 2, 3, 1)) * (lib.number(size, q) ** lib.number(-0.5, q))
     found = found.reshape((batch, heads, queries, keys))
-    place = lib.integers(queries, q)[:, None] + (keys - queries)
-    key = lib.integers(keys, q)[None, :]
-    distance = key - place
+    place = lib.integers(queries, q)[None, :, None] + places[:, None, None]
+    key = lib.integers(keys, q)
+    distance = key[None, None, :] - place
     near = (distance >= -reach[0]) & (distance <= reach[1])
-    there = (key >= ranges[:, 1, None]) & (key < ranges[:, 2, None])
+    there = key[None, :] < ranges[:, 1, None]
     asked = lib.integers(queries, q)[None, :] < ranges[:, 0, None]
     counts = (near & there[:, None, :] & asked[:, :, None])[:, None]
     columns = None
     if biased:
-        columns = _column(distance, bias, reach)
-        found = found + bias[:, columns.reshape((-1,))].reshape((heads, queries, keys))
+        columns = _column(distance, bias, reach).reshape((-1,))
+        each = (heads, batch if placed else 1, queries, keys)
+        found = found + lib.axes(bias[:, columns].reshape(each), (1, 0, 2, 3))
     return found, counts, columns
 
 
@@ -114,10 +126,18 @@ def _column(distance: Any, bias: Any, reach: Any) -> Any:
 
 
 def weights(
-    q: Any, k: Any, ranges: Any, reach: Any, bias: Any, biased: bool, lib: Library
+    q: Any,
+    k: Any,
+    ranges: Any,
+    reach: Any,
+    bias: Any,
+    places: Any,
+    lib: Library,
+    biased: bool,
+    placed: bool,
 ) -> tuple[Any, Any]:
     """Get the weights of the keys, (batch, heads, queries, keys), and the logs of their sums."""
-    found, counts, _ = scores(q, k, ranges, reach, bias, biased, lib)
+    found, counts, _ = scores(q, k, ranges, reach, bias, places, lib, biased, placed)
     zero, one = lib.number(0, q), lib.number(1, q)
     found = lib.xp.where(counts, found, lib.number(LOWEST, q))
     top = lib.constant(lib.largest(found))
@@ -136,16 +156,18 @@ def forward(
     reach: Any,
     bias: Any,
     noise: Any,
+    places: Any,
     *,
     lib: Library,
     biased: bool,
     dropping: bool,
+    placed: bool,
     start: int = 0,
 ) -> tuple[Any, Any]:
     """Compute what `operation.Attend` gives."""
     batch, queries, heads, _ = q.shape
     groups = k.shape[2]
-    shares, logs = weights(q, k, ranges, reach, bias, biased, lib)
+    shares, logs = weights(q, k, ranges, reach, bias, places, lib, biased, placed)
     if dropping:
         shares = shares * kept(shares.shape, noise, q, lib, start)
     shares = shares.reshape((batch, groups, heads // groups * queries, k.shape[1]))
@@ -161,6 +183,7 @@ def backward(
     reach: Any,
     bias: Any,
     noise: Any,
+    places: Any,
     logs: Any,
     out: Any,
     arriving: Any,
@@ -168,6 +191,7 @@ def backward(
     lib: Library,
     biased: bool,
     dropping: bool,
+    placed: bool,
     add: Callable[[Any, Any, Any], Any],
     start: int = 0,
 ) -> tuple[Any, Any, Any, Any]:
@@ -178,7 +202,7 @@ def backward(
     batch, queries, heads, size = q.shape
     keys, groups = k.shape[1], k.shape[2]
     zero = lib.number(0, q)
-    found, counts, columns = scores(q, k, ranges, reach, bias, biased, lib)
+    found, counts, columns = scores(q, k, ranges, reach, bias, places, lib, biased, placed)
     logs = logs[..., None]
     # Where nothing counts, an exponent may be anything.
     shares = lib.xp.where(counts, lib.xp.exp(lib.xp.where(counts, found - logs, zero)), zero)
@@ -203,8 +227,9 @@ def backward(
     d_v = lib.axes(lib.axes(single(used), (0, 1, 3, 2)) @ grouped(arriving), (0, 2, 1, 3))
     d_bias = lib.xp.zeros_like(bias)
     if biased:
-        flat = changes.sum(axis=0).reshape((heads, queries * keys))
-        d_bias = add(d_bias, columns.reshape((-1,)), flat)
+        # Where examples have columns in common, there is less to be sorted.
+        each = lib.axes(changes, (1, 0, 2, 3)) if placed else changes.sum(axis=0)
+        d_bias = add(d_bias, columns, each.reshape((heads, -1)))
     changes = changes * (lib.number(size, q) ** lib.number(-0.5, q))
     d_q = (single(changes) @ lib.axes(k, (0, 2, 1, 3))).reshape((batch, heads, queries, size))
     d_k = lib.axes(single(changes), (0, 1, 3, 2)) @ grouped(q)

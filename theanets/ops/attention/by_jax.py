@@ -11,7 +11,8 @@ from pytensor.graph.basic import Apply
 from pytensor.link.jax.dispatch import jax_funcify
 
 from . import arrays
-from .expressions import is_biased, is_dropping
+from .expressions import options_of
+from .keeping import Keep
 from .operation import Attend, AttendGradient
 
 LIBRARY = arrays.Library(
@@ -28,11 +29,7 @@ def _add(bias: jax.Array, columns: jax.Array, changes: jax.Array) -> jax.Array:
 
 
 def _options(node: Apply) -> dict[str, Any]:
-    return {
-        "lib": LIBRARY,
-        "biased": is_biased(node.inputs[5]),
-        "dropping": is_dropping(node.inputs[6]),
-    }
+    return {"lib": LIBRARY, **options_of(node.inputs)}
 
 
 @jax_funcify.register(Attend)
@@ -45,3 +42,14 @@ def _attend(op: Attend, node: Apply, **kwargs: Any) -> Callable[..., Any]:
 def _attend_gradient(op: AttendGradient, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     options = _options(node)
     return lambda *inputs: arrays.backward(*inputs, add=_add, **options)
+
+
+@jax_funcify.register(Keep)
+def _keep(op: Keep, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+    def keep(array: jax.Array, rows: jax.Array, lengths: jax.Array, places: jax.Array) -> jax.Array:
+        steps = jnp.arange(rows.shape[1])[None, :]
+        # What is beyond the array is not written.
+        columns = jnp.where(steps < lengths[:, None], places[:, None] + steps, array.shape[1])
+        return array.at[jnp.arange(array.shape[0])[:, None], columns].set(rows, mode="drop")
+
+    return keep

@@ -48,7 +48,9 @@ def _anyhow(context: Any, x: Any) -> Any:
 
 
 @njit
-def _check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array) -> None:
+def _check(
+    q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array, places: Array
+) -> None:
     batch, queries, heads, size = q.shape
     keys, groups = k.shape[1], k.shape[2]
     fits = k.shape[0] == batch == v.shape[0] and k.shape[3] == size
@@ -56,11 +58,12 @@ def _check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Arra
         raise ValueError("attention: shapes of queries, keys and values do not fit")
     if groups < 1 or heads % groups:
         raise ValueError("attention: heads of keys do not divide those of queries")
-    if ranges.shape[0] != batch or ranges.shape[1] != 3 or reach.shape[0] != 2:
+    if ranges.shape[0] != batch or ranges.shape[1] != 2 or reach.shape[0] != 2:
         raise ValueError("attention: ranges or reach have another shape")
+    if places.shape[0] != 1 and places.shape[0] != batch:
+        raise ValueError("attention: places have another shape")
     for b in range(batch):
-        fits = 0 <= ranges[b, 0] <= queries and 0 <= ranges[b, 1] <= keys
-        if not fits or ranges[b, 2] < 0 or ranges[b, 2] > keys:
+        if not (0 <= ranges[b, 0] <= queries and 0 <= ranges[b, 1] <= keys):
             raise ValueError("attention: ranges are not those of queries and keys")
     if bias.size and bias.shape[0] != heads:
         raise ValueError("attention: biases are not of as many heads")
@@ -91,10 +94,10 @@ def _middle(bias: Array, reach: Array) -> int:
 
 
 @njit
-def _block(start: int, n: int, offset: int, first: int, after: int, reach: Array) -> Any:
+def _block(start: int, n: int, offset: int, after: int, reach: Array) -> Any:
     """Get the end of a block of queries, and the keys that it reaches."""
     stop = min(start + ROWS, n)
-    lo = max(first, start + offset - reach[0])
+    lo = max(0, start + offset - reach[0])
     return stop, lo, min(after, stop + offset + reach[1])
 
 
@@ -107,9 +110,16 @@ def _row(place: int, lo: int, hi: int, reach: Array) -> Any:
 
 @njit
 def _forward(
-    q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array, noise: Array
+    q: Array,
+    k: Array,
+    v: Array,
+    ranges: Array,
+    reach: Array,
+    bias: Array,
+    noise: Array,
+    places: Array,
 ) -> Any:
-    _check(q, k, v, ranges, reach, bias)
+    _check(q, k, v, ranges, reach, bias, places)
     q, k, v = _by_rows(q), _by_rows(k), _by_rows(v)
     batch, queries, heads, size = q.shape
     keys, each, wide = k.shape[1], heads // k.shape[2], v.shape[3]
@@ -121,7 +131,7 @@ def _forward(
     k0, k1, k2 = _steps(k)
     v0, v1, v2 = _steps(v)
     o1 = heads * wide
-    offset, kind = keys - queries, kind_of(q)
+    kind = kind_of(q)
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
     grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
@@ -129,11 +139,12 @@ def _forward(
     numbers = np.ones(2, q.dtype)
     numbers[1] = 0
     for b in range(batch):
-        n, first, after = ranges[b, 0], ranges[b, 1], ranges[b, 2]
+        n, after = ranges[b, 0], ranges[b, 1]
+        offset = places[b if places.shape[0] > 1 else 0]
         for h in range(heads):
             k_at, v_at = b * k0 + h // each * k2, b * v0 + h // each * v2
             for start in range(0, n, ROWS):
-                stop, lo, hi = _block(start, n, offset, first, after, reach)
+                stop, lo, hi = _block(start, n, offset, after, reach)
                 rows, width = stop - start, hi - lo
                 if width <= 0:
                     continue
@@ -171,11 +182,12 @@ def _backward(
     reach: Array,
     bias: Array,
     noise: Array,
+    places: Array,
     logs: Array,
     out: Array,
     arriving: Array,
 ) -> Any:
-    _check(q, k, v, ranges, reach, bias)
+    _check(q, k, v, ranges, reach, bias, places)
     q, k, v, arriving = _by_rows(q), _by_rows(k), _by_rows(v), _by_rows(arriving)
     batch, queries, heads, size = q.shape
     keys, groups, wide = k.shape[1], k.shape[2], v.shape[3]
@@ -192,7 +204,7 @@ def _backward(
     v0, v1, v2 = _steps(v)
     g0, g1, g2 = _steps(arriving)
     dq1, dk1, dv1 = heads * size, groups * size, groups * wide
-    each, offset, kind = heads // groups, keys - queries, kind_of(q)
+    each, kind = heads // groups, kind_of(q)
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
     grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
@@ -202,12 +214,13 @@ def _backward(
     numbers = np.ones(2, q.dtype)
     numbers[1] = 0
     for b in range(batch):
-        n, first, after = ranges[b, 0], ranges[b, 1], ranges[b, 2]
+        n, after = ranges[b, 0], ranges[b, 1]
+        offset = places[b if places.shape[0] > 1 else 0]
         for h in range(heads):
             g = h // each
             k_at, v_at = b * k0 + g * k2, b * v0 + g * v2
             for start in range(0, n, ROWS):
-                stop, lo, hi = _block(start, n, offset, first, after, reach)
+                stop, lo, hi = _block(start, n, offset, after, reach)
                 rows, width = stop - start, hi - lo
                 if width <= 0:
                     continue
@@ -260,7 +273,14 @@ def _backward(
 
 @njit
 def attend(
-    q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array, noise: Array
+    q: Array,
+    k: Array,
+    v: Array,
+    ranges: Array,
+    reach: Array,
+    bias: Array,
+    noise: Array,
+    places: Array,
 ) -> Any:
     """Compute what `operation.Attend` gives."""
     return _forward(
@@ -271,6 +291,7 @@ def attend(
         _anyhow(reach),
         _anyhow(bias),
         _anyhow(noise),
+        _anyhow(places),
     )
 
 
@@ -283,6 +304,7 @@ def attend_gradient(
     reach: Array,
     bias: Array,
     noise: Array,
+    places: Array,
     logs: Array,
     out: Array,
     arriving: Array,
@@ -296,14 +318,38 @@ def attend_gradient(
         _anyhow(reach),
         _anyhow(bias),
         _anyhow(noise),
+        _anyhow(places),
         _anyhow(logs),
         _anyhow(out),
         _anyhow(arriving),
     )
 
 
+@njit
+def _keep(array: Array, rows: Array, lengths: Array, places: Array) -> None:
+    batch, room, units = array.shape
+    if rows.shape[0] != batch or rows.shape[2] != units:
+        raise ValueError("attention: rows do not fit the array of those that are kept")
+    if lengths.shape[0] != batch or places.shape[0] != batch:
+        raise ValueError("attention: lengths or places have another shape")
+    for b in range(batch):
+        n, place = lengths[b], places[b]
+        if n < 0 or n > rows.shape[1] or place < 0 or place + n > room:
+            raise ValueError("attention: there is no room for further steps")
+        for t in range(n):
+            for i in range(units):
+                array[b, place + t, i] = rows[b, t, i]
+
+
+@njit
+def keep(array: Array, rows: Array, lengths: Array, places: Array) -> Any:
+    """Do what `keeping.Keep` does."""
+    _keep(_anyhow(array), _anyhow(rows), _anyhow(lengths), _anyhow(places))
+    return array
+
+
 def key(name: str) -> str | None:
-    """Get the key of one of the two for the cache on the disk, by the source of both modules."""
+    """Get the key of one of these for the cache on the disk, by the source of both modules."""
     keys = [source_key(numba_loops.__name__, name), source_key(__name__, name)]
     if None in keys:
         return None

@@ -10,7 +10,8 @@ from pytensor.graph.basic import Apply
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 
 from . import arrays
-from .expressions import is_biased, is_dropping
+from .expressions import options_of
+from .keeping import Keep
 from .operation import Attend, AttendGradient
 
 
@@ -36,11 +37,7 @@ def _add(bias: torch.Tensor, columns: torch.Tensor, changes: torch.Tensor) -> to
 
 
 def _options(node: Apply) -> dict[str, Any]:
-    return {
-        "lib": LIBRARY,
-        "biased": is_biased(node.inputs[5]),
-        "dropping": is_dropping(node.inputs[6]),
-    }
+    return {"lib": LIBRARY, **options_of(node.inputs)}
 
 
 @pytorch_funcify.register(Attend)
@@ -53,3 +50,17 @@ def _attend(op: Attend, node: Apply, **kwargs: Any) -> Callable[..., Any]:
 def _attend_gradient(op: AttendGradient, node: Apply, **kwargs: Any) -> Callable[..., Any]:
     options = _options(node)
     return torch.compiler.disable(lambda *inputs: arrays.backward(*inputs, add=_add, **options))
+
+
+@pytorch_funcify.register(Keep)
+def _keep(op: Keep, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+    def keep(
+        array: torch.Tensor, rows: torch.Tensor, lengths: torch.Tensor, places: torch.Tensor
+    ) -> torch.Tensor:
+        steps = torch.arange(rows.shape[1], device=rows.device)[None, :]
+        b, t = torch.nonzero(steps < lengths[:, None], as_tuple=True)
+        found = array.clone()
+        found[b, places[b] + t] = rows[b, t]
+        return found
+
+    return torch.compiler.disable(keep)

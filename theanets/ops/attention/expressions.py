@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,23 @@ def is_dropping(noise: Expression) -> bool:
     return not (isinstance(noise, Constant) and noise.data[2] == 0)
 
 
+def is_placed(places: Expression) -> bool:
+    """Tell whether each example has a place of its own, as far as that is known without data."""
+    return bool(places.type.shape[0] != 1)
+
+
+def options_of(inputs: Sequence[Expression]) -> dict[str, bool]:
+    """Get what is known of the inputs of `operation.Attend` without data."""
+    return {
+        "biased": is_biased(inputs[5]),
+        "dropping": is_dropping(inputs[6]),
+        "placed": is_placed(inputs[7]),
+    }
+
+
 def attended(*inputs: Expression) -> tuple[Expression, Expression]:
     """Get what `operation.Attend` gives; of the same inputs."""
-    options = {"biased": is_biased(inputs[5]), "dropping": is_dropping(inputs[6])}
-    return arrays.forward(*inputs, lib=LIBRARY, **options)
+    return arrays.forward(*inputs, lib=LIBRARY, **options_of(inputs))
 
 
 def attention_weights(
@@ -52,7 +66,8 @@ def attention_weights(
     ranges: Expression,
     reach: Expression,
     bias: Expression,
+    places: Expression,
 ) -> Expression:
     """Get the weights (batch, heads, queries, keys); arguments are those of `operation.Attend`."""
-    found = arrays.weights(q, k, ranges, reach, bias, is_biased(bias), LIBRARY)
-    return found[0]
+    options = {"biased": is_biased(bias), "placed": is_placed(places)}
+    return arrays.weights(q, k, ranges, reach, bias, places, LIBRARY, **options)[0]

@@ -14,7 +14,7 @@ from numba.extending import intrinsic, overload
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import Array
-from ..kernels.by_numba import XXGEMM
+from ..kernels.by_numba import XXGEMM, XXGEMV
 from ..recurrent.exponentials import FUNCTIONS, _exp32, _plus, loop
 
 #: Indices without a sign need no test of it, which would keep loops from being vectorized.
@@ -79,7 +79,12 @@ def times(
     # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
     first, second = _YES if transpose_b else _NO, _YES if transpose_a else _NO
     one, start = at(numbers, 0), at(numbers, 0 if adding else 1)
-    failed = XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
+    if m == 1 and not transpose_a:
+        # A single row, as of a series that goes on by a step: a matrix is not copied for it.
+        rows, columns = (k, n) if transpose_b else (n, k)
+        failed = XXGEMV(kind, first, rows, columns, one, b, ldb, a, start, out)
+    else:
+        failed = XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
     if failed:
         raise RuntimeError("BLAS could not multiply")
 

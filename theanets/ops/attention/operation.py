@@ -17,7 +17,7 @@ from . import arrays, expressions
 #: Which inputs change smoothly: queries, keys, values and biases.
 SMOOTH = (0, 1, 2, 5)
 #: How many inputs attention has.
-OWN = 7
+OWN = 8
 
 NUMPY = arrays.Library(
     xp=np,
@@ -33,22 +33,24 @@ class Attend(KernelOp):
 
     .. math:: y_i = \sum_j \mathrm{softmax}_j(\frac{q_i k_j}{\sqrt{d}} + b_{j - i}) v_j
 
-    for each example and head. The last query stands where the last key is: query i at the
-    place i + keys - queries among the keys. Where a query attends to no key, its sum is 0.
+    for each example and head, where j - i is the distance of a key from the place of the query
+    among the keys. Where a query attends to no key, its sum is 0.
 
     Inputs are ``q`` (batch, queries, heads, d), ``k`` (batch, keys, groups, d) and ``v``
     (batch, keys, groups, e), of one type of floats, where as many heads, one after the other,
     share a key as there are of them for each group; further
 
-    - ``ranges`` (batch, 3) of int64: how many queries there are, the first key, and the one
-      after the last key;
+    - ``ranges`` (batch, 2) of int64: how many queries and how many keys there are, the first
+      ones;
     - ``reach`` (2,) of int64: how many keys before its own place a query attends to, and how
       many behind it;
     - ``bias`` (heads, n): of each distance j - i, counted from the middle column, or from the
       last one where nothing behind a query is attended to; what is further away has the bias
       of the first or the last column. (0, 0) for none;
     - ``noise`` (3,) of int64: two seeds, from 0 to 2**32 - 1, and how many of 2**32 weights are
-      set to 0, while the others grow so that the expected value stays the same.
+      set to 0, while the others grow so that the expected value stays the same;
+    - ``places`` (batch,) or (1,) of int64: of the first query among the keys. Those that follow
+      have the places that follow.
 
     Outputs are the sums (batch, queries, heads, e), and the log of the sum of the exponentials
     of each query's scores (batch, heads, queries), 0 where there are none.
@@ -73,7 +75,7 @@ class Attend(KernelOp):
         return [(batch, queries, heads, shapes[2][3]), (batch, heads, queries)]
 
     def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
-        check(*inputs[:6])
+        check(*inputs[:OWN])
         q, v = inputs[0], inputs[2]
         out = np.zeros((*q.shape[:3], v.shape[3]), q.dtype)
         logs = np.zeros((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
@@ -130,7 +132,7 @@ class AttendGradient(KernelOp):
         return [shapes[i] for i in SMOOTH]
 
     def perform(self, node: Apply, inputs: Sequence[Array], storage: list[list[Any]]) -> None:
-        check(*inputs[:6])
+        check(*inputs[:OWN])
         found = [np.zeros(inputs[i].shape, inputs[0].dtype) for i in SMOOTH]
         options = {**_options(inputs), "add": _add}
         for b, parts in _examples(inputs):
@@ -181,13 +183,16 @@ attend_gradient = AttendGradient()
 
 def _inputs(inputs: Sequence[Expression]) -> list[Any]:
     found = [pt.as_tensor(x) for x in inputs]
-    names = ("q", "k", "v", "ranges", "reach", "bias", "noise", "logs", "out", "arriving")
-    ndims = (4, 4, 4, 2, 1, 2, 1, 3, 4, 4)
+    names = (
+        *("q", "k", "v", "ranges", "reach", "bias", "noise", "places"),
+        *("logs", "out", "arriving"),
+    )
+    ndims = (4, 4, 4, 2, 1, 2, 1, 1, 3, 4, 4)
     if len(found) not in (OWN, len(names)):
         raise TypeError(f"attention of {len(found)} inputs")
     dtype = found[0].dtype
     for i, x in enumerate(found):
-        whole = i in (3, 4, 6)
+        whole = i in (3, 4, 6, 7)
         expected = "int64" if whole else dtype
         if x.ndim != ndims[i] or x.dtype != expected or dtype not in ("float32", "float64"):
             raise TypeError(
@@ -199,13 +204,17 @@ def _inputs(inputs: Sequence[Expression]) -> list[Any]:
 
 def _examples(inputs: Sequence[Array]) -> Any:
     """Get the inputs example by example, with their numbers."""
-    each = (0, 1, 2, 3, 7, 8, 9)
+    each = [0, 1, 2, 3, *range(OWN, len(inputs))]
+    if len(inputs[7]) > 1:
+        each.append(7)
     for b in range(len(inputs[0])):
         yield b, [x[b : b + 1] if i in each else x for i, x in enumerate(inputs)]
 
 
 def _options(inputs: Sequence[Array]) -> dict[str, Any]:
-    return {"lib": NUMPY, "biased": bool(inputs[5].size), "dropping": bool(inputs[6][2])}
+    # Of one example at a time there is one place.
+    found = {"biased": bool(inputs[5].size), "dropping": bool(inputs[6][2])}
+    return {"lib": NUMPY, "placed": False, **found}
 
 
 def _add(bias: Array, columns: Array, changes: Array) -> Array:
@@ -214,7 +223,16 @@ def _add(bias: Array, columns: Array, changes: Array) -> Array:
     return bias
 
 
-def check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array) -> None:
+def check(
+    q: Array,
+    k: Array,
+    v: Array,
+    ranges: Array,
+    reach: Array,
+    bias: Array,
+    noise: Array,
+    places: Array,
+) -> None:
     """Refuse arrays that do not fit each other.
 
     Raises
@@ -231,10 +249,13 @@ def check(q: Array, k: Array, v: Array, ranges: Array, reach: Array, bias: Array
         )
     if groups < 1 or heads % groups:
         raise ValueError(f"attention: {groups} heads of keys do not divide {heads} of queries")
-    if ranges.shape != (batch, 3) or reach.shape != (2,):
-        raise ValueError(f"attention: ranges of shape {ranges.shape}, reach of {reach.shape}")
+    if ranges.shape != (batch, 2) or reach.shape != (2,) or places.shape not in ((1,), (batch,)):
+        raise ValueError(
+            f"attention: ranges of shape {ranges.shape}, reach of {reach.shape}, places of "
+            f"{places.shape}"
+        )
     if ranges.size and (
-        ranges.min() < 0 or ranges[:, 0].max() > queries or ranges[:, 1:].max() > keys
+        ranges.min() < 0 or ranges[:, 0].max() > queries or ranges[:, 1].max() > keys
     ):
         raise ValueError(
             f"attention: ranges from {ranges.min()} to {ranges.max()} with {queries} queries and "

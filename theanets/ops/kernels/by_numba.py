@@ -26,6 +26,18 @@ XXGEMM = ExternalFunction(
     ),
 )
 
+XXGEMV = ExternalFunction(
+    # A character for the type; whether the matrix is transposed; the sizes, alpha, the matrix with
+    # the length of its columns, a vector, beta, and the result.
+    "numba_xxgemv",
+    types.intc(
+        *[types.char] * 2,
+        *[types.intp] * 2,
+        *[types.voidptr, types.voidptr, types.intp],
+        *[types.voidptr] * 3,
+    ),
+)
+
 
 def _product(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Any:
     """Multiply matrices that lie row by row; one function for all that may be transposed."""
