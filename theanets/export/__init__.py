@@ -165,13 +165,14 @@ def to_torch_state(
     ----------
     like : iterable of str, optional
         The names that are wanted, ``module.state_dict()`` for instance. Layers here always
-        have a bias; one of zeros is left out where none is wanted.
+        have a bias, and normalizations a scale: zeros and ones are left out where none are wanted.
 
     Returns
     -------
     dict of str to ndarray
         Names are those of the layers, with dots for ``/``, and the parameter's:
-        ``'hid1.weight'``. Of a layer ``0+1``, the second of a recurrent module,
+        ``'hid1.weight'``; of what `theanets.from_torch` made of one module, those of its state.
+         Of a layer ``0+1``, the second of a recurrent module,
         it is ``'0.weight_ih_l1'``. A recurrence has the sum of both biases as
         ``bias_ih``, and zeros as ``bias_hh``. After a flat image, the weights are
         in the order of PyTorch's, with channels first.

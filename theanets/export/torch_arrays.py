@@ -20,6 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+#: Where a network's metadata say which layer, or block of layers, is a module by itself.
+TORCH = "torch"
+
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = Mapping[str, Array]
 
@@ -197,4 +200,4 @@ def flat_order(lengths: tuple[int, ...], channels: int) -> Array:
     return np.moveaxis(places, 0, -1).ravel()
 
 
-__all__ = ["PAIRS", "Array", "Arrays", "Pair", "flat_order"]
+__all__ = ["PAIRS", "TORCH", "Array", "Arrays", "Pair", "flat_order"]

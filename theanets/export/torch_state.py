@@ -11,13 +11,16 @@ from .. import names, process
 from ..errors import ConfigurationError
 from ..layers import Layer
 from ..structure import Structure
-from .torch_arrays import PAIRS, Array, flat_order
+from .torch_arrays import PAIRS, TORCH, Array, flat_order
 
 #: Forms whose outputs PyTorch's counterparts have with channels first.
 PLACES = (
     *("conv1", "conv2", "conv1_transposed", "conv2_transposed", "pool1", "pool2", "upsample1"),
     *("upsample2", "pad1", "pad2", "batch_norm", "group_norm", "instance_norm"),
 )
+
+#: Forms that scale and move what they have normalized.
+NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
 
 #: Parts of a block of a transformer, and what they are called in a TransformerEncoderLayer.
 PARTS = {"attention": "self_attn", "hidden": "linear1", "feedforward": "linear2"}
@@ -29,20 +32,38 @@ def state_of(net: Structure, like: Iterable[str] | None = None) -> dict[str, Arr
         found: dict[str, Array] = {}
         every = {str(layer.name): Layer.registry.name_of(type(layer)) for layer in net.layers}
         blocks = {name for name, form in every.items() if form == "transformer"}
+        plain: set[str] = set()
+        alone = net.metadata.get(TORCH, {}).get("module")
         for layer in net.layers:
             if layer.params:
-                found.update(_state(layer, _path(layer, blocks)))
+                own = _state(layer, _path(layer, blocks))
+                if alone is not None:
+                    own = {_without(key, alone): value for key, value in own.items()}
+                found.update(own)
+                plain |= _plain(own, str(every[str(layer.name)]))
         found = {key: np.array(value, order="C") for key, value in found.items()}
-    return found if like is None else _as_wanted(found, list(like))
+    return found if like is None else _as_wanted(found, list(like), plain)
 
 
-def _as_wanted(found: dict[str, Array], like: list[str]) -> dict[str, Array]:
-    """Get what is wanted, where nothing is left out but biases of zeros."""
-    extra = [
+def _without(key: str, module: str) -> str:
+    """Get the name of an entry without that of the module, where all is of one."""
+    return key.removeprefix(f"{module}.")
+
+
+def _plain(found: dict[str, Array], form: str) -> set[str]:
+    """Get the entries without which a layer gives the same: biases of zeros, scales of ones."""
+    scales = form in NORMS
+    return {
         key
         for key, value in found.items()
-        if key not in like and not ("bias" in key.rpartition(".")[2] and not value.any())
-    ]
+        if ("bias" in key.rpartition(".")[2] and not value.any())
+        or (scales and key.rpartition(".")[2] == "weight" and (value == 1).all())
+    }
+
+
+def _as_wanted(found: dict[str, Array], like: list[str], plain: set[str]) -> dict[str, Array]:
+    """Get what is wanted, where nothing is left out but what changes nothing."""
+    extra = [key for key in found if key not in like and key not in plain]
     missing = [key for key in like if key not in found]
     if extra or missing:
         said = ", ".join(

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ConfigurationError, check_keywords
+from ..export.torch_arrays import TORCH
 from ..options import flag
 from . import (  # noqa: F401
     keras_attention,
@@ -80,8 +81,9 @@ def from_torch(
     -------
     Network
         Layers are called by the path of their module, with ``/`` for dots:
-        ``'features/0'``. Images are (batch, height, width, channels), series
-        (batch, time, channels), whatever order the module has.
+        ``'features/0'``, and that of a module by itself by its class. Images are
+        (batch, height, width, channels), series (batch, time, channels), whatever order the
+        module has.
 
     Raises
     ------
@@ -122,7 +124,11 @@ def from_torch(
             "the module ends with a flat image, whose entries are in another order here: channels "
             "come last; a linear module has to follow",
         )
-    return plan.build(model, options)
+    net = plan.build(model, options)
+    if len(found) == 1 and found[0][1] is module:
+        # Its state has no path; a layer needs a name.
+        net.metadata[TORCH] = {"module": plan.name(found[0][0])}
+    return net
 
 
 def from_keras(keras_model: Any, model: Any = None, **options: Any) -> Any:
