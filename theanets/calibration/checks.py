@@ -29,7 +29,10 @@ def labels(model: Any, y: npt.ArrayLike, proba: Array) -> tuple[Array, Array]:
     DataError
         If they do not fit, or there are none.
     """
-    found, classes = np.asarray(y), proba.shape[-1]
+    try:
+        found, classes = np.asarray(y), proba.shape[-1]
+    except ValueError as error:
+        raise DataError(f"y is not an array of labels: {error}") from error
     known = getattr(model, "classes_", None)
     if found.shape != proba.shape[:-1]:
         raise DataError(f"y has shape {found.shape}, but predictions {proba.shape[:-1]}")
@@ -49,6 +52,47 @@ def labels(model: Any, y: npt.ArrayLike, proba: Array) -> tuple[Array, Array]:
     return places.reshape(-1), proba.reshape(-1, classes)
 
 
+def predicted(model: Any, x: Any) -> Array:
+    """Get the values that a model predicts.
+
+    Raises
+    ------
+    ConfigurationError
+        If it predicts none.
+    """
+    if isinstance(model, type) or not callable(getattr(model, "predict", None)):
+        what = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        raise ConfigurationError(
+            f"model={what} has no method predict; expected a network or an estimator"
+        )
+    if hasattr(model, "predict_proba"):
+        raise ConfigurationError(
+            f"{type(model).__name__} predicts classes, which have no intervals; use "
+            "ConformalClassifier"
+        )
+    return numbers("predictions", model.predict(x))
+
+
+def numbers(name: str, values: Any) -> Array:
+    """Get an array of floats.
+
+    Raises
+    ------
+    DataError
+        If it is none of numbers.
+    """
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind in "biuf":
+            return found.astype(float)
+        if found.dtype.kind == "O":
+            return np.asarray(values, float)
+        said = f"the type {found.dtype}"
+    except (TypeError, ValueError) as error:
+        said = str(error)
+    raise DataError(f"{name} are not an array of numbers: {said}")
+
+
 def weights_of(w: npt.ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """Get weights of a shape, 1 each where none are given.
 
@@ -59,7 +103,7 @@ def weights_of(w: npt.ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """
     if w is None:
         return np.ones(shape).reshape(-1)
-    found = np.asarray(w, float)
+    found = numbers("weights", w)
     if found.shape != shape:
         raise DataError(f"weights have shape {found.shape}; expected {shape}")
     if not (np.isfinite(found) & (found >= 0)).all() or not found.any():
@@ -81,8 +125,11 @@ def probabilities_of(model: Any, x: Any) -> Array:
 
 def check_classifier(model: Any) -> None:
     """Refuse what does not say the probabilities of one class for each example."""
-    if not hasattr(model, "predict_proba"):
-        raise ConfigurationError(f"{type(model).__name__} does not predict classes")
+    if isinstance(model, type) or not hasattr(model, "predict_proba"):
+        name = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ConfigurationError(
+            f"{name} does not predict classes; expected a classifier that was trained"
+        )
     net = getattr(model, "network_", model)
     if getattr(model, "_several", False):
         raise ConfigurationError("the estimator predicts sets of classes, not one of them")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, DataError
 from ..options import number
+from . import checks
 from .checks import labels, probabilities_of
 
 Array = npt.NDArray[Any]
@@ -70,7 +71,7 @@ class Conformal:
     def of(cls, model: Any, scores: npt.ArrayLike) -> Self:
         """Make one of scores that are known, from a file for instance."""
         made = cls.__new__(cls)
-        Conformal.__init__(made, model, np.array(scores, float))
+        Conformal.__init__(made, model, checks.numbers("scores", scores))
         return made
 
     def __repr__(self) -> str:
@@ -111,13 +112,12 @@ class ConformalRegressor(Conformal):
         y: npt.ArrayLike,
         difficulty: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.difficulty = difficulty
-        if hasattr(model, "predict_proba"):
+        if not (difficulty is None or callable(difficulty)):
             raise ConfigurationError(
-                f"{type(model).__name__} predicts classes, which have no intervals; use "
-                "ConformalClassifier"
+                f"difficulty={difficulty!r} is not a callable that maps inputs to positive numbers"
             )
-        predicted, target = np.asarray(model.predict(x), float), np.asarray(y, float)
+        self.difficulty = difficulty
+        predicted, target = checks.predicted(model, x), checks.numbers("y", y)
         if target.ndim == predicted.ndim - 1 and predicted.shape[-1] == 1:
             target = target[..., None]
         if target.shape != predicted.shape:
@@ -127,7 +127,7 @@ class ConformalRegressor(Conformal):
     def _scale(self, x: Any, predicted: Array) -> Array:
         if self.difficulty is None:
             return np.ones(())
-        found = np.asarray(self.difficulty(x), float)
+        found = checks.numbers("difficulties", self.difficulty(x))
         if found.shape != predicted.shape[: found.ndim]:
             raise DataError(
                 f"difficulty has shape {found.shape}, but predictions {predicted.shape}; expected "
@@ -157,7 +157,7 @@ class ConformalRegressor(Conformal):
         DataError
             If the examples to calibrate on are too few for such a level.
         """
-        predicted = np.asarray(self.model.predict(x), float)
+        predicted = checks.predicted(self.model, x)
         half = quantile(
             self.scores, number("confidence_level", confidence_level, "inner")
         ) * self._scale(x, predicted)
