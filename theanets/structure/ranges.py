@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from .. import activations, names
 from ..activations.base import Limits
 from ..errors import warn
 from ..graph import Graph
 from ..layers import (
+    BCRNN,
+    GRU,
+    LSTM,
+    MRNN,
+    MUT1,
+    RNN,
+    RRNN,
+    SCRN,
     Attention,
     BatchNorm,
+    Bidirectional,
+    Clockwork,
     Dropout,
     Feedforward,
     Flatten,
@@ -20,6 +31,7 @@ from ..layers import (
     Layer,
     LayerNorm,
     PoolTime,
+    Recurrent,
     Reshape,
     RMSNorm,
     Sequential,
@@ -42,6 +54,19 @@ PLAIN = (
     RMSNorm.transform,
     GroupNorm.transform,
     InstanceNorm.transform,
+)
+#: Recurrences whose output is what the activation gives, times a share or mixed with what was
+#: before it, which is 0 at first.
+STATES = (
+    RNN.formulas,
+    LSTM.formulas,
+    GRU.formulas,
+    MUT1.formulas,
+    RRNN.formulas,
+    MRNN.formulas,
+    SCRN.formulas,
+    Clockwork.formulas,
+    BCRNN.formulas,
 )
 #: What passes on numbers of the input, or what lies between such, where its activation is linear.
 PASSING = (
@@ -83,7 +108,7 @@ def check(graph: Graph, losses: Sequence[Loss], risk: str = "training may run aw
             given = _given(graph, name)
             if given is not None and not _within(given, limits):
                 message = _message(loss, layer, name, limits, given)
-                warn(f"{message}: {risk}; {_advice(loss, name, limits)}")
+                warn(f"{message}: {risk}; {_advice(loss, layer, name, limits)}")
 
 
 def _given(graph: Graph, output: str) -> Limits | None:
@@ -96,7 +121,27 @@ def _given(graph: Graph, output: str) -> Limits | None:
         # Sums of windows are larger than what is in them.
         summed = getattr(layer, "mode", None) == "sum"
         return None if summed else _given(graph, layer.input_names[0])
+    if transform is Bidirectional.transform:
+        each = [_of_states(worker) for worker in layer.workers]
+        known = [limits for limits in each if limits is not None]
+        return _hull(known) if len(known) == len(each) else None
+    if transform is Recurrent.transform:
+        return _of_states(layer)
     return activations.limits(layer.activation) if transform in PLAIN else None
+
+
+def _of_states(layer: Any) -> Limits | None:
+    """Get the limits of what a recurrence gives; None where nobody knows, or it starts anywhere."""
+    known = activations.limits(layer.activation)
+    started = any(getattr(layer, option) is not None for option in layer.initial.values())
+    if known is None or started or type(layer).formulas not in STATES:
+        return None
+    return _hull([known, (0, 0)])
+
+
+def _hull(found: Sequence[Limits]) -> Limits:
+    lows, highs = zip(*found, strict=True)
+    return (None if None in lows else min(lows)), (None if None in highs else max(highs))
 
 
 def _within(inner: Limits, outer: Limits) -> bool:
@@ -111,13 +156,14 @@ def _message(loss: Loss, layer: Layer, output: str, limits: Limits, given: Limit
     )
 
 
-def _advice(loss: Loss, output: str, limits: Limits) -> str:
+def _advice(loss: Loss, layer: Layer, output: str, limits: Limits) -> str:
     flags = _lifting(loss, output)
     # For classes, one of which is right; for decisions; for positive quantities.
     name = "softmax" if "logits" in flags else "softplus"
     name = "sigmoid" if limits[1] == 1 else name
+    what = "a further layer" if layer.is_recurrent else "the layer"
     return "give " + " or ".join(
-        [*(f"the loss {flag}=True" for flag in flags), f"the layer activation={name!r}"]
+        [*(f"the loss {flag}=True" for flag in flags), f"{what} activation={name!r}"]
     )
 
 
