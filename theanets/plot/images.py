@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigurationError, DataError
+from ..layers.convolution import Convolution
 from ..network import Network
 from ..options import whole_number
 from .axes import GREY, new_or_given, pyplot
@@ -105,8 +106,8 @@ def _images(
     """
     values = net.find(param).get_value().astype(float)
     layer = net.graph.layer(param.rpartition(".")[0])
-    if values.ndim == 4 and layer.linear_map in ("filters", "transposed_filters"):
-        if layer.linear_map == "filters":
+    if values.ndim == 4 and isinstance(layer, Convolution):
+        if layer.linear_map != "transposed_filters":
             # A convolution turns its filters around.
             values = values[:, :, ::-1, ::-1]
         if shape is not None:
