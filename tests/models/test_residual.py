@@ -104,3 +104,11 @@ def test_what_is_refused(rng, tmp_path):
     del state["layer1.0.bn1.weight"]
     with pytest.raises(theanets.FileError, match=r"there is no 'layer1.0.bn1.weight'"):
         models.resnet(18, 5, state, width=4)
+
+
+@pytest.mark.parametrize("shape", [(3, 224, 224), (1, 28, 28), (3, None, 224)])
+def test_channels_first_are_refused(shape):
+    with pytest.raises(
+        theanets.ConfigurationError, match=r"channels first; .*shape=.*224|shape=.28, 28, 1"
+    ):
+        theanets.models.resnet(shape=shape)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import rng as _rng
 from ..errors import ConfigurationError, DataError, renamed
-from ..options import whole_number
+from ..options import flag, whole_number
 from .tables import is_table, plain
 
 Array = npt.NDArray[Any]
@@ -333,17 +333,34 @@ class Text:
         return np.eye(self.classes, dtype="float32")[np.asarray(labels, dtype=int)]
 
     def classifier_batches(
-        self, steps: int = 100, batch_size: int = 64, rng: _rng.Seed = None
+        self,
+        steps: int = 100,
+        batch_size: int = 64,
+        rng: _rng.Seed = None,
+        symbols: bool = False,
     ) -> Callable[[], list[Array]]:
         """Draw windows at random places, to predict each character from those before it.
+
+        Parameters
+        ----------
+        steps : int
+            How many characters are in a window.
+        batch_size : int
+            How many windows are drawn at once.
+        rng : int, Generator or None
+            Source of randomness.
+        symbols : bool
+            Whether the inputs are labels, for a network whose input is one of symbols, and not
+            vectors with a 1 at the label.
 
         Returns
         -------
         callable
             Each call returns ``[inputs, labels]``: vectors (batch_size,
-            steps, classes), and the labels (batch_size, steps) of the
-            characters that follow.
+            steps, classes), or labels (batch_size, steps), and the labels
+            (batch_size, steps) of the characters that follow.
         """
+        flag("symbols", symbols, "Text")
         labels = np.array(self.encode(self.text), dtype="int32")
         if len(labels) < steps + 1:
             raise DataError(f"a text of {len(labels)} characters has no window of {steps + 1}")
@@ -351,12 +368,22 @@ class Text:
 
         def call() -> list[Array]:
             (window,) = draw()
-            return [self.one_hot(window[:, :-1]), np.ascontiguousarray(window[:, 1:])]
+            return [self._inputs(window[:, :-1], symbols), np.ascontiguousarray(window[:, 1:])]
 
         return call
 
-    def contiguous_batches(self, steps: int = 100, batch_size: int = 64) -> Batches:
+    def _inputs(self, labels: Array, symbols: bool) -> Array:
+        return np.ascontiguousarray(labels) if symbols else self.one_hot(labels)
+
+    def contiguous_batches(
+        self, steps: int = 100, batch_size: int = 64, symbols: bool = False
+    ) -> Batches:
         """Cut the text into ``batch_size`` pieces that are read side by side.
+
+        Parameters
+        ----------
+        steps, batch_size, symbols
+            See `classifier_batches`.
 
         Returns
         -------
@@ -367,6 +394,7 @@ class Text:
         """
         whole_number("steps", steps)
         whole_number("batch_size", batch_size)
+        flag("symbols", symbols, "Text")
         labels = np.array(self.encode(self.text), dtype="int32")
         many = math.floor((len(labels) - 1) / batch_size) // steps
         if many < 1:
@@ -379,6 +407,6 @@ class Text:
 
         def batch(i: int) -> list[Array]:
             part = slice(i * steps, (i + 1) * steps)
-            return [self.one_hot(inputs[:, part]), np.ascontiguousarray(targets[:, part])]
+            return [self._inputs(inputs[:, part], symbols), np.ascontiguousarray(targets[:, part])]
 
         return Batches(batch, many)

@@ -85,6 +85,11 @@ def resnet(
             f"shape={shape!r} is not that of an image, (height, width, channels), of which the "
             "last is known"
         )
+    if shape[0] in (1, 3) and (shape[2] or 0) > 4:
+        raise ConfigurationError(
+            f"shape={shape!r} has channels first; that of an image is (height, width, channels) "
+            f"here: shape={(*shape[1:], shape[0])!r}, and data have channels last"
+        )
     made = _Maker(Plan("the residual network"), None if weights is None else Weights(weights))
     made.plan.add("input", "in", shape=tuple(shape))
     made.convolution("conv1", "in", shape[-1], width, 7, 2)
