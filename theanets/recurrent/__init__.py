@@ -12,7 +12,8 @@ series from call to call.
 
 from __future__ import annotations
 
-from ..data.series import Text, batches, buckets, pad
+from ..data.series import batches, buckets, pad
+from ..data.texts import Text
 from ..network import Network as Network
 from .models import Autoencoder, Classifier, Predictor, Regressor
 
