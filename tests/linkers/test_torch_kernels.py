@@ -46,6 +46,12 @@ def kinds(function):
     return {type(node.op) for node in function.maker.fgraph.apply_nodes}
 
 
+def products(function):
+    """Tell which kernels have a product with weights in them."""
+    nodes = function.maker.fgraph.apply_nodes
+    return [node.op.product for node in nodes if isinstance(node.op, Kernel)]
+
+
 def make(layer, **options):
     layers = [3, dict(size=4, **layer), 2]
     return theanets.recurrent.Regressor(layers, rng=3, dtype="float64", weighted=True, **options)
@@ -58,6 +64,7 @@ def test_gradients(name):
         variable.set_value(RNG.normal(size=variable.get_value().shape))
     ours, theirs = (compiled(net, mode) for mode in ("PYTORCH", "FAST_COMPILE"))
     assert {Kernel, KernelGradient} <= kinds(ours)
+    assert all(yes for yes in products(ours))
     x, target = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5, 2))
     for lengths in ([5, 2, 1, 4], [5, 5, 5, 5], [0, 5, 3, 0]):
         weights = (np.arange(5) < np.array(lengths)[:, None]).astype(float)[..., None]
@@ -69,3 +76,42 @@ def test_gradients(name):
 @pytest.mark.parametrize("name", LEFT)
 def test_other_equations_are_left_alone(name):
     assert not {Kernel, KernelGradient} & kinds(compiled(make(LEFT[name]), "PYTORCH"))
+
+
+STACKS = {
+    "two layers": [3, dict(form="lstm", size=4, peepholes=False), (5, "rnn"), 2],
+    "both ways": [3, dict(form="bidirectional", size=4, worker="rnn"), 2],
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_gradients_of_what_comes_before(name):
+    net = theanets.recurrent.Regressor(STACKS[name], rng=3, dtype="float64")
+    ours, theirs = (compiled(net, mode) for mode in ("PYTORCH", "FAST_COMPILE"))
+    assert products(ours) == [True, True]
+    x, target = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5, 2))
+    for found, wanted in zip(ours(x, target), theirs(x, target), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_a_product_that_something_else_needs_is_left_alone():
+    net = theanets.recurrent.Regressor([3, (4, "rnn"), 2], rng=3, dtype="float64")
+    x = net.inputs[0]
+    flat = x.reshape((-1, 3)) @ net.find("hid1", "xh")
+    outputs = [net.loss(), flat.sum(axis=0)]
+    pairs = [
+        backends.function(
+            net.variables,
+            [*outputs, *pytensor.grad(sum(map(total, outputs)), net.params)],
+            mode=mode,
+            dtype="float64",
+        )
+        for mode in ("PYTORCH", "FAST_COMPILE")
+    ]
+    x, target = RNG.normal(size=(4, 5, 3)), RNG.normal(size=(4, 5, 2))
+    for found, wanted in zip(*(function(x, target) for function in pairs), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def total(x):
+    return x.sum()

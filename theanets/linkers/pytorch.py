@@ -45,7 +45,7 @@ class PyTorch(Compiled):
 
     def rewritten(self, mode: Mode) -> Mode:
         """Take a linker of ours in the place of PyTensor's, and PyTorch's recurrences."""
-        from ..ops.recurrent.torch_kernels import KERNELS
+        from ..ops.recurrent.torch_rewrites import KERNELS
         from .torch_function import StepLinker
 
         return Mode(StepLinker(), mode.provided_optimizer, db=mode.optdb).including(KERNELS)

@@ -1,100 +1,25 @@
-"""Recurrences by PyTorch's own kernels, which are cuDNN's on a GPU, where the equations agree.
+"""Recurrences by PyTorch's own kernels, which are cuDNN's on a GPU.
 
-They do for `rnn` with relu or tanh, `gru` with ``reset_after``, and `lstm` without peepholes and
-normalization. PyTorch multiplies the input of a recurrence by weights; here that was done
-before, so that these are ones. It has one length for all series: those that are shorter go on,
-and what comes of that is left out; backward they are turned around first, each by its own length.
+PyTorch multiplies the input of a recurrence by weights; where that was done before, these are
+ones. It has one length for all series: those that are shorter go on, and what comes of that is
+left out; backward they are turned around first, each by its own length.
 
 A `Kernel` hands on PyTorch's own record of what it did in the place of the arrays that
-`RecurrentBackward` reads, and a `KernelGradient` goes back by it.
+`RecurrentBackward` reads, and a `KernelGradient` goes back by it. `torch_rewrites` tells where.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
-import pytensor.tensor as pt
 import torch
-from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply
-from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
-from pytensor.graph.rewriting.basic import GraphRewriter
-from pytensor.link.c.type import generic
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 
-from .by_numpy import backward_inputs
-from .cell import Cell, with_cotangents
-from .operation import RecurrentBackward, RecurrentForward
-from .trace import Layout, trace
-
-#: The tag of the rewrite, for `Mode.including`.
-KERNELS = "theanets_torch_kernels"
-
 Function = Callable[..., Any]
-
-
-# ---- which recurrences they are ----------------------------------------------------
-
-
-def _rnn(activation: Any) -> Any:
-    def step(x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
-        (through,) = dot("hh", s.h)
-        pre = x.h + through + v.b
-        out = activation(pre)
-        return {"h": out}, {"out": out, "pre": pre}
-
-    return step
-
-
-def _gru(x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
-    hid_bias, reset_bias, rate_bias = v.b
-    through, hr, hz = dot("hh", s.h)
-    reset = pt.sigmoid(x.reset + hr + reset_bias)
-    rate = pt.sigmoid(x.rate + hz + rate_bias)
-    pre = x.hid + reset * (through + v.bh) + hid_bias
-    hid = pt.tanh(pre)
-    out = s.h + rate * (hid - s.h)
-    return {"h": out}, {"out": out, "pre": pre, "hid": hid, "rate": rate}
-
-
-def _lstm(x: Any, s: Any, v: Any, dot: Any, count: Any) -> Any:
-    parts = zip([x.i, x.f, x.c, x.o], dot("hh", s.h), v.b, strict=True)
-    i, f, c, o = (a + b + bias for a, b, bias in parts)
-    cell = pt.sigmoid(f) * s.c + pt.sigmoid(i) * pt.tanh(c)
-    out = pt.sigmoid(o) * pt.tanh(cell)
-    return {"h": out, "c": cell}, {"out": out, "cell": cell}
-
-
-def _layout(blocks: Sequence[str], states: str, **vectors: Any) -> Layout:
-    n = len(blocks)
-    packed: Any = ("n",) * n
-    return Layout(
-        sizes=("n",),
-        blocks=dict.fromkeys(blocks, "n"),
-        states=dict.fromkeys(states, "n"),
-        vectors={"b": packed if n > 1 else "n", **vectors},
-        dots={"hh": ("n", packed)},
-    )
-
-
-FORMS: dict[str, tuple[Layout, Any]] = {
-    "rnn_relu": (_layout("h", "h"), _rnn(lambda x: pt.switch(x <= 0, 0, x))),
-    "rnn_tanh": (_layout("h", "h"), _rnn(pt.tanh)),
-    "gru": (_layout(("hid", "reset", "rate"), "h", bh="n"), _gru),
-    "lstm": (_layout("ifco", "hc"), _lstm),
-}
-
-
-@lru_cache
-def _known(dtype: str) -> dict[Cell, str]:
-    """Get the cells that PyTorch has kernels for."""
-    return {trace(layout, step, dtype)[0]: form for form, (layout, step) in FORMS.items()}
-
-
-# ---- the operations ----------------------------------------------------------------
 
 
 class Kernel(Op):
@@ -103,22 +28,27 @@ class Kernel(Op):
     Parameters
     ----------
     form : str
-        One of `FORMS`.
+        ``'rnn_relu'``, ``'rnn_tanh'``, ``'gru'`` or ``'lstm'``.
     reverse : bool
     taped : bool
         Whether there is a gradient.
     types : tuple of Type
         Those of its outputs.
+    product : bool
+        Whether the last input is the weights that the first one is multiplied by.
     """
 
-    __props__ = ("form", "reverse", "taped", "types")
+    __props__ = ("form", "reverse", "taped", "types", "product")
     records = True  # by PyTorch's own means, for the gradient
 
-    def __init__(self, form: str, reverse: bool, taped: bool, types: tuple[Any, ...]) -> None:
+    def __init__(
+        self, form: str, reverse: bool, taped: bool, types: tuple[Any, ...], product: bool = False
+    ) -> None:
         self.form, self.reverse, self.taped, self.types = form, reverse, taped, types
+        self.product = product
 
     def make_node(self, *inputs: Any) -> Apply:
-        """Apply it to the inputs of `RecurrentForward`."""
+        """Apply it to the inputs of `RecurrentForward`, and weights."""
         return Apply(self, list(inputs), [kind() for kind in self.types])
 
     def perform(self, node: Apply, inputs: Any, storage: Any) -> None:
@@ -189,21 +119,25 @@ def _gradient(op: KernelGradient, **kwargs: Any) -> Function:
 
 
 def _results(op: Kernel, lengths: Any, leaves: Sequence[Any]) -> tuple[Any, ...]:
-    z, states = leaves[0], leaves[1 : 3 if op.form == "lstm" else 2]
+    z, others, states = leaves[0], leaves[1:], leaves[1 : 3 if op.form == "lstm" else 2]
     batch, times, _ = z.shape
+    if op.product:
+        *others, weights = others
+    else:
+        weights = torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
     if not (batch and times):
         return (z.new_zeros((batch, times, states[0].shape[1])), *states)
     # To look at lengths on a GPU would be to wait for it.
     if lengths.device.type == "cpu" and bool((lengths == times).all()):
         z = z.flip(1) if op.reverse else z
-        out, *final = _KERNELS[op.form](z, leaves[1:], op.taped)
+        out, *final = _KERNELS[op.form](z, others, weights.t(), op.taped)
         return (out.flip(1) if op.reverse else out, *final)
     steps = torch.arange(times, device=z.device)
     exists = steps < lengths[:, None]
     places = torch.where(exists, lengths[:, None] - 1 - steps, steps)
     z = torch.where(exists[:, :, None], z, 0)
     z = _taken(z, places) if op.reverse else z
-    out, *final = _KERNELS[op.form](z, leaves[1:], op.taped)
+    out, *final = _KERNELS[op.form](z, others, weights.t(), op.taped)
     ends = _taken(out, (lengths - 1).clamp_min(0)[:, None])[:, 0]
     final[0] = torch.where(lengths[:, None] > 0, ends, states[0])
     out = torch.where(exists[:, :, None], out, 0)
@@ -218,13 +152,13 @@ def _taken(x: Any, places: Any) -> Any:
 # ---- PyTorch's kernels ---------------------------------------------------------------
 
 
-def _by_rnn(kernel: Any, z: Any, others: Sequence[Any], taped: bool) -> tuple[Any, ...]:
+def _by_rnn(kernel: Any, z: Any, others: Any, weights: Any, taped: bool) -> tuple[Any, ...]:
     h, b, hh = others
-    params = [_ones(z), hh.t(), b, torch.zeros_like(b)]
+    params = [weights, hh.t(), b, torch.zeros_like(b)]
     return _called(kernel, z, h[None].contiguous(), params, taped)
 
 
-def _by_gru(z: Any, others: Sequence[Any], taped: bool) -> tuple[Any, ...]:
+def _by_gru(z: Any, others: Any, weights: Any, taped: bool) -> tuple[Any, ...]:
     h, b, bh, hh = others
     n = h.shape[1]
 
@@ -233,13 +167,13 @@ def _by_gru(z: Any, others: Sequence[Any], taped: bool) -> tuple[Any, ...]:
         return torch.cat([x[n : 2 * n], -x[2 * n :], x[:n]])
 
     none = torch.zeros_like(bh)
-    params = [turned(_ones(z)), turned(hh.t()), turned(b), torch.cat([none, none, bh])]
+    params = [turned(weights), turned(hh.t()), turned(b), torch.cat([none, none, bh])]
     return _called(torch.gru, z, h[None].contiguous(), params, taped)
 
 
-def _by_lstm(z: Any, others: Sequence[Any], taped: bool) -> tuple[Any, ...]:
+def _by_lstm(z: Any, others: Any, weights: Any, taped: bool) -> tuple[Any, ...]:
     h, c, b, hh = others
-    params = [_ones(z), hh.t(), b, torch.zeros_like(b)]
+    params = [weights, hh.t(), b, torch.zeros_like(b)]
     return _called(torch.lstm, z, (h[None].contiguous(), c[None].contiguous()), params, taped)
 
 
@@ -251,83 +185,7 @@ _KERNELS: dict[str, Function] = {
 }
 
 
-def _ones(z: Any) -> Any:
-    return torch.eye(z.shape[2], dtype=z.dtype, device=z.device)
-
-
 def _called(kernel: Any, z: Any, states: Any, params: Any, taped: bool) -> tuple[Any, ...]:
     # With biases, one layer, no dropout, to be differentiated or not, one direction, batch first.
     out, *final = kernel(z.contiguous(), states, params, True, 1, 0.0, taped, False, True)
     return (out, *(state[0] for state in final))
-
-
-# ---- the rewrite -----------------------------------------------------------------------
-
-
-def use_kernels(fgraph: FunctionGraph) -> None:
-    """Let PyTorch's kernels run the recurrences of a graph that they are for."""
-    for node in fgraph.toposort():
-        if isinstance(node.op, RecurrentForward):
-            form = _known(node.op.dtype).get(node.op.cell)
-            gradients = None if form is None else _gradients(fgraph, node)
-            if gradients is not None:
-                _replace(fgraph, node, form, gradients)
-
-
-def _shown(op: Any) -> int:
-    """Get which array of a cell's is that of its first state."""
-    return op.cell.array(op.cell.trajectory(0))
-
-
-def _gradients(fgraph: FunctionGraph, node: Apply) -> list[Apply] | None:
-    """Get the gradients of a recurrence; None where more is asked for than kernels give."""
-    op = node.op
-    found: dict[Apply, None] = {}
-    kept = [i for i, yes in enumerate(op.kept) if yes]
-    own = len(node.inputs)
-    for variable, array in zip(node.outputs, kept, strict=False):
-        for client, _ in fgraph.clients[variable]:
-            other = getattr(client, "op", None)
-            if isinstance(other, RecurrentBackward) and client.inputs[:own] == node.inputs:
-                found[client] = None
-            elif array != _shown(op):
-                return None
-    if any(fgraph.clients[variable] for variable in node.outputs[len(kept) + 1 :]):
-        return None  # of series of different lengths, there is no final cell
-    for client in found:
-        other = client.op
-        given = [i for i, yes in enumerate(other.given) if yes]
-        if other.limit or other.reverse != op.reverse or any(other.final[1:]):
-            return None
-        if given not in ([], [_shown(op)]):
-            return None
-    return list(found)
-
-
-def _replace(fgraph: FunctionGraph, node: Apply, form: Any, gradients: list[Apply]) -> None:
-    op = node.op
-    kept = [i for i, yes in enumerate(op.kept) if yes]
-    final = node.outputs[len(kept) :]
-    out = dict(zip(kept, node.outputs, strict=False)).get(_shown(op))
-    kind = node.inputs[0].type.clone(shape=(None, None, None)) if out is None else out.type
-    types = (kind, *(v.type for v in final), *([generic] if gradients else []))
-    new = Kernel(form, op.reverse, bool(gradients), types)(*node.inputs, return_list=True)
-    pairs = list(zip(final, new[1:], strict=False))
-    if out is not None:
-        pairs.append((out, new[0]))
-    for gradient in gradients:
-        other = gradient.op
-        stored = backward_inputs(with_cotangents(other.cell, other.given), other.given)
-        arriving = gradient.inputs[len(node.inputs) + len(stored) :]
-        places = ((0,) if any(other.given) else ()) + ((1,) if any(other.final) else ())
-        back = KernelGradient(places, tuple(v.type for v in gradient.outputs))
-        pairs += zip(gradient.outputs, back(new[-1], *arriving, return_list=True), strict=True)
-    fgraph.replace_all(pairs, reason=KERNELS, import_missing=True)
-
-
-class _UseKernels(GraphRewriter):
-    def apply(self, fgraph: FunctionGraph) -> None:
-        use_kernels(fgraph)
-
-
-optdb.register(KERNELS, _UseKernels(), position=1000)
