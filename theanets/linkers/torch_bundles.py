@@ -169,8 +169,9 @@ def _group(nodes: list[Apply], numbers: Mapping[Any, Any], made: dict[Any, Any])
     before = [made[v][0] for v in nodes[0].inputs if v in made]
     if before:
         lanes = [{made[v][1] for v in node.inputs if v in made} for node in nodes]
-        if any(len(lane) > 1 for lane in lanes) or {len(g.nodes) for g in before} != {len(nodes)}:
+        if {len(g.nodes) for g in before} != {len(nodes)}:
             return None
+        # As many as there are only where no operation takes of several.
         by_lane = {min(lane): node for lane, node in zip(lanes, nodes, strict=True)}
         if len(by_lane) < len(nodes):
             return None

@@ -191,8 +191,10 @@ class Writer:
             if isinstance(variable, Constant):
                 self._python[variable] = self._known("n", float(self.scope[name]))
             else:
+                # Others may have the same number.
+                if f"{name}_" not in self._python.values():
+                    self._lines.append(f"{name}_ = float({name})")
                 self._python[variable] = f"{name}_"
-                self._lines.append(f"{name}_ = float({name})")
         return self._python[variable]
 
     def _tensor(self, variable: Any) -> str:
