@@ -38,6 +38,13 @@ def test_each_row_comes_once_an_epoch(seed, names):
         assert np.ptp(first) > 400
 
 
+def test_blocks_in_which_something_is_missing_are_not_cut_to_integers():
+    held = [OnDisk([np.arange(4)]), OnDisk([np.array([0.5, np.nan, 2.5])])]
+    for seed in (None, 1, 2):
+        found = np.concatenate([batch[0] for batch in Mixed(held, None, 3, seed)])
+        np.testing.assert_array_equal(np.sort(found), [0, 0.5, 1, 2, 2.5, 3, np.nan])
+
+
 def test_files_end_with_the_block_and_copies_have_their_own():
     block = OnDisk([np.arange(6)])
     (path,) = block._paths

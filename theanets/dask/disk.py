@@ -36,10 +36,13 @@ class OnDisk:
         How many there are.
     row_bytes : int
         The size of one.
+    dtypes : list of dtype
+        Those of the arrays.
     """
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         self.rows = len(arrays[0])
+        self.dtypes = [array.dtype for array in arrays]
         self.row_bytes = max(1, sum(a.nbytes for a in arrays) // max(1, self.rows))
         place = Path(tempfile.mkdtemp(prefix="theanets-", dir=_directory()))
         self._paths = [place / f"{i}.npy" for i in range(len(arrays))]
@@ -86,6 +89,9 @@ class Mixed:
         piece: int = PIECE,
     ) -> None:
         self._blocks, self._names, self._size, self._seed = blocks, names, batch_size, seed
+        # Of what may be missing, blocks that lack none may have integers.
+        columns = zip(*(block.dtypes for block in blocks), strict=True)
+        self._dtypes = [np.result_type(*column) for column in columns]
         self._pieces = []
         for block in blocks:
             rows = max(batch_size, piece // block.row_bytes)
@@ -102,21 +108,46 @@ class Mixed:
         pieces = self._pieces
         if generator is not None:
             pieces = [pieces[i] for i in generator.permutation(len(pieces))]
-        left: list[Array] | None = None
+        left: list[Array] = []
         for first in range(0, len(pieces), MIXED):
-            read = [block.read(start, stop) for block, start, stop in pieces[first : first + MIXED]]
-            found = [np.concatenate(column) for column in zip(*read, strict=True)]
-            if generator is not None:
-                order = generator.permutation(len(found[0]))
-                found = [array[order] for array in found]
-            if left is not None:
-                found = [np.concatenate(pair) for pair in zip(left, found, strict=True)]
+            found = _mixed(left, pieces[first : first + MIXED], self._dtypes, generator)
             last = first + MIXED >= len(pieces)
             stop = len(found[0]) if last else len(found[0]) // self._size * self._size
             for start in range(0, stop, self._size):
                 rows = slice(start, min(stop, start + self._size))
                 yield together(self._names, [array[rows] for array in found])
-            left = [array[stop:] for array in found]
+            # A copy, so that the others are not in memory beside the next ones.
+            left = [array[stop:].copy() for array in found]
+            del found
+
+
+def _mixed(
+    left: Sequence[Array],
+    pieces: Sequence[tuple[OnDisk, int, int]],
+    dtypes: Sequence[Any],
+    generator: Any,
+) -> list[Array]:
+    """Get the rows that are left, and after them those of pieces in a random order.
+
+    Each piece is read by itself and let go, so that the rows are in memory once.
+    """
+    rows = sum(stop - start for _, start, stop in pieces)
+    places = np.arange(rows)
+    if generator is not None:
+        places[generator.permutation(rows)] = np.arange(rows)
+    found: list[Array] = []
+    before, end = len(left[0]) if left else 0, 0
+    for block, start, stop in pieces:
+        read = block.read(start, stop)
+        if not found:
+            shapes = [(before + rows, *array.shape[1:]) for array in read]
+            found = list(map(np.empty, shapes, dtypes))
+            for array, kept in zip(found, left, strict=False):
+                array[:before] = kept
+        begin, end = end, end + stop - start
+        for array, part in zip(found, read, strict=True):
+            array[before + places[begin:end]] = part
+    return found
 
 
 def _directory() -> str | None:
