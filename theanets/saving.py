@@ -227,9 +227,9 @@ def set_arrays(net: Structure, values: Mapping[str, Any], where: str) -> None:
 # ---- pickles and copies ----------------------------------------------------------
 
 
-def state(net: Any) -> dict[str, Any]:
-    """Get what a pickle holds."""
-    described = copies.named(net.to_spec())
+def state(net: Any, described: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Get what a pickle holds; the specification has the names of classes, or is given."""
+    described = copies.named(net.to_spec()) if described is None else described
     return _state(net, described, copies.detached(_attributes(net), net))
 
 
@@ -271,9 +271,17 @@ def set_state(net: Any, found: Mapping[str, Any]) -> None:
 
 def reduced(net: Any, protocol: Any) -> Any:
     """Get what makes a network of a pickle."""
-    # Of a class that was defined again, pickle finds the last definition only.
-    cls = MODELS.get(model_name(type(net)), type(net))
-    return _new, (cls,), net.__getstate__()
+    return _new, (_findable(net),), net.__getstate__()
+
+
+def reduced_exactly(net: Any) -> Any:
+    """Get what makes a network of a pickle where its classes may not be known by their names."""
+    return _new, (_findable(net),), state(net, copies.exact(net))
+
+
+def _findable(net: Any) -> Any:
+    """Get a network's class, of one that was defined again the last: pickle finds no other."""
+    return MODELS.get(model_name(type(net)), type(net))
 
 
 def copied(net: Any) -> Any:

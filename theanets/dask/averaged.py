@@ -32,44 +32,61 @@ _REFUSED = {"max_updates", "train_batches", "iteration_size", "valid_batches", "
 _REFUSED |= {"axis", "average", "prefetch"}
 
 
-class AveragedEngine(GradientEngine):
-    """An epoch of each replica, of which parameters and the optimizer's state are averaged.
+class _OfReplicas:
+    """An engine of the client's, of which workers do the work.
 
     Parameters
     ----------
-    engine : GradientEngine
-        That of the client, which makes no updates itself.
+    engine : Engine
+        That of the client, on a few rows, which makes no updates itself.
     params : list of shared variables
         Parameters and state.
     replicas : Replicas
         What is trained on.
     task : tuple
         The network and the keywords, for workers.
+    """
+
+    def __init__(
+        self, engine: Any, params: Sequence[Any], replicas: Replicas, task: tuple[Any, Any]
+    ) -> None:
+        vars(self).update(vars(engine))
+        self._changed, self._replicas, self._task = params, replicas, task
+
+    def _map(self, function: Any, *common: Any, each: Sequence[Any] | None = None) -> list[Any]:
+        """Call a function for each replica, with the parameters and state as they are."""
+        values = _values(self._changed)
+        return self._replicas.map(function, *self._task, values, *common, each=each)
+
+
+class AveragedEngine(_OfReplicas, GradientEngine):
+    """An epoch of each replica, of which parameters and the optimizer's state are averaged.
+
+    Parameters
+    ----------
+    *engine
+        See `_OfReplicas`; the engine is a `GradientEngine`.
     seed : int
         Of the run.
     """
 
-    def __init__(
-        self, engine: Any, params: Sequence[Any], replicas: Replicas, task: Any, seed: int
-    ) -> None:
-        vars(self).update(vars(engine))
-        self._params, self._replicas, self._task, self._seed = params, replicas, task, seed
+    def __init__(self, *engine: Any, seed: int) -> None:
+        super().__init__(*engine)
+        self._seed = seed
 
     def epoch(self, epoch: int, update: int, limit: float, pacing: Any) -> Epoch:
         """Train each replica for an epoch."""
         self.partial = Epoch(0, {})
         state = {name: v.get_value() for name, v in self.arrays().items()}
-        values = _values(self._params)
         sizes = self._replicas.sizes
         seeds = [
             int(_rng.generator(self._seed, "replica", i, epoch).integers(2**31))
             for i in range(len(sizes))
         ]
         schedule = self.optimizer.schedule.state()
-        common = (*self._task, values, (state, schedule, epoch, update))
-        found = self._replicas.map(_epoch, *common, each=seeds)
+        found = self._map(_epoch, (state, schedule, epoch, update), each=seeds)
         share = np.asarray(sizes) / sum(sizes)
-        for variable in self._params:
+        for variable in self._changed:
             each = [values[str(variable.name)] for values, *_ in found]
             variable.set_value(_mean(each, share))
         for name, variable in self.arrays().items():
@@ -89,38 +106,23 @@ class AveragedEngine(GradientEngine):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
-        if state.get("replicas") != self._replicas.sizes:
-            raise ValueError(
-                f"its replicas have {state.get('replicas')} rows, those of now "
-                f"{self._replicas.sizes}; give replicas= as it was"
-            )
+        before, now = state.get("replicas") or [], self._replicas.sizes
+        if before != now:
+            hint = "give the data in the blocks that they had"
+            if len(before) != len(now):
+                hint = f"give replicas={len(before)}, and {hint[5:]}"
+            elif sum(before) != sum(now):
+                hint = "the data are not those that it was of"
+            raise ValueError(f"its replicas have {before} rows, those of now {now}; {hint}")
         super().restore(state)
         self._seed = state["seed"]
 
 
-class SummedLBFGS(LBFGSEngine):
-    """One iteration of L-BFGS on all data for each epoch: SciPy in the client, sums by workers.
-
-    Parameters
-    ----------
-    engine : LBFGSEngine
-        That of the client, on a few rows.
-    params : list of shared variables
-        Parameters and state.
-    replicas : Replicas
-        What is trained on.
-    task : tuple
-        The network and the keywords, for workers.
-    """
-
-    def __init__(
-        self, engine: LBFGSEngine, params: Sequence[Any], replicas: Replicas, task: Any
-    ) -> None:
-        vars(self).update(vars(engine))
-        self._all, self._replicas, self._task = params, replicas, task
+class SummedLBFGS(_OfReplicas, LBFGSEngine):
+    """One iteration of L-BFGS on all data for each epoch: SciPy in the client, sums by workers."""
 
     def _added(self, counts: Any) -> Any:
-        found = self._replicas.map(_gradient, *self._task, _values(self._all), counts)
+        found = self._map(_gradient, counts)
         return [np.sum(column, axis=0) for column in zip(*found, strict=True)]
 
     def _total(self) -> Any:
@@ -204,7 +206,7 @@ def make_run(
         return run
     run.held, run.task = data, (shipped, for_workers)
     seed = Seeds.of(run.network, run_number, options.loop).run
-    run.engine = AveragedEngine(run.engine, run.params, data["train"], run.task, seed)
+    run.engine = AveragedEngine(run.engine, run.params, data["train"], run.task, seed=seed)
     warn_of_differences(net, data["train"])
     return run
 

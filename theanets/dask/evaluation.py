@@ -53,7 +53,7 @@ def evaluate(client: Any, net: Any, data: Any, **options: Any) -> dict[str, floa
                 f"{name}={options[name]!r} has no meaning for data that are in blocks"
             )
     Measurement(net, **options)
-    shards, shipped = Shards(data, "data"), ship(client, net)
+    shards, shipped = Shards(data, "data", series=True), ship(client, net)
     measure = delayed(_measure, pure=True)
     parts = [measure(shipped, shards.names, options, *block) for block in shards.blocks]
     summary = delayed(_summary, pure=True)(shipped, options, parts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
+import pickle
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 import cloudpickle
 from dask import delayed
 
+from .. import saving
 from ..errors import ConfigurationError
 from ..network import Network
 
@@ -63,31 +66,62 @@ class Shipped:
     """
 
     def __init__(self, model: Any) -> None:
-        self.key = hashlib.sha256(cloudpickle.dumps(model)).hexdigest()
-        self.model = _known(self.key, copy.deepcopy(model))
+        self._pickled = _pickled(model)
+        self.key = hashlib.sha256(self._pickled).hexdigest()
+        self.model = _known(self.key, lambda: copy.deepcopy(model))
 
     def __dask_tokenize__(self) -> str:
         return self.key
 
     def __reduce__(self) -> Any:
-        return _received, (self.key, self.model)
+        return _received, (self.key, self._pickled)
 
 
-def _received(key: str, model: Any) -> Shipped:
+def _received(key: str, pickled: bytes) -> Shipped:
     """Get what another process sent; Dask's own pickles name this function."""
     shipped = Shipped.__new__(Shipped)
-    shipped.key, shipped.model = key, _known(key, model)
+    shipped.key, shipped._pickled = key, pickled
+    shipped.model = _known(key, lambda: _unpickled(pickled))
     return shipped
 
 
-def _known(key: str, model: Any) -> Any:
-    """Get the model of a key that came first, or this one."""
+def _known(key: str, make: Callable[[], Any]) -> Any:
+    """Get the model of a key that came first, or one that is made now."""
     with _table:
-        found = _models.setdefault(key, model)
+        found = _models[key] if key in _models else _models.setdefault(key, make())
         _models.move_to_end(key)
         while len(_models) > KEPT:
             _models.popitem(last=False)
         return found
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Sends what no worker can import, such as a loss that is defined in a function.
+
+    A pickle of a network has the names of classes, which mean something where these are defined;
+    here it has the classes.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Network):
+            return saving.reduced_exactly(obj)
+        return super().reducer_override(obj)
+
+
+def _pickled(model: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(model)
+    return file.getvalue()
+
+
+def _unpickled(data: bytes) -> Any:
+    try:
+        return pickle.loads(data)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"a worker cannot import what the model is made of: {error}; put the module where "
+            "workers find it, or send it with client.upload_file('module.py')"
+        ) from error
 
 
 def ship(client: Any, model: Any) -> Any:

@@ -67,7 +67,7 @@ def predict(client: Any, model: Any, dx: Any, *, method: str = "predict", **opti
             f"rng={options['rng']!r}: noise that starts anew would be the same in each block"
         )
     names, inputs = shards.named(dx)
-    shards.check(inputs, "dx")
+    shards.check(inputs, "dx", numbers=isinstance(model, Network))
     if any(map(shards.is_frame, inputs)):
         if len(inputs) > 1 or names is not None:
             raise DataError(

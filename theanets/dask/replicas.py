@@ -13,7 +13,7 @@ from ..errors import DataError, warn
 from ..options import whole_number
 from .disk import MIXED, PIECE, OnDisk
 from .models import again, workers
-from .shards import Shards, together
+from .shards import Shards, in_arrays, together
 
 #: Rows of the data by which the client finds out what they are.
 _SAMPLE = 8
@@ -127,11 +127,11 @@ def _delayed(function: Any, *arguments: Any) -> Any:
 
 def _join(names: Any, blocks: list[list[Any]]) -> Any:
     columns = zip(*blocks, strict=True)
-    return together(names, [np.concatenate([np.asarray(b) for b in column]) for column in columns])
+    return together(names, [np.concatenate(in_arrays(column)) for column in columns])
 
 
 def _written(names: Any, *parts: Any) -> tuple[Any, OnDisk]:
-    return names, OnDisk([np.asarray(part) for part in parts])
+    return names, OnDisk(in_arrays(parts))
 
 
 def blocks_of(data: Any) -> tuple[Any, list[OnDisk]] | None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..data.tables import is_dask
+from ..data.tables import is_dask, plain, without_numbers
 from ..errors import DataError
 
 
 def is_frame(value: Any) -> bool:
     """Tell dataframes and series of Dask from arrays."""
-    return hasattr(value, "npartitions") and hasattr(value, "divisions")
+    # What is delayed has any attribute.
+    return hasattr(type(value), "npartitions") and hasattr(type(value), "divisions")
 
 
 def named(data: Any) -> tuple[list[str] | None, list[Any]]:
@@ -23,24 +24,45 @@ def named(data: Any) -> tuple[list[str] | None, list[Any]]:
     return None, list(data) if isinstance(data, (list, tuple)) else [data]
 
 
-def check(collections: Sequence[Any], where: str) -> None:
+def check(
+    collections: Sequence[Any], where: str, *, numbers: bool = True, series: bool = False
+) -> None:
     """Refuse what is not a collection of Dask whose blocks are rows.
+
+    Parameters
+    ----------
+    collections : list
+        What was given.
+    where : str
+        What it is called in messages.
+    numbers : bool
+        Whether columns of dataframes have to hold numbers.
+    series : bool
+        Whether arrays may hold objects, which are series of different lengths.
 
     Raises
     ------
     DataError
-        If one is something else, or is cut along another axis, or two have different numbers of
-        rows or blocks.
+        If one is something else, or is cut along another axis.
     """
     for i, one in enumerate(collections, 1):
         place = f"{where}, array {i} of {len(collections)}"
-        if not is_dask(one) or not (is_frame(one) or hasattr(one, "chunks")):
+        if not is_dask(one) or not (is_frame(one) or hasattr(type(one), "chunks")):
             raise DataError(
                 f"{place} is a {type(one).__name__}; expected is an array or a dataframe of Dask, "
-                "such as dask.array.from_array(x, chunks=10_000) makes of an array"
+                f"such as {_made_of(one)}"
             )
         if is_frame(one):
+            wrong = without_numbers(one) if numbers else ""
+            if wrong:
+                raise DataError(f"{place}: {wrong}")
             continue
+        if one.dtype == object and not series:
+            raise DataError(
+                f"{place} holds objects, such as series of different lengths; pad these to one "
+                "length, and give how many steps each has by name: {'in': x, 'lengths': steps, "
+                "'target': y}, for a network with dict(form='lengths', name='lengths', of='in')"
+            )
         cut = [axis for axis, sizes in enumerate(one.chunks) if axis and len(sizes) > 1]
         if not one.chunks or cut:
             axes = ", ".join(f"{axis}: -1" for axis in cut)
@@ -48,6 +70,15 @@ def check(collections: Sequence[Any], where: str) -> None:
                 f"{place} has the chunks {one.chunks}; rows have to be whole: "
                 f"x.rechunk({{{axes}}}) makes them so"
             )
+
+
+def _made_of(value: Any) -> str:
+    """Say how what is none becomes a collection with rows."""
+    if hasattr(type(value), "to_dataframe"):  # a bag
+        return "its to_dataframe() makes of records, or to_delayed() and from_delayed of others"
+    if is_dask(value):
+        return "dask.array.from_delayed makes of what is delayed, once its shape is known"
+    return "dask.array.from_array(x, chunks=10_000) makes of an array"
 
 
 class Shards:
@@ -60,6 +91,8 @@ class Shards:
         the first of them.
     where : str
         What they are called in messages.
+    series : bool
+        Whether arrays may hold objects, which are series of different lengths.
 
     Attributes
     ----------
@@ -74,9 +107,9 @@ class Shards:
         If they are something else, or not cut alike.
     """
 
-    def __init__(self, data: Any, where: str) -> None:
+    def __init__(self, data: Any, where: str, *, series: bool = False) -> None:
         self.names, collections = named(data)
-        check(collections, where)
+        check(collections, where, series=series)
         collections = _alike(collections, where)
         parts = [list(np.ravel(one.to_delayed())) for one in collections]
         if len({len(part) for part in parts}) != 1:
@@ -98,6 +131,11 @@ def _alike(collections: list[Any], where: str) -> list[Any]:
         return collections
     rows = known[0].chunks[0]
     return [c.rechunk({0: rows}) if any(c is k for k in known) else c for c in collections]
+
+
+def in_arrays(parts: Sequence[Any]) -> list[Any]:
+    """Get the arrays or tables of a block as arrays in memory."""
+    return [plain(part) for part in parts]
 
 
 def together(names: Sequence[str] | None, arrays: Sequence[Any]) -> Any:

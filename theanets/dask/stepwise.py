@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
 from .collective import Gloo, free_address
 from .models import Shipped, again, workers
-from .shards import Shards, together
+from .shards import Shards, in_arrays, together
 
 log = logging.getLogger("theanets")
 
@@ -73,9 +73,9 @@ class Launcher:
         self.client, self.options = client, options
         self.restarts, self.timeout = restarts, timeout
         self._net = Shipped(net)
-        self._parts = {"train": self._persisted(Shards(data, "train data"))}
+        self._parts = {"train": self._persisted(Shards(data, "train data", series=True))}
         if valid is not None:
-            self._parts["valid"] = self._persisted(Shards(valid, "valid data"))
+            self._parts["valid"] = self._persisted(Shards(valid, "valid data", series=True))
 
     def _persisted(self, shards: Shards) -> list[Any]:
         """Get a future of each block, which stays where it is."""
@@ -227,9 +227,7 @@ def _process() -> tuple[str, int]:
 
 def _block(names: Any, *parts: Any) -> Any:
     """Get the arrays of a block, in memory."""
-    import numpy as np
-
-    return together(names, [np.asarray(part) for part in parts])
+    return together(names, in_arrays(parts))
 
 
 class _Wanted(Callback):

@@ -18,7 +18,7 @@ from ..ops.sparse import is_sparse
 from .fields import Field, behaved
 from .finite import clear_padding, refuse_not_finite
 from .sparse import as_csr
-from .tables import plain, refuse_dask
+from .tables import is_table, plain, refuse_dask, without_numbers
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -208,7 +208,8 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
         if array.dtype.kind == "f" and not hint:
             hint = "; if it does hold integers, use y.astype(int)"
         elif array.dtype.kind == "O":
-            hint = "; convert it to one numeric dtype"
+            named = without_numbers(value) if is_table(value) else ""
+            hint = f": {named}" if named else "; convert it to one numeric dtype"
         raise DataError(f"{got}; expected {field}{hint}")
     if axis and array.ndim > 1:
         if not -array.ndim <= axis < array.ndim:

@@ -87,6 +87,31 @@ def plain(value: Any) -> Array:
     return np.stack(columns, axis=1) if numeric else found
 
 
+def without_numbers(table: Any) -> str:
+    """Name the columns of a table that hold no numbers; of a table of Dask too.
+
+    Returns
+    -------
+    str
+        A clause for a message; empty if all columns hold numbers.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    kinds = table.dtypes.items() if table.ndim > 1 else [(table.name, table.dtype)]
+    found = []
+    for name, dtype in kinds:
+        labels = getattr(dtype, "categories", None)
+        if not is_numeric_dtype(dtype if labels is None else labels.dtype):
+            found.append(f"{name!r} ({dtype})")
+    if not found:
+        return ""
+    many = f"columns {', '.join(found)} hold" if len(found) > 1 else f"column {found[0]} holds"
+    return (
+        f"{many} no numbers; leave out what is not to be learned from, and make numbers of the "
+        "rest, of categories by get_dummies() or .cat.codes, of dates by differences in days"
+    )
+
+
 def _column(values: Any) -> Array:
     dtype = values.dtype
     held = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
