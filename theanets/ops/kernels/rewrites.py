@@ -13,7 +13,7 @@ import numpy as np
 from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply
 from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.rewriting.basic import in2out, node_rewriter
+from pytensor.graph.rewriting.basic import GraphRewriter, in2out, node_rewriter
 from pytensor.raise_op import Assert
 from pytensor.scalar.basic import EQ, Mul
 from pytensor.tensor import as_tensor
@@ -205,10 +205,37 @@ def _of_rows(x: Expression, axis: Any) -> bool:
     return x.dtype in FLOATS and x.ndim > 0 and axes in ((x.ndim - 1,), (-1,))
 
 
+class _AtOnce(GraphRewriter):
+    """Applies a rewrite of nodes to all that are there, and then changes the graph once.
+
+    Where something is done in place, PyTensor checks the whole graph after each change.
+    """
+
+    def __init__(self, rewrite: Any) -> None:
+        self.rewrite = rewrite
+
+    def apply(self, fgraph: FunctionGraph) -> None:
+        """Replace what the rewrite replaces."""
+        pairs: list[tuple[Any, Any]] = []
+        for node in fgraph.toposort():
+            found = self.rewrite.transform(fgraph, node)
+            if found:
+                pairs.extend(zip(node.outputs, found, strict=True))
+        # The last first: what takes the place of one may read another that is replaced too.
+        if pairs:
+            fgraph.replace_all_validate(pairs[::-1], reason=self.rewrite)
+
+
 def _register(position: float, *rewrites: Any, name: str = NUMBA, **how: Any) -> None:
     for rewrite in rewrites:
         own = f"theanets_{rewrite.fn.__name__}"
         optdb.register(own, in2out(rewrite, name=own, **how), name, position=position)
+
+
+def _register_last(position: float, *rewrites: Any) -> None:
+    for rewrite in rewrites:
+        own = f"theanets_{rewrite.fn.__name__}"
+        optdb.register(own, _AtOnce(rewrite), NUMBA, position=position)
 
 
 for _rewrite in (use_signs, drop_broadcast_checks):
@@ -219,8 +246,8 @@ _register(1.691, use_row_argmax, use_row_softmax)
 # After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
 _register(99, use_draws, ignore_newtrees=True)
 # After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).
-_register(101, use_sums)
-_register(102, use_fill)
-_register(103, use_axes, use_positions)
+_register_last(101, use_sums)
+_register_last(102, use_fill)
+_register_last(103, use_axes, use_positions)
 # Once there are no others to come.
-_register(104, use_sizes)
+_register_last(104, use_sizes)
