@@ -12,7 +12,7 @@ from pytensor.compile.mode import Mode, predefined_modes
 
 from . import linkers, memory, process
 from .errors import ConfigurationError, FileError, unknown
-from .linkers import Compilations, Linker, lending
+from .linkers import Compilations, Linker, lending, rewriting
 from .ops import sparse
 
 
@@ -240,7 +240,7 @@ def _compile(
             outputs,
             updates=list(updates.items()),
             givens=givens,
-            mode=known.rewritten(found) if mode is None else mode,
+            mode=rewriting.lean(known.rewritten(found)) if mode is None else mode,
             on_unused_input="ignore",
             accept_inplace=bool(written),
             name=name,

@@ -12,6 +12,8 @@ from pytensor.link.basic import JITLinker
 from pytensor.link.basic import Linker as PyTensorLinker
 
 from ..errors import ConfigurationError
+from ..ops.kernels.pairs import PAIRS
+from . import rewriting
 
 
 class Unfit(Exception):
@@ -115,7 +117,7 @@ class Linker:
 
     def rewritten(self, mode: Mode) -> Mode:
         """Get a mode of this linker with the rewrites that our functions gain by or need."""
-        return mode
+        return mode.including(PAIRS) if rewriting.simplifies(mode) else mode
 
     def for_others(self, mode: Mode) -> Mode:
         """Get a mode for those that call PyTensor without us to compile by, as here."""
@@ -228,3 +230,7 @@ class Compiled(Linker):
     kinds = (JITLinker,)
     takes_sparse = False
     compiles_when_called = True
+
+    def rewritten(self, mode: Mode) -> Mode:
+        """Leave a mode as it is."""
+        return mode

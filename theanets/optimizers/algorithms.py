@@ -15,6 +15,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from ..expressions import Expression, Shared
+from ..ops.kernels.settled import settle
 from .base import FirstOrder
 from .hyper import Hyper
 from .transforms import State, Transform
@@ -305,6 +306,7 @@ class ScaleByEquilibration(Transform):
         products = pytensor.grad(
             slope, list(params), consider_constant=probes, disconnected_inputs="ignore"
         )
+        settle(products)
         root = pt.sqrt(state.bias(decay))
         state.rate = state.rate * root
         return [

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ConfigurationError, check_keywords, formerly
 from ..expressions import Expression, Shared
+from ..ops.kernels.settled import settle
 from ..options import flag
 from ..registry import Registered, Registry
 from . import hyper, schedules, transforms
@@ -274,6 +275,7 @@ class FirstOrder(Optimizer, abstract=True):
         names = [p.name for p in params] if names is None else list(names)
         _check_params(params, gradients, names)
         gradients = [transforms.fit(g, p) for g, p in zip(gradients, params, strict=True)]
+        settle(gradients)
         called = dict(zip(params, names, strict=True))
         state = transforms.State(gradients, loss, self._cast(dtype), dtype, rng, called)
         steps = gradients
