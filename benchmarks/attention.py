@@ -7,11 +7,13 @@ Two blocks of attention and a feedforward network of four times the size, with n
 before each, are trained by sgd on squared errors of series, in float32. PyTorch's are
 ``TransformerEncoderLayer`` in eager mode. To generate, PyTorch goes through the whole series again
 for each symbol, as ``TransformerEncoder`` keeps nothing; ours keep keys and values. CPU time of
-one thread. PyTorch's columns need torch.
+one thread. PyTorch's columns need torch, and pytensor-ml's, of steps of training, needs pytensor-ml
+(PyTensor 3.3), whose blocks are compiled by NUMBA too; its sgd is plain.
 
-``memory`` has the peaks of processes that train, libraries and compilers included. ``growth``
-is the exponent of our step's time, by batch and by steps, with a window and without. ``first``
-are whole processes, which start, import and train the first of these networks for three epochs.
+``kept`` has what one more step of a series costs after many. ``memory`` has the peaks of processes
+that train, libraries and compilers included. ``growth`` is the exponent of our step's time, by
+batch and by steps, with a window and without. ``first`` are whole processes, which start, import
+and train the first of these networks for three epochs.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import math
 import subprocess
 import sys
 import tempfile
+import time
 
 import jobs
 import numpy as np
@@ -35,6 +38,8 @@ STEPS = {
     "the same, causal": (16, 256, 128, 8, True),
 }
 GENERATED = 200
+#: How many steps came before one that is timed.
+SO_FAR = (10, 100, 1000, 4000)
 #: What grows: batches and steps, of size 64 with 4 heads, and with which window.
 GROWTH = {
     "batch, 64 steps": ([(batch, 64) for batch in (8, 16, 32, 64, 128)], None),
@@ -91,6 +96,27 @@ def torch_step(batch, steps, size, heads, causal):
     return step
 
 
+def pml_step(batch, steps, size, heads, causal):
+    """Get pytensor-ml's step, or None without it."""
+    if have("pytensor_ml") is None:
+        return None
+    import pytensor
+    from pytensor_ml.activations import ReLU
+    from pytensor_ml.layers import Input, Linear, Sequential, TransformerBlock
+    from pytensor_ml.loss import SquaredError
+    from pytensor_ml.model import Model
+    from pytensor_ml.optim import sgd
+
+    options = dict(d_model=size, n_head=heads, is_causal=causal, activation=ReLU())
+    with pytensor.config.change_flags(floatX="float32"):
+        parts = [TransformerBlock(f"block{i}", **options) for i in range(2)]
+        network = Sequential(*parts, Linear("out", n_in=size, n_out=size))
+        model = Model(network(Input("x", shape=(None, steps, size)))).initialize(seed=0)
+        step = model.compile_train(sgd(1e-4), SquaredError(), compile_kwargs={"mode": "NUMBA"})
+    x, y = data(batch, steps, size)
+    return lambda: step(x, y)
+
+
 def our_generation(size, heads, mode=None):
     """Get what goes on with a series, by one step after the other."""
     net = theanets.recurrent.Predictor([size, blocks(heads, True), size], mode=mode)
@@ -118,17 +144,37 @@ def torch_generation(size, heads):
 
 
 def row(name, *functions):
-    mine, *peer = measure([f for f in functions if f is not None], 8)
-    peer = peer[0] if peer else math.nan
-    print(f"{name:<42} {mine * 1e3:7.1f} ms {peer * 1e3:7.1f} ms {mine / peer:6.2f}", flush=True)
+    """Time ours and those of others, None for what is not there, and print a line of them."""
+    found = iter(measure([f for f in functions if f is not None], 8))
+    mine, *others = (math.nan if f is None else next(found) for f in functions)
+    cells = [f"{1e3 * other:7.1f} ms {mine / other:6.2f}" for other in others]
+    print(f"{name:<50} {mine * 1e3:7.1f} ms {'  '.join(cells)}", flush=True)
 
 
 def times():
     """What a step and a series cost"""
-    print(f"{'2 blocks':<42} {'theanets':>10} {'PyTorch':>10} {'ratio':>6}")
+    print(
+        f"{'2 blocks':<50} {'theanets':>10} {'PyTorch':>10} {'ratio':>6}  {'pytensor-ml':>10} ratio"
+    )
     for name, sizes in STEPS.items():
-        row(f"train step, {name}", our_step(*sizes), torch_step(*sizes))
-    row(f"generate {GENERATED}, size 64", our_generation(64, 4), torch_generation(64, 4))
+        row(f"train step, {name}", our_step(*sizes), torch_step(*sizes), pml_step(*sizes))
+    row(f"generate {GENERATED}, size 64", our_generation(64, 4), torch_generation(64, 4), None)
+
+
+def kept():
+    """What a further step of a series costs, by how many there were"""
+    net = theanets.recurrent.Predictor([64, blocks(4, True), 64])
+    x, _ = data(1, max(SO_FAR), 64)
+    for many in SO_FAR:
+        _, state = net.predict(x[:, :many], return_state=True)
+        stream, found = net.stream(), []
+        stream.state = state
+        for row in x[0, :100]:
+            start = time.process_time()
+            stream.step(row)
+            found.append(time.process_time() - start)
+        # The first ones make room, and compile.
+        print(f"after {many:<6} {1e6 * np.median(found[10:]):7.0f} us", flush=True)
 
 
 def print_peak(kind, name):
@@ -176,7 +222,7 @@ def first():
             print(f"cache {what}: {cpu:.1f} s of CPU, {wall:.1f} s on the clock", flush=True)
 
 
-PARTS = {part.__name__: part for part in (times, memory, growth, first)}
+PARTS = {part.__name__: part for part in (times, kept, memory, growth, first)}
 
 
 def main():

@@ -94,6 +94,7 @@ def read(cls: type[Posterior], path: Any) -> Posterior:
     with _checked(path):
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})["theanets"])
+            _refuse_others(about, path)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         kind, _, number = about["format"].rpartition(" ")
         if kind != FORMAT:
@@ -117,11 +118,22 @@ def read(cls: type[Posterior], path: Any) -> Posterior:
     return found
 
 
+def _refuse_others(about: Mapping[str, Any], path: Any) -> None:
+    """Refuse a file of ours that is of something else."""
+    if "kind" in about:
+        raise FileError(
+            f"{path} is a file of a {about['kind']}, and none of a posterior, which Posterior.save "
+            "writes; theanets.Network.load reads that of a network"
+        )
+
+
 @contextlib.contextmanager
 def _checked(path: Any) -> Iterator[None]:
     """Say of any error of what is read that the file is none of a posterior."""
     try:
         yield
+    except FileError:
+        raise
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is no file of a posterior: {error}") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+from pytensor.graph.basic import Variable
 
 from .. import names
 from ..errors import ConfigurationError, unknown
@@ -49,6 +50,7 @@ def choose(params: Sequence[Any], priors: Any, only: Any = None) -> dict[Any, An
     known = {p.name: p for p in params}
     chosen: dict[Any, Any] = {}
     for pattern, prior in given.items():
+        _refuse_distribution(pattern, prior)
         if not (callable(prior) or as_number(prior, "positive") or _is_named(prior)):
             raise ConfigurationError(
                 f"priors: the prior of {pattern!r} is {prior!r}; expected a positive number (a "
@@ -64,6 +66,18 @@ def choose(params: Sequence[Any], priors: Any, only: Any = None) -> dict[Any, An
     by_name = {str(p.name): p for p in found}
     kept = names.match_some("params", names.param_patterns(only), by_name)
     return {p: prior for p, prior in found.items() if p.name in kept}
+
+
+def _refuse_distribution(pattern: str, prior: Any) -> None:
+    """Refuse a distribution of PyMC, which does not say of which variable it is one."""
+    kind = isinstance(prior, type) and issubclass(prior, pm.Distribution)
+    if kind or isinstance(prior, Variable):
+        name = f"pm.{prior.__name__}" if kind else "pm.Normal"
+        what = f"the class {name}" if kind else f"the variable {prior!r}"
+        raise ConfigurationError(
+            f"priors: the prior of {pattern!r} is {what}; expected a callable that makes a "
+            f"variable of each parameter: lambda name, dims: {name}(name, ..., dims=dims)"
+        )
 
 
 def _is_named(prior: Any) -> bool:
