@@ -8,7 +8,9 @@ temperatures: the lower one keeps to what is most probable.
     python examples/char_rnn.py
     python examples/char_rnn.py --prompt "My dear Mr. Darcy, " --save austen.safetensors
     python examples/char_rnn.py --text FILE --form gru --size 128 --epochs 5
-    python examples/char_rnn.py --form transformer --size 128 --epochs 4
+    python examples/char_rnn.py --form transformer --size 128 --epochs 4 --picture weights.png
+
+The picture, which a transformer can have, shows which characters of the prompt each one attends to.
 """
 
 import argparse
@@ -45,6 +47,30 @@ def transformer(classes, size):
     return net
 
 
+def draw(net, labels, text, path):
+    """Draw which characters each one attends to, by half of the heads of both blocks."""
+    import matplotlib.pyplot as plt
+
+    vectors = np.eye(net.layers[0].output_size, dtype="float32")[labels]
+    outputs = net.feed_forward(vectors[None])
+    figure, axes = plt.subplots(
+        2, 4, figsize=(18, 9.4), sharex=True, sharey=True, layout="constrained"
+    )
+    names = [c if c.isprintable() and c != " " else "\u2423" for c in text]
+    for block, row in enumerate(axes, 1):
+        weights = outputs[f"hid2/{block}/attention:weights"][0]
+        for head, ax in enumerate(row):
+            image = ax.imshow(weights[head], cmap="Blues", vmin=0, vmax=1)
+            ax.set_title(f"block {block}, head {head + 1}")
+            ax.set_xticks(range(len(names)), names, fontsize=9, family="monospace")
+            ax.set_yticks(range(len(names)), names, fontsize=9, family="monospace")
+    figure.supxlabel("attended to")
+    figure.supylabel("attends")
+    figure.colorbar(image, ax=axes, label="weight", fraction=0.02, pad=0.01)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=Path, default=NOVEL, help="a text file")
@@ -53,7 +79,10 @@ def main():
     parser.add_argument("--epochs", type=int, default=8, help="passes over the text")
     parser.add_argument("--prompt", default="It is a truth universally ", help="to be continued")
     parser.add_argument("--save", help="where the network goes")
+    parser.add_argument("--picture", help="where what a transformer attends to is drawn")
     args = parser.parse_args()
+    if args.picture and args.form != "transformer":
+        parser.error("--picture is of what a transformer attends to: --form transformer")
 
     text = load(args.text)
     split = len(text) * 9 // 10
@@ -87,6 +116,8 @@ def main():
         print(f"\nat temperature {temperature}:")
         for line in (args.prompt + known.decode(labels)).splitlines():
             print(textwrap.fill(line, 80))
+    if args.picture:
+        draw(net, known.encode(args.prompt), args.prompt, args.picture)
     if args.save:
         net.save(args.save)
 

@@ -45,7 +45,8 @@ SETTINGS = {
     "xor.py": ["--updates", "5"],
 }
 #: Examples that have a transformer too, and what asks for it.
-TRANSFORMER, OTHER = ("char_rnn.py", "japanese_vowels.py"), ("--form", "transformer")
+OTHER = ("--form", "transformer")
+TRANSFORMER = {"char_rnn.py": (*OTHER, "--picture", "a.png"), "japanese_vowels.py": OTHER}
 
 
 def write_idx(path, array):
@@ -68,7 +69,7 @@ def test_every_example_has_a_setting():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "more"), [*((name, ()) for name in SETTINGS), *((name, OTHER) for name in TRANSFORMER)]
+    ("name", "more"), [*((name, ()) for name in SETTINGS), *TRANSFORMER.items()]
 )
 def test_example_runs(name, more, tmp_path, monkeypatch, capsys, rng):
     if name in NEEDS:
@@ -87,6 +88,6 @@ def test_example_runs(name, more, tmp_path, monkeypatch, capsys, rng):
     # In this process: importing what examples need takes longer than most of them.
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     assert capsys.readouterr().out.strip()
-    for place in SETTINGS[name]:
+    for place in (*SETTINGS[name], *more):
         if place.endswith((".safetensors", ".png")):
             assert (tmp_path / place).exists()

@@ -9,7 +9,6 @@ pm = pytest.importorskip("pymc")
 from theanets import bayes  # noqa: E402
 from theanets.bayes import priors  # noqa: E402
 
-
 DIST = {"Normal": {}, "Laplace": {"mu": 0, "b": 1}, "HalfNormal": {}}
 
 

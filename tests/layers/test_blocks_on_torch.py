@@ -1,4 +1,4 @@
-"""Blocks train with PyTorch as without compilation: of attention, with skips, and those that drop."""
+"""Blocks train with PyTorch as without compilation: with attention, skips, and what drops."""
 
 import numpy as np
 import pytest
