@@ -1,4 +1,4 @@
-"""Whatever there is beside a series, and however far it is filled up, it gives what it gives alone."""
+"""A series gives what it gives alone, whatever is beside it and however far it is filled up."""
 
 import functools
 import io
