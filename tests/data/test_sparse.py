@@ -132,6 +132,7 @@ def test_batches_hold_the_entries_only(rng):
     assert total <= np.count_nonzero(x.toarray()) + 2
 
 
+@pytest.mark.rewritten
 def test_nothing_becomes_dense(rng):
     x, y = sp.csr_array(entries(rng)), rng.integers(3, size=23)
     net = pair()[1]

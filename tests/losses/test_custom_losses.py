@@ -93,10 +93,10 @@ def test_a_step_trains_without_a_gradient(loss, weighted):
     assert list(train) == ["loss", "err", loss.lower()]
 
 
-def test_a_step_beside_a_loss_that_learns():
+def test_a_step_beside_a_loss_that_learns(rng):
     net = theanets.Regressor([5, 6, 7], loss="step")
     net.add_loss("mse")
-    x, y = RNG.normal(size=(30, 5)), RNG.normal(size=(30, 7))
+    x, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 7))
     before = net.evaluate([x, y])
     net.train([x, y], epochs=5)  # No warning.
     assert net.evaluate([x, y])["mse"] < before["mse"]
