@@ -30,11 +30,12 @@ def compilations(package: Package) -> list[str]:
 def unpickling(package: Package) -> list[str]:
     """Find what reads a pickle, ``numpy.load`` with ``allow_pickle`` included.
 
-    Only ``original.pickles`` may, for which everything in a pickle is a stand-in.
+    Only ``original.pickles`` may, for which everything in a pickle is a stand-in, and
+    ``dask.models``, of what has come by a pickle of Dask's already.
     """
     found = []
     for module, tree in package.trees.items():
-        if module == "original.pickles":
+        if module in ("original.pickles", "dask.models"):
             continue
         for name, node in package.uses(module):
             if name in UNPICKLERS:
