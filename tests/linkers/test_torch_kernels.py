@@ -9,6 +9,8 @@ from theanets import backends
 
 torch = pytest.importorskip("torch")
 
+from pytensor.link.pytorch.dispatch import pytorch_funcify  # noqa: E402
+
 from theanets.ops.recurrent.torch_kernels import Kernel, KernelGradient  # noqa: E402
 
 pytestmark = [
@@ -71,6 +73,33 @@ def test_gradients(name):
         weights = np.broadcast_to(weights, target.shape).copy()
         for found, wanted in zip(ours(x, target, weights), theirs(x, target, weights), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm backward"])
+def test_what_is_behind_the_end_of_a_series_is_not_read(name):
+    function = compiled(make(TAKEN[name]), "PYTORCH")
+    x, target = RNG.normal(size=(3, 5, 3)), RNG.normal(size=(3, 5, 2))
+    weights = (np.arange(5) < np.array([[5], [2], [0]])).astype(float)[..., None]
+    given = target, np.broadcast_to(weights, target.shape).copy()
+    wanted = function(x * weights, *given)
+    results = function(np.where(weights > 0, x, np.nan), *given)
+    for found, other in zip(results, wanted, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_last_state_of_a_series_without_steps_is_its_first():
+    others = [RNG.normal(size=size) for size in ((3, 4), (4,), (4, 4))]
+    z = RNG.normal(size=(3, 5, 4))
+    tensors = [torch.as_tensor(array) for array in (z, np.array([5, 2, 0]), *others)]
+    out, last = pytorch_funcify(Kernel("rnn_tanh", False, False, ()))(*tensors)
+    h, b, hh = others
+    for series, length in enumerate((5, 2, 0)):
+        state = h[series]
+        for t in range(length):
+            state = np.tanh(z[series, t] + b + state @ hh)
+            np.testing.assert_allclose(out[series, t], state)
+        np.testing.assert_allclose(last[series], state)
+        np.testing.assert_array_equal(out[series, length:], 0)
 
 
 @pytest.mark.parametrize("name", LEFT)

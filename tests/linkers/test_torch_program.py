@@ -23,6 +23,8 @@ n, p = pytensor.shared(np.int64(2), "n"), pytensor.shared(np.float32(0.3), "p")
 EXPRESSIONS = {
     "numbers": [p * 2 + pt.log(p), n + 1, n / 4, pt.switch(p > 0.2, n, -n), pt.eq(n, 2)],
     "numbers and tensors": [2 * x * p, 1 - x, p / (x + 9), x**2.0, pt.switch(x > p, x, 0)],
+    "functions of numbers": [pt.expm1(p), pt.log1p(p), pt.sqrt(p), pt.exp(p), pt.log(p + n)],
+    "equal": [f(pt.cast(i, "float32"), 1) for f in (pt.le, pt.lt, pt.ge, pt.gt, pt.eq, pt.neq)],
     "compared": [x <= p, pt.eq(i, n), pt.neq(i, i[:, 0][:, None]), pt.lt(i, p), pt.ge(x, i)],
     "types": [i / 2, i * p, i + n, i // 2, x + i, pt.cast(i, "float32") * p, -i, pt.sqr(i)],
     "largest": [pt.maximum(x, p), pt.minimum(0, x), pt.maximum(x, y), pt.maximum(i, 1)],
