@@ -90,8 +90,14 @@ def test_what_is_behind_the_end_of_a_series_is_not_read(name):
 def test_the_last_state_of_a_series_without_steps_is_its_first():
     others = [RNG.normal(size=size) for size in ((3, 4), (4,), (4, 4))]
     z = RNG.normal(size=(3, 5, 4))
+    behind = np.arange(5) >= np.array([[5], [2], [0]])
+    z[behind] = np.nan
     tensors = [torch.as_tensor(array) for array in (z, np.array([5, 2, 0]), *others)]
-    out, last = pytorch_funcify(Kernel("rnn_tanh", False, False, ()))(*tensors)
+    out, last, tape = pytorch_funcify(Kernel("rnn_tanh", False, True, ()))(*tensors)
+    dz, dh, *rest = pytorch_funcify(KernelGradient((0, 1), ()))(tape, out, last)
+    np.testing.assert_array_equal(dz[torch.as_tensor(behind)], 0)
+    np.testing.assert_array_equal(dh[2], last[2])
+    assert all(bool(torch.isfinite(g).all()) for g in (dz, dh, *rest))
     h, b, hh = others
     for series, length in enumerate((5, 2, 0)):
         state = h[series]
