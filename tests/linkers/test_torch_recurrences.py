@@ -1,12 +1,13 @@
 """Recurrences of any equations by PyTorch: series of one length, and what is not in the loop."""
 
+import numpy as np
 import pytensor.tensor as pt
 import pytest
 from recurrent_cases import CELLS, Case, close
 
 torch = pytest.importorskip("torch")
 
-from theanets.ops.recurrent import by_torch  # noqa: E402
+from theanets.ops.recurrent import by_numpy, by_torch  # noqa: E402
 from theanets.ops.recurrent.cell import with_cotangents  # noqa: E402
 from theanets.ops.recurrent.trace import Layout, trace  # noqa: E402
 
@@ -91,3 +92,33 @@ def test_of_the_derivative_only_what_is_carried_is_in_the_loop():
     # The sum with what arrives, its product with the slope, and that with the weights.
     computing = [line for line in inner if not line.startswith(("p", "all_", "G"))]
     assert len(computing) == 4, computing
+
+
+def truth(x, h, a, b):
+    return x + pt.gt(h, 0) * a + b
+
+
+def both_in_one_sum(x, h, a, b):
+    return x + a + b
+
+
+def used_twice(x, h, a, b):
+    return (x + a) * (a + x * x) + b
+
+
+@pytest.mark.parametrize("pre", [truth, both_in_one_sum, used_twice])
+def test_sums(pre):
+    def step(x, s, v, dot, count):
+        a, b = dot("hh", s.h)
+        out = pt.tanh(pre(x.h, s.h, a, b) + v.b)
+        return {"h": out}, {"out": out}
+
+    cell = of(step, dots={"hh": ("n", ("n", "n"))})
+    rng = np.random.default_rng(0)
+    shapes = [(3, 4, 5), (3, 5), (5,), (5, 10)]
+    z, *others = (rng.normal(size=shape) for shape in shapes)
+    kept, lengths = (True,) * cell.num_arrays, np.array([4, 2, 0])
+    wanted = by_numpy.forward(cell, kept)(False, z, lengths, *others)
+    found = by_torch.forward(cell, kept, False)(*map(torch.as_tensor, (z, lengths, *others)))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
