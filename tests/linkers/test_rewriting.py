@@ -6,11 +6,13 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.scalar.basic import Add, Exp, Mul
+from pytensor.tensor.basic import Alloc
 from pytensor.tensor.elemwise import Elemwise
 
 import theanets
 from theanets import backends, linkers
 from theanets.linkers import rewriting
+from theanets.ops.kernels import Fill, Rows
 from theanets.ops.kernels.settled import SETTLED, Settled, settle
 
 MODES = ["FAST_COMPILE", pytest.param("NUMBA", marks=pytest.mark.linker)]
@@ -176,3 +178,26 @@ def _rewrites(rewriter):
         yield from _rewrites(part)
     if hasattr(rewriter, "get_node_rewriters"):
         yield from rewriter.get_node_rewriters()
+
+
+@pytest.mark.linker
+def test_arrays_of_one_value_and_of_equal_rows_are_ours_under_numba():
+    """Stacks of vectors of one value are such; PyTensor's own takes seconds to compile."""
+    x = pt.matrix("x", dtype="float64")
+    columns = [pt.full((x.shape[0],), value, dtype="int64") for value in (x.shape[1], 4)]
+    one = pt.alloc(x.min(keepdims=True), x.shape[0], 3)
+    function = backends.function([x], [pt.stack(columns, axis=1), one], mode="NUMBA")
+    found = [type(node.op) for node in nodes(function)]
+    assert Alloc not in found and found.count(Rows) == found.count(Fill) == 1
+    rows, filled = function(np.arange(6.0).reshape(2, 3) + 5)
+    np.testing.assert_array_equal(rows, [[3, 4]] * 2)
+    np.testing.assert_array_equal(filled, np.full((2, 3), 5.0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_rows(mode, count):
+    row, n = pt.matrix("row", dtype="int64", shape=(1, 3)), pt.lscalar("n")
+    function = backends.function([row, n], Rows()(row, n), mode=mode)
+    value = np.array([[3, 1, 2]])
+    np.testing.assert_array_equal(function(value, np.asarray(count)), np.repeat(value, count, 0))

@@ -18,7 +18,7 @@ import theanets
 import theanets.ops
 from theanets.errors import DerivativeError, Error
 from theanets.ops.draws import Draws
-from theanets.ops.kernels import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
+from theanets.ops.kernels import Axes, Fill, MatMul, Positions, RowArgmax, Rows, RowSoftmax, Sums
 
 RNG = np.random.default_rng(2)
 
@@ -31,13 +31,14 @@ STAND_INS = [
     (RowSoftmax(), [MATRIX]),
     (Sums("last"), [MATRIX]),
     (Fill((3,)), [MATRIX.sum(), 3]),
+    (Rows(), [MATRIX[:1], 3]),
     (Axes((1, 0), 2), [MATRIX]),
     (Positions("int64"), [MATRIX]),
     (RowArgmax(), [MATRIX]),
 ]
-#: Bases; stand-ins; what cells are traced by; the gradient of attention, of which `Attend` has
-#: the derivatives, as what it is given of the sums is no input of its own; what writes keys and
-#: values over others.
+#: Bases; stand-ins; what cells are traced by; what is put back before anything is computed; the
+#: gradient of attention, of which `Attend` has the derivatives, as what it is given of the sums is
+#: no input of its own; what writes keys and values over others.
 OTHERS = {
     "AttendGradient",
     "Keep",
@@ -54,6 +55,7 @@ OTHERS = {
     ),
     *(type(op).__name__ for op, _ in STAND_INS),
     "Draws",
+    "Settled",
     *("RowOp", "RowSum", "RowMax", "RowSize", "Early", "FromKey"),
 }
 

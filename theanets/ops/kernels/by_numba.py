@@ -236,6 +236,20 @@ def _fill_3(value: Array, n: Any, m: Any, k: Any) -> Any:
     return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)
 
 
+def rows() -> tuple[Any, str | None]:
+    """Get the kernel of a row that is repeated, and its key for the cache on the disk."""
+
+    def kernel(row: Array, count: Array) -> Any:
+        columns = row.shape[1]
+        result = np.empty((count.item(), columns), row.dtype)
+        for i in range(len(result)):
+            for j in range(columns):
+                result[i, j] = row[0, j]
+        return result
+
+    return numba_njit(kernel, fastmath=False), source_key(__name__, "rows")
+
+
 def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
     """Get the kernel of an array with other axes, and its key for the cache on the disk.
 

@@ -187,6 +187,36 @@ class Fill(KernelOp):
         return by_numba.fill(len(self.shape))
 
 
+class Rows(KernelOp):
+    """A row, so many times."""
+
+    __props__ = ()
+
+    def make_node(self, row: Expression, count: Expression) -> Apply:
+        """Take an array (1, m) and a number of rows n, a scalar; give an array (n, m)."""
+        if isinstance(count, Constant):
+            count = as_tensor(count.data, dtype="int64")
+        rows = int(count.data) if isinstance(count, Constant) else None
+        return Apply(self, [row, count], [matrix(dtype=row.dtype, shape=(rows, row.type.shape[1]))])
+
+    def perform(self, node: Apply, inputs: Sequence[Array], outputs: list[list[Any]]) -> None:
+        """Repeat the row."""
+        row, count = inputs
+        outputs[0][0] = np.repeat(row, int(count), axis=0)
+
+    def shapes_of(
+        self, inputs: Sequence[Expression], shapes: Sequence[tuple[Expression, ...]]
+    ) -> list[tuple[Expression, ...]]:
+        """Get (n, m)."""
+        return [(inputs[1], shapes[0][1])]
+
+    def kernel(self) -> tuple[Any, str | None]:
+        """Get the compiled function, and its key for the cache on the disk."""
+        from . import by_numba
+
+        return by_numba.rows()
+
+
 class Axes(KernelOp):
     """Axes in another order, with some of length 1 added, or left out.
 

@@ -27,7 +27,7 @@ from pytensor.tensor.variable import TensorConstant
 
 from ...expressions import Expression
 from ..draws import operation as draws
-from .operations import Axes, Fill, MatMul, Positions, RowArgmax, RowSoftmax, Sums
+from .operations import Axes, Fill, MatMul, Positions, RowArgmax, Rows, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
 
@@ -95,10 +95,18 @@ def use_sums(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
 
 @node_rewriter([Alloc])
 def use_fill(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
-    """Replace an array of one value."""
+    """Replace an array of one value, and one of equal rows, as a stack of such vectors is."""
     value, *lengths = node.inputs
-    if value.ndim > 0 or not 1 <= len(lengths) <= 3:
+    if value.ndim == len(lengths) == 2 and value.type.broadcastable == (True, False):
+        columns = value.type.shape[1]
+        fits = columns is not None and columns == node.outputs[0].type.shape[1]
+        return [Rows()(value, lengths[0])] if fits else False
+    if not all(value.type.broadcastable) or not 1 <= len(lengths) <= 3:
         return False
+    if isinstance(value, TensorConstant):
+        value = as_tensor(value.data.reshape(()))
+    elif value.ndim:
+        value = value.dimshuffle(())
     return [Fill(node.outputs[0].type.shape)(value, *lengths)]
 
 
@@ -129,7 +137,7 @@ def _are_positions(row: Expression) -> bool:
     return size > 1 == values[..., 0].size and np.array_equal(values.ravel(), np.arange(size))
 
 
-@node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill])
+@node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill, Rows])
 def use_sizes(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace constant sizes by those of the function's inputs, of parameters mostly.
 
