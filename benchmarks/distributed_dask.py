@@ -9,9 +9,9 @@ import os
 import sys
 import time
 
-#: What each way is called by ``sync=``, and the packages that it needs.
+#: What each way is called by ``sync=``, and the packages of which it needs one.
 WAYS = {"dask": "step", "epoch": "epoch"}
-NEEDS = {"dask": ("distributed", "torch"), "epoch": ("distributed",)}
+NEEDS = {"dask": ("torch", "xgboost"), "epoch": ("distributed",)}
 #: What is to be reached: of the efficiency by MPI, and by itself.
 OF_MPI, BY_EPOCH = 0.9, 0.85
 #: Seconds that an epoch of a worker takes, about.
@@ -22,9 +22,10 @@ def possible(ways):
     """Get those of the ways for which all is installed; say what is left out."""
     found = []
     for way in [way for way in WAYS if way in ways]:
-        missing = [name for name in NEEDS[way] if importlib.util.find_spec(name) is None]
-        if missing:
-            print(f"{way} is left out: there is no {' and no '.join(missing)}")
+        for needed in (("distributed",), NEEDS[way]):
+            if not any(map(importlib.util.find_spec, needed)):
+                print(f"{way} is left out: there is no {' and no '.join(needed)}")
+                break
         else:
             found.append(way)
     return found

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ def values(net):
 
 def losses(net):
     return [row["valid_loss"] for row in net.history]
+
+
+def idle(client):
+    """Tell whether no worker computes anything."""
+    busy = client.run(lambda dask_worker: dask_worker.state.executing_count)
+    return not any(busy.values())
+
+
+def wait_until(said, seconds=60):
+    """Wait until something is so; fail if it does not become so."""
+    end = time.monotonic() + seconds
+    while not said() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert said()
 
 
 class Here:

@@ -32,6 +32,17 @@ def shared() -> Any:
     return _held[0]
 
 
+@pytest.fixture(params=["torch", "xgboost"])
+def kind(request, monkeypatch):
+    """Take each kind of group for ``sync='step'`` that is installed."""
+    from theanets.dask import collective
+
+    if not collective.installed([request.param]):
+        pytest.skip(f"needs {request.param}")
+    monkeypatch.setattr(collective, "KINDS", {request.param: collective.KINDS[request.param]})
+    return request.param
+
+
 @pytest.fixture
 def client(shared):
     import distributed

@@ -1,7 +1,5 @@
 """Replicas that train for an epoch by themselves, and are averaged."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -72,25 +70,6 @@ def test_targets_that_differ_are_warned_of(client):
     order = np.argsort(y[:, 1])
     with pytest.warns(UserWarning, match="targets differ"):
         theanets.dask.train(client, network(), blocks(x[order], y[order]), replicas=3, **EPOCH)
-
-
-@pytest.mark.slow
-def test_tasks_of_a_killed_worker_are_done_again(client):
-    from dask_cases import cluster
-    from distributed import Client
-
-    calm, net = network(), network()
-    options = {**EPOCH, "replicas": 3}
-    theanets.dask.train(client, calm, blocks(*arrays()), **options)
-    with cluster(2) as own, Client(own, set_as_default=False) as fragile:
-
-        def kill(run):
-            if run.epoch == 1:
-                pids = fragile.run(os.getpid)
-                os.kill(pids[min(pids)], 9)
-
-        theanets.dask.train(fragile, net, blocks(*arrays()), callbacks=kill, **options)
-    np.testing.assert_allclose(values(net), values(calm), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,21 @@
-"""Workers that add up their gradients, and what is done where one is lost."""
-
-import os
-import subprocess
-import sys
-import threading
-import time
+"""Workers that add up their gradients."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("distributed")
-pytest.importorskip("torch")
 
-from dask_cases import Kills, arrays, blocks, cluster, losses, network, values
+from dask_cases import arrays, blocks, idle, losses, network, values, wait_until
 from distributed import Client
 
 import theanets
 import theanets.dask
 from theanets import spmd
+from theanets.dask import collective
+
+pytestmark = pytest.mark.skipif(
+    not collective.installed(), reason="needs PyTorch or XGBoost, which add up gradients"
+)
 
 OPTIONS = {"epochs": 4, "batch_size": 16, "learning_rate": 0.02}
 
@@ -43,7 +41,7 @@ def _parts(array):
 @pytest.mark.parametrize(
     "algo, options", [("adam", OPTIONS), ("l-bfgs", {"epochs": 4})], ids=["adam", "l-bfgs"]
 )
-def test_it_is_what_a_group_of_threads_does(client, algo, options):
+def test_it_is_what_a_group_of_threads_does(client, kind, algo, options):
     other, monitors = expected(algo, options)
     net = network()
     found = theanets.dask.train(client, net, blocks(*arrays()), algo=algo, **options)
@@ -64,61 +62,17 @@ def test_data_to_validate_on(client):
     assert net.evaluate([x, y])["loss"] == pytest.approx(found[0]["loss"], rel=1e-5)
 
 
-@pytest.fixture(scope="module")
-def fragile():
-    """Start a cluster whose workers may be killed; they come again."""
-    with cluster(2) as found, Client(found, set_as_default=False) as client:
-        yield client
-
-
-@pytest.mark.slow
-def test_killed_workers_are_done_without(client, fragile, tmp_path):
-    calm = network()
-    theanets.dask.train(client, calm, blocks(*arrays()), **OPTIONS)
-    for whom in ("rank 0", "another"):
-        fragile.wait_for_workers(2)
-        pids = fragile.run(os.getpid)
-        killed, path = tmp_path / f"killed {whom}", tmp_path / f"{whom}.ckpt"
-        kills = Kills(killed, 2, None if whom == "rank 0" else pids[max(pids)])
-        net = network()
-        theanets.dask.train(
-            fragile, net, blocks(*arrays()), checkpoint=path, callbacks=kills, timeout=60, **OPTIONS
-        )
-        assert killed.exists() and len(net.history) == 4
-        assert losses(net) == pytest.approx(losses(calm), rel=1e-6)
-        np.testing.assert_allclose(values(net), values(calm), rtol=1e-5, atol=1e-6)
-    fragile.wait_for_workers(2)
-    net = network()
-    with pytest.raises(theanets.dask.LostWorkerError, match="restarts=0"):
-        kills = Kills(tmp_path / "last", 1)
-        theanets.dask.train(fragile, net, blocks(*arrays()), restarts=0, callbacks=kills, **OPTIONS)
-    np.testing.assert_array_equal(values(net), values(network()))
-
-
 def fails(run):
     raise LookupError("of the callback")
 
 
-def _idle(client):
-    """Tell whether no worker computes anything."""
-    busy = client.run(lambda dask_worker: dask_worker.state.executing_count)
-    return not any(busy.values())
-
-
-def _wait_until(said, seconds=30):
-    end = time.monotonic() + seconds
-    while not said() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert said()
-
-
-def test_an_exception_in_one_worker_ends_all(client):
+def test_an_exception_in_one_worker_ends_all(client, kind):
     net = network()
     before = values(net)
     with pytest.raises(LookupError, match="of the callback"):
         theanets.dask.train(client, net, blocks(*arrays()), callbacks=fails, **OPTIONS)
     np.testing.assert_array_equal(values(net), before)
-    _wait_until(lambda: _idle(client))
+    wait_until(lambda: idle(client))
     # And the cluster is as it was.
     theanets.dask.train(client, net, blocks(*arrays()), **{**OPTIONS, "epochs": 1})
 
@@ -138,60 +92,15 @@ def test_what_has_no_meaning_is_refused(client):
         theanets.dask.train(client, network(), blocks(arrays()[0] * np.nan, arrays()[1]))
 
 
+def test_workers_that_cannot_add_up_are_told_what_to_install(client, monkeypatch):
+    monkeypatch.setattr(collective, "KINDS", {"no_such_package": collective.Gloo})
+    with pytest.raises(theanets.ConfigurationError, match="needs no_such_package in each worker"):
+        theanets.dask.train(client, network(), blocks(*arrays()))
+
+
 def test_workers_in_one_process_are_refused():
     with (
         Client(processes=False, n_workers=2, dashboard_address=":0", set_as_default=False) as own,
         pytest.raises(theanets.ConfigurationError, match="processes"),
     ):
         theanets.dask.train(own, network(), blocks(*arrays()), **OPTIONS)
-
-
-def test_two_trainings_at_once(shared, client):
-    nets = [network(), network()]
-
-    def work(net):
-        # A client of its own, as of another process.
-        with Client(shared, set_as_default=False) as own:
-            theanets.dask.train(own, net, blocks(*arrays()), **OPTIONS)
-
-    threads = [threading.Thread(target=work, args=(net,), daemon=True) for net in nets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    np.testing.assert_array_equal(values(nets[0]), values(nets[1]))
-    assert losses(nets[0]) == losses(nets[1])
-
-
-ENDLESS = """
-import sys
-from distributed import Client
-from dask_cases import arrays, blocks, network
-import theanets.dask
-if __name__ == "__main__":
-    with Client(sys.argv[1]) as client:
-        theanets.dask.train(client, network(), blocks(*arrays()), epochs=10**7, patience=None)
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_client_leaves_nothing_that_runs(shared, client, tmp_path):
-    script = tmp_path / "endless.py"
-    script.write_text(ENDLESS)
-    paths = [p for p in sys.path if p]
-    process = subprocess.Popen(
-        [sys.executable, str(script), shared.scheduler_address],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )
-    try:
-        _wait_until(lambda: not _idle(client), 60)
-        time.sleep(2)
-        assert process.poll() is None and not _idle(client)
-    finally:
-        process.kill()
-        process.wait()
-    _wait_until(lambda: _idle(client), 60)
-    net = network()
-    theanets.dask.train(client, net, blocks(*arrays()), **OPTIONS)
-    assert len(net.history) == 4

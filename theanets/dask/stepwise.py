@@ -17,7 +17,7 @@ from .. import spmd
 from ..callbacks import Callback
 from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
-from .collective import Gloo, free_address
+from . import collective
 from .models import Shipped, again, workers
 from .shards import Shards, in_arrays, together
 
@@ -146,14 +146,17 @@ class Launcher:
 
     def _attempt(self, owners: dict[str, dict[str, list[int]]]) -> tuple[Any, ...]:
         client, addresses = self.client, list(owners)
-        address = ""
+        kind, address = "", None
         if len(addresses) > 1:
             host = addresses[0].split("://")[-1].rpartition(":")[0].strip("[]")
-            try:
+            with _losing():
                 pids = client.run(_process, workers=addresses)
-                address = client.run(free_address, host, workers=addresses[:1])[addresses[0]]
-            except (OSError, KeyError, ValueError) as error:
-                raise _Lost("a worker is lost") from error
+                installed = client.run(collective.installed, workers=addresses)
+            kind = _common(installed)
+            with _losing():
+                begin, first = collective.KINDS[kind].begin, addresses[:1]
+                found = client.run(begin, host, len(addresses), self.timeout, workers=first)
+                address = found[addresses[0]]
             if len(set(pids.values())) < len(pids):
                 raise ConfigurationError(
                     "sync='step' needs workers that are processes of their own, which these are "
@@ -175,6 +178,7 @@ class Launcher:
                     list(held.get("train", {}).values()),
                     list(held.get("valid", {})) if "valid" in self._parts else None,
                     list(held.get("valid", {}).values()),
+                    kind,
                     (address, rank, len(addresses), self.timeout),
                     self.options,
                     workers=[worker],
@@ -221,6 +225,27 @@ class Launcher:
         raise _Lost(f"worker {lost} is lost, or the connection to it")
 
 
+@contextlib.contextmanager
+def _losing() -> Iterator[None]:
+    """Tell what is raised where a worker is lost that something is asked of."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError) as error:
+        raise _Lost("a worker is lost") from error
+
+
+def _common(installed: dict[str, list[str]]) -> str:
+    """Get the kind of group for which all workers have what it needs."""
+    for kind in collective.KINDS:
+        if all(kind in found for found in installed.values()):
+            return kind
+    raise ConfigurationError(
+        f"sync='step' needs {' or '.join(collective.KINDS)} in each worker, which adds up "
+        "gradients: pip install xgboost-cpu, which is small, or torch; or sync='epoch', which "
+        "needs nothing"
+    )
+
+
 def _process() -> tuple[str, int]:
     return socket.gethostname(), os.getpid()
 
@@ -250,17 +275,11 @@ class _Wanted(Callback):
 
 
 @contextlib.contextmanager
-def _group(address: str, rank: int, size: int, timeout: float) -> Iterator[Any]:
+def _group(kind: str, address: Any, rank: int, size: int, timeout: float) -> Iterator[Any]:
     if size == 1:
         yield spmd.Alone()
         return
-    try:
-        group = Gloo(address, rank, size, timeout)
-    except ImportError as error:
-        raise ConfigurationError(
-            "sync='step' needs PyTorch in the workers, whose gloo adds up gradients: pip install "
-            "torch; or sync='epoch', which needs nothing"
-        ) from error
+    group = collective.KINDS[kind](address, rank, size, timeout)
     try:
         yield group
     finally:
@@ -273,7 +292,8 @@ def _work(
     shards: list[Any],
     valid_numbers: list[int] | None,
     valid_shards: list[Any],
-    place: tuple[str, int, int, float],
+    kind: str,
+    place: tuple[Any, int, int, float],
     options: dict[str, Any],
 ) -> tuple[Any, ...] | None:
     """Train as one of a group, in a worker."""
@@ -284,6 +304,6 @@ def _work(
         own = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] * bool(callbacks)
         given["callbacks"] = [*own, _Wanted()]
     valid = None if valid_numbers is None else dict(zip(valid_numbers, valid_shards, strict=True))
-    with _group(*place) as group:
+    with _group(kind, *place) as group:
         monitors = spmd.train(net, group, dict(zip(numbers, shards, strict=True)), valid, **given)
     return (monitors, arrays(net), net.history) if place[1] == 0 else None

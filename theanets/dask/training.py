@@ -41,10 +41,10 @@ def train(
         Each update is that of one batch of ``batch_size`` examples in all, of which each worker
         computes a share of the gradient; see `theanets.spmd.train`. What comes of it depends on
         the blocks, to rounding, and not on the workers. Messages go from worker to worker by
-        gloo, so that PyTorch has to be installed there. Where a worker is lost, training begins
-        again with those that are left, from the last checkpoint if there is one, with the
-        blocks that were lost computed anew. Several trainings on one cluster wait for each
-        other.
+        PyTorch's gloo or XGBoost's collective, one of which has to be installed there. Where a
+        worker is lost, training begins again with those that are left, from the last checkpoint
+        if there is one, with the blocks that were lost computed anew. Several trainings on one
+        cluster wait for each other.
 
     ``sync='epoch'``
         Each replica of the network trains for an epoch on some of the blocks, in batches of
