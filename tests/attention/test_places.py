@@ -37,4 +37,5 @@ def test_a_batch_is_its_examples(rng):
             np.testing.assert_allclose(whole[part], grad, rtol=1e-10, atol=1e-12)
         total += d_bias
     np.testing.assert_allclose(found[3], total, rtol=1e-10)
-    assert np.abs(total).min() > 0
+    # No distance of 2 ahead is attended to.
+    assert np.abs(total[:, :4]).min() > 0 and not total[:, 4].any()
