@@ -66,7 +66,10 @@ def layers():
             import scipy.sparse
 
             x = scipy.sparse.csr_array(np.where(X > 0, X, 0))
-        yield name, theanets.Regressor, described, {}, [x, Y]
+        # What is added to all keys changes nothing: RMSProp would divide rounding by rounding.
+        attends = name in ("attention", "transformer")
+        options = {"train": {"algo": "sgd"}} if attends else {}
+        yield name, theanets.Regressor, described, options, [x, Y]
     yield "classifier", theanets.Classifier, [4, 5, 3], {}, [X, LABELS]
     symbols = [dict(form="symbols", shape=(5,), classes=3), ("embedding", 2), "flat", 3]
     yield "embedding, symbols", theanets.Regressor, symbols, {}, [STEPS, Y[:6]]

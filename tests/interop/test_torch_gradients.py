@@ -12,7 +12,9 @@ F64 = dict(batch_first=True, dtype=torch.float64)
 
 MODULES = {
     "attention": lambda: nn.MultiheadAttention(8, 2, **F64),
-    "block": lambda: nn.TransformerEncoderLayer(8, 4, 12, dropout=0, activation="gelu", **F64),
+    "block": lambda: nn.TransformerEncoderLayer(
+        8, 4, 12, dropout=0, activation="gelu", layer_norm_eps=0.05, **F64
+    ),
     "pre-norm": lambda: nn.TransformerEncoderLayer(8, 2, 12, dropout=0, norm_first=True, **F64),
     "norms": lambda: nn.Sequential(
         nn.Linear(8, 8, dtype=torch.float64),
