@@ -345,7 +345,8 @@ class Classifier(_Series, feedforward.Classifier):
         """
         whole_number("steps", steps, 0)
         if not temperature > 0:
-            raise ConfigurationError(f"temperature={temperature!r} is not positive")
+            hint = "; greedy=True takes the most probable label" if temperature == 0 else ""
+            raise ConfigurationError(f"temperature={temperature!r} is not positive{hint}")
         if top_k is not None:
             whole_number("top_k", top_k)
         start = self.layers[0]
