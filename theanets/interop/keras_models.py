@@ -41,6 +41,8 @@ MODELS = ("Sequential", "Functional")
 #: Classes that attend, and what they call their inputs, in their order.
 ATTENDING = ("MultiHeadAttention",)
 SERIES = ("query", "value", "key")
+#: Operations that are what layers of their names are: ``a + b`` and ``a * b``.
+OPERATIONS = ("Add", "Multiply")
 
 
 def reads(*kinds: str) -> Callable[[Callable[[Place], None]], Callable[[Place], None]]:
@@ -207,6 +209,7 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None, dict[str, Any]]]
             before = layer.name
         return
     by_name = {layer.name: layer for layer in model.layers}
+    operations = {each.name: each for each in model.operations}
     config = model.get_config()
     outputs = config["output_layers"]
     if len(_listed(outputs)) != 1:
@@ -216,11 +219,9 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None, dict[str, Any]]]
         )
     for described in config["layers"]:
         name = described["name"]
-        if name not in by_name:
-            raise refused(
-                name, described["class_name"], "an operation has no counterpart, a layer may have"
-            )
         calls = described["inbound_nodes"]
+        if name not in by_name:
+            _check_operation(name, described["class_name"], calls)
         if len(calls) > 1:
             raise refused(
                 name,
@@ -235,7 +236,21 @@ def _order(model: Any) -> Iterator[tuple[Any, list[str] | None, dict[str, Any]]]
                 feeds += _tensors(keywords.pop(key))
         if any(True for _ in _tensors(keywords)):
             raise refused(name, described["class_name"], "it has inputs by keyword")
-        yield by_name[name], feeds, keywords
+        yield operations[name], feeds, keywords
+
+
+def _check_operation(name: str, kind: str, calls: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an operation that no layer computes."""
+    if kind not in OPERATIONS:
+        raise refused(name, kind, "an operation has no counterpart, a layer may have")
+    described = [dict(each) if isinstance(each, Mapping) else {} for each in calls[0]["args"]]
+    outputs = all(each.get("class_name") == "__keras_tensor__" for each in described)
+    if not outputs or len({tuple(each["config"]["shape"]) for each in described}) != 1:
+        raise refused(
+            name,
+            kind,
+            "an operation of two outputs of one shape has a counterpart, and none of other things",
+        )
 
 
 def _input_names(model: Any) -> list[str]:
