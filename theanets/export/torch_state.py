@@ -72,6 +72,10 @@ def _as_wanted(found: dict[str, Array], like: list[str], plain: set[str]) -> dic
                 *(f"{key!r} is nothing here" for key in missing),
             ]
         )
+        if any("bias" in key.rpartition(".")[2] for key in extra):
+            said += (
+                "; biases that a module does not have stay zeros if train freezes them (freeze=)"
+            )
         raise ConfigurationError(f"like= has other names than the network: {said}")
     return {key: found[key] for key in like}
 

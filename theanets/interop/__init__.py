@@ -48,7 +48,7 @@ def from_torch(
 
     Parameters
     ----------
-    module : torch.nn.Module or list
+    module : torch.nn.Module, list or dict
         A ``Sequential`` of modules, nested or not, or one of those it may
         consist of: linear maps, convolutions and their transposes, pooling,
         normalization, dropout, activations, embedding, recurrences,
@@ -56,7 +56,8 @@ def from_torch(
         the states. Or a list of modules in the order in which a ``forward``
         of one's own applies them; in it ``'last'`` after a recurrent module
         lets only that pass what it ends with, ``h_n``, of both directions
-        side by side.
+        side by side. A dict is such a list with names, those of the attributes
+        for instance, so that the network's state has the names of the module's.
     shape : tuple, optional
         Shape of one example as the module takes it, without the axis of
         examples: ``(channels, height, width)`` of an image. None is any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -175,7 +175,7 @@ class Walk:
 
 
 def leaves(modules: Any, path: str, alone: bool = True) -> Iterator[tuple[str, Any]]:
-    """Get modules with their paths, those of each Sequential and list one by one.
+    """Get modules with their paths, those of each Sequential, list and dict one by one.
 
     Raises
     ------
@@ -184,6 +184,8 @@ def leaves(modules: Any, path: str, alone: bool = True) -> Iterator[tuple[str, A
     """
     if isinstance(modules, (list, tuple)):
         items: Any = enumerate(modules)
+    elif isinstance(modules, Mapping):
+        items = modules.items()
     elif kind_of(modules) == "Sequential":
         _check_hooks(modules, path or "the module")
         # `named_children` would leave out an activation that is there twice.
@@ -202,8 +204,8 @@ def leaves(modules: Any, path: str, alone: bool = True) -> Iterator[tuple[str, A
     else:
         hint = nearest(modules, [LAST]) if isinstance(modules, str) else ""
         raise ConfigurationError(
-            f"{path or 'module'!r}: {modules!r} is not a module of torch.nn, a list of these, or "
-            f"{LAST!r}{hint}"
+            f"{path or 'module'!r}: {modules!r} is not a module of torch.nn, a list of these, a "
+            f"dict of these, or {LAST!r}{hint}"
         )
     for name, module in items:
         yield from leaves(module, f"{path}.{name}" if path else str(name), False)
@@ -236,7 +238,7 @@ def check_known(found: Sequence[tuple[str, Any]]) -> None:
     if unknown:
         raise ConfigurationError(
             f"these modules have no counterpart here: {', '.join(unknown)}; of a class with a "
-            "forward of its own, give a list of its modules in their order"
+            "forward of its own, give a list or dict of its modules in their order"
         )
     seen: dict[int, str] = {}
     for path, module in found:
