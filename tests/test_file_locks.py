@@ -75,7 +75,7 @@ def test_another_process(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*")
 def test_a_forked_process_has_no_locks(tmp_path):
     path = tmp_path / "lock"
     lock = locks.LockFile(path, "it")
