@@ -14,6 +14,11 @@ os.environ.setdefault("KERAS_BACKEND", "torch" if find_spec("torch") else "jax")
 # What Numba compiles is tried for what it computes, not for its speed: most of LLVM's
 # optimizations are left out, which take four tenths of the time.
 os.environ.setdefault("NUMBA_OPT", "1")
+# And of what JAX compiles, which is the same compiler's work.
+os.environ["XLA_FLAGS"] = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    + os.environ.get("XLA_FLAGS", "")
+).strip()
 # And so is what the C compiler makes: optimizations and what debuggers need take more than half of
 # its time. Flags are in the keys of PyTensor's cache, so that no program gets what tests compiled.
 os.environ["PYTENSOR_FLAGS"] = "gcc__cxxflags=-O0 -g0," + os.environ.get("PYTENSOR_FLAGS", "")
