@@ -16,6 +16,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.graph.traversal import ancestors
+from pytensor.scalar.basic import Second
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.shape import SpecifyShape
 
@@ -35,6 +36,12 @@ def settle(variables: Iterable[Expression]) -> None:
 
 def _settles(variable: Variable) -> bool:
     return getattr(variable.tag, "theanets_settles", False)
+
+
+def _is_plain(node: Apply) -> bool:
+    # PyTensor simplifies `Second` away in all cases, so that not every linker knows it.
+    fills = isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, Second)
+    return isinstance(node.op, PLAIN) and not fills
 
 
 class Settled(Op):
@@ -103,7 +110,7 @@ class _Settle(GraphRewriter):
         outside += [x for x in fgraph.variables if _settles(x)]
         kept = {x.owner for x in ancestors(outside)}
         part = [node for node in nodes if node not in kept]
-        if not moved or not all(isinstance(node.op, PLAIN) for node in part):
+        if not moved or not all(map(_is_plain, part)):
             return
         made = {x for node in part for x in node.outputs}
         read = dict.fromkeys(x for node in part for x in node.inputs if x not in made)
