@@ -35,6 +35,7 @@ EXPRESSIONS = {
     "set": [pt.set_subtensor(x[: n - 1], p), pt.inc_subtensor(x[:, 1], v[:2]), x[:, n - 1]],
     "turned": [x.T, v[:, None] + v[None], x.dimshuffle(1, "x", 0), x.reshape((x.size, 1))],
     "products": [x @ y.T, v @ v, x @ v, x.sum(), x.sum(axis=0), x.mean(axis=1), x.std()],
+    "with a bias": [x @ y.T + y.sum(axis=1), pt.cumsum(v) + y.T @ x],
     "stacked": [pt.stack([p, x.sum(), n]), pt.concatenate([x, y]), pt.as_tensor([p, 1.0])],
     "largest places": [
         pt.argmax(x, axis=1),

@@ -117,13 +117,13 @@ class Writer:
         for node in order:
             product = self._absorbed(node)
             if product is not None:
-                taken[product], taken[node] = [], [*node.inputs, *product.inputs]
+                (bias,) = (v for v in node.inputs if v.owner is not product)
+                taken[node] += [*taken[product], *bias.owner.inputs]
+                taken[product] = []
                 self._within[product.outputs[0]] = product
         for group, _ in inside.values():
-            arrays = [
-                v for several in group.vectors() if isinstance(several, list) for v in several
-            ]
-            taken[group.nodes[-1]] += arrays
+            arrays = (several for several in group.vectors() if isinstance(several, list))
+            taken[group.nodes[-1]] += [v for several in arrays for v in several]
         last: dict[Any, Apply] = {v: node for node in order for v in taken[node]}
         kept = {*graph.inputs, *graph.outputs}
         for node in order:
