@@ -70,6 +70,12 @@ def idle(client):
     return not any(busy.values())
 
 
+def trains(client):
+    """Tell whether a worker is at the steps of a training, all it needs having come to it."""
+    keys = client.run(lambda dask_worker: [task.key for task in dask_worker.state.executing])
+    return any(str(key).startswith("_work") for some in keys.values() for key in some)
+
+
 def wait_until(said, seconds=60):
     """Wait until something is so; fail if it does not become so."""
     end = time.monotonic() + seconds

@@ -11,7 +11,18 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from dask_cases import Kills, arrays, blocks, cluster, idle, losses, network, values, wait_until
+from dask_cases import (
+    Kills,
+    arrays,
+    blocks,
+    cluster,
+    idle,
+    losses,
+    network,
+    trains,
+    values,
+    wait_until,
+)
 from distributed import Client
 
 import theanets
@@ -139,10 +150,10 @@ def test_a_killed_client_leaves_nothing_that_runs(shared, client, tmp_path, sync
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     try:
-        wait_until((lambda: not idle(client)) if sync == "step" else begun.exists, 120)
+        wait_until((lambda: trains(client)) if sync == "step" else begun.exists, 120)
         time.sleep(2)
         assert process.poll() is None
-        assert sync == "epoch" or not idle(client)
+        assert sync == "epoch" or trains(client)
     finally:
         process.kill()
         process.wait()

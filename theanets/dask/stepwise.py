@@ -152,16 +152,16 @@ class Launcher:
             with _losing():
                 pids = client.run(_process, workers=addresses)
                 installed = client.run(collective.installed, workers=addresses)
-            kind = _common(installed)
-            with _losing():
-                begin, first = collective.KINDS[kind].begin, addresses[:1]
-                found = client.run(begin, host, len(addresses), self.timeout, workers=first)
-                address = found[addresses[0]]
             if len(set(pids.values())) < len(pids):
                 raise ConfigurationError(
                     "sync='step' needs workers that are processes of their own, which these are "
                     "not: Client(processes=True), or sync='epoch'"
                 )
+            kind = _common(installed)
+            with _losing():
+                begin, first = collective.KINDS[kind].begin, addresses[:1]
+                found = client.run(begin, host, len(addresses), self.timeout, workers=first)
+                address = found[addresses[0]]
         # Anew, as those who had it may all be lost.
         shipped = again(lambda: client.scatter(self._net, broadcast=True, hash=False))
         futures = []
