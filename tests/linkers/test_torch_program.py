@@ -160,6 +160,39 @@ def test_streams_of_batches():
     assert_same(*nets)
 
 
+def test_streams_leave_parameters_on_another_device(monkeypatch):
+    # The CPU stands for one.
+    from theanets.linkers import torch_function
+
+    monkeypatch.setattr(torch_function, "is_far", lambda device: True)
+    went, nets, given = [], [], torch_function.Program.given
+    parameters = {"hid1.w", "hid1.b", "out.w", "out.b"}
+
+    def noted(program, place, value, device):
+        if isinstance(value, np.ndarray):
+            went.append(program._graph.inputs[place].name)
+        return given(program, place, value, device)
+
+    monkeypatch.setattr(torch_function.Program, "given", noted)
+    for mode in ("PYTORCH", "FAST_COMPILE"):
+        net = theanets.Classifier(LAYERS, rng=3, mode=mode)
+
+        def batches(net=net):
+            for k in range(12):
+                if k == 7:
+                    out = net.find("out", "b")
+                    out.set_value(np.asarray(out.get_value()) + np.float32(1))
+                yield VECTORS[k : k + 5], LABELS[k : k + 5]
+
+        net.train(batches(), [VECTORS, LABELS], epochs=1, train_batches=12, algo="adam")
+        assert all(type(p.get_value(borrow=True)) is np.ndarray for p in net.params)
+        nets.append(net)
+    assert parameters <= {*went}
+    # Each went there at the first of some batches, of which there are at most five lots.
+    assert all(went.count(name) < 8 for name in parameters)
+    assert_same(*nets)
+
+
 def test_what_is_changed_between_epochs_counts():
     nets = []
     for mode in ("PYTORCH", "FAST_COMPILE"):
