@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigurationError, DataError
-from ..layers.convolution import Convolution
 from ..network import Network
 from ..options import whole_number
 from .axes import GREY, new_or_given, pyplot
@@ -106,7 +105,7 @@ def _images(
     """
     values = net.find(param).get_value().astype(float)
     layer = net.graph.layer(param.rpartition(".")[0])
-    if values.ndim == 4 and isinstance(layer, Convolution):
+    if values.ndim == 4 and hasattr(layer, "window"):
         if layer.linear_map != "transposed_filters":
             # A convolution turns its filters around.
             values = values[:, :, ::-1, ::-1]
