@@ -16,6 +16,8 @@ spec = importlib.util.spec_from_file_location("cases", ROOT / "docs" / "make_lin
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
 LAYERS = {name: rest for name, *rest in cases.layers()}
+for *_, options, _ in LAYERS.values():
+    options.pop("train", None)
 #: Layers with parameters, state, a loop and a search.
 TRAINED = ("feedforward", "batch_norm", "lstm", "crf")
 

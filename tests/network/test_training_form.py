@@ -17,6 +17,8 @@ spec = importlib.util.spec_from_file_location("cases", ROOT / "docs" / "make_lin
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
 LAYERS = {name: rest for name, *rest in cases.layers()}
+for *_, options, _ in LAYERS.values():
+    options.pop("train", None)
 #: What differs in training.
 RANDOM = ("dropout", "noise")
 
