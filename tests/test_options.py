@@ -52,6 +52,7 @@ def only_ours(function, what):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.filterwarnings("ignore", ".*it changes nothing", UserWarning)
                 function(value)
         except Error:
             continue

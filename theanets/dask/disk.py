@@ -43,17 +43,23 @@ class OnDisk:
     def __init__(self, arrays: Sequence[Array]) -> None:
         self.rows = len(arrays[0])
         self.dtypes = [array.dtype for array in arrays]
+        self._shapes = [array.shape[1:] for array in arrays]
         self.row_bytes = max(1, sum(a.nbytes for a in arrays) // max(1, self.rows))
         place = Path(tempfile.mkdtemp(prefix="theanets-", dir=_directory()))
-        self._paths = [place / f"{i}.npy" for i in range(len(arrays))]
+        self._paths = [place / f"{i}.rows" for i in range(len(arrays))]
         for path, array in zip(self._paths, arrays, strict=True):
-            np.save(path, array)
+            np.ascontiguousarray(array).tofile(path)
         weakref.finalize(self, _remove, place, self._paths)
 
     def read(self, start: int, stop: int) -> list[Array]:
         """Get rows of each array, in memory."""
-        # No map is kept: its pages would count as memory of the worker.
-        return [np.array(np.load(path, mmap_mode="r")[start:stop]) for path in self._paths]
+        found = []
+        for path, dtype, shape in zip(self._paths, self.dtypes, self._shapes, strict=True):
+            entries = math.prod(shape)
+            begin, count = start * entries * dtype.itemsize, (stop - start) * entries
+            array = np.fromfile(path, dtype, count, offset=begin)
+            found.append(array.reshape(stop - start, *shape))
+        return found
 
     def __reduce__(self) -> Any:
         # Another worker writes files of its own.
