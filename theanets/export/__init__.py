@@ -171,9 +171,9 @@ def to_torch_state(
     -------
     dict of str to ndarray
         Names are those of the layers, with dots for ``/``, and the parameter's:
-        ``'hid1.weight'``; of what `theanets.from_torch` made of one module, those of its state.
-         Of a layer ``0+1``, the second of a recurrent module,
-        it is ``'0.weight_ih_l1'``. A recurrence has the sum of both biases as
+        ``'hid1.weight'``; of what `theanets.from_torch` made of one module, those of
+        its state. Of a layer ``0+1``, the second of a recurrent module, it is
+        ``'0.weight_ih_l1'``. A recurrence has the sum of both biases as
         ``bias_ih``, and zeros as ``bias_hh``. After a flat image, the weights are
         in the order of PyTorch's, with channels first.
 
