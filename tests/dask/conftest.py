@@ -1,21 +1,12 @@
 """A cluster that tests share; what kills workers has one of its own."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dask_cases import cluster
-
-if find_spec("dask") is not None:
-    import dask
-
-    # For so long what a killed client has locked is kept from the next one: 30 s by default.
-    os.environ["DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT"] = "10s"
-    dask.config.set({"distributed.scheduler.locks.lease-timeout": "10s"})
 
 HERE = Path(__file__).parent
 #: The cluster that there is.
