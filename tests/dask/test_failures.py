@@ -150,7 +150,7 @@ def test_a_killed_client_leaves_nothing_that_runs(shared, client, tmp_path, sync
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     try:
-        wait_until((lambda: trains(client)) if sync == "step" else begun.exists, 120)
+        wait_until((lambda: trains(client)) if sync == "step" else begun.exists, 300)
         time.sleep(2)
         assert process.poll() is None
         assert sync == "epoch" or trains(client)
@@ -158,7 +158,7 @@ def test_a_killed_client_leaves_nothing_that_runs(shared, client, tmp_path, sync
         process.kill()
         process.wait()
     # Neither tasks nor what they held, and the workers are the same processes as before.
-    wait_until(lambda: idle(client) and not any(client.has_what().values()))
+    wait_until(lambda: idle(client) and not any(client.has_what().values()), 300)
     assert set(client.run(os.getpid).values()) == before
     net = network()
     theanets.dask.train(client, net, blocks(*arrays()), sync=sync, **OPTIONS)
