@@ -12,7 +12,9 @@ class Builders:
         self.lock = threading.RLock()
 
     def __enter__(self):
-        owned = any(lock.thread_lock._is_owned() for lock in list(process._every))
+        with process.table:  # others make locks meanwhile
+            locks = list(process._every)
+        owned = any(lock.thread_lock._is_owned() for lock in locks)
         assert self.lock._is_owned() or not owned, "builds under a lock of variables"
         return self.lock.__enter__()
 
