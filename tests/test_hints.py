@@ -47,6 +47,26 @@ def test_keywords_of_train(net, keyword, right, algo):
         net.train(DATA, algo=algo, **{keyword: 1})
 
 
+@pytest.mark.parametrize("algo", ["adam", "layerwise", ["sgd", "adam"]])
+def test_options_of_layers_and_losses_are_not_those_of_train(net, algo):
+    for keyword, what in {
+        "bptt_limit": r"an option of a layer, 'bidirectional', .*\.\.\.: dict\(form='b.*bptt_limit=\.",
+        "heads": r"an option of a layer, 'attention', 'transformer': dict\(form='attention', heads=\.",
+        "delta": r"an option of a loss, 'huber': loss=dict\(form='huber', delta=\.\.\.\) for the n",
+        # What is said of these is nearer.
+        "epsilon": "did you mean 'rms_regularizer'",
+        "activation": "write ",
+    }.items():
+        with pytest.raises(ConfigurationError, match=rf"train got .* {keyword!r} \({what}"):
+            net.train(DATA, algo=algo, **{keyword: 1})
+
+
+def test_keywords_of_another_algorithm_are_no_options_of_layers(net):
+    with pytest.raises(ConfigurationError, match="unknown keyword 'beta1'") as caught:
+        net.train(DATA, algo="sgd", beta1=0.9)
+    assert "an option of" not in str(caught.value)
+
+
 @pytest.mark.parametrize("call", ["train", "evaluate", "network"])
 def test_weights_of_classes_and_examples_belong_to_the_network(call):
     net = theanets.Classifier([2, 2])

@@ -224,7 +224,12 @@ def is_integer(value: object, least: int | None = None) -> bool:
     return least is None or int(value) >= least
 
 
-def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
+def check_keywords(
+    where: str,
+    given: Iterable[str],
+    valid: Iterable[str],
+    of: Callable[[str], str | None] = lambda name: None,
+) -> None:
     """Refuse keywords that nobody consumes.
 
     Parameters
@@ -235,14 +240,19 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
         The keywords that were left over.
     valid : iterable of str
         The keywords that would have been accepted.
+    of : callable, optional
+        Gets a hint at what else has a keyword that nothing valid is called elsewhere, or None.
 
     Raises
     ------
     ConfigurationError
-        If any keyword was given; names the nearest valid one.
+        If any keyword was given; says what else has it, or names the nearest valid one.
     """
-    valid = list(valid)
-    wrong = [f"{name!r}{hint(name, valid)}" for name in given]
+    valid, wrong = list(valid), []
+    for name in given:
+        known = phrase(name) is not None or {*namesakes(name)}.intersection(valid)
+        other = None if known else of(name)
+        wrong.append(f"{name!r}{hint(name, valid) if other is None else f' ({other})'}")
     if wrong:
         listed = ", ".join(sorted(valid)) or "none"
         raise ConfigurationError(f"{where} got unknown keyword {', '.join(wrong)}; valid: {listed}")

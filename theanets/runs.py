@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from . import optimizers, pretraining
-from .errors import ConfigurationError, check_keywords, deprecated, unknown
+from .errors import ConfigurationError, deprecated, unknown
 from .training import Run, options, setup
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def split(algorithms: Sequence[Any], kwargs: Mapping[str, Any]) -> list[dict[str
         for algo in algorithms
     ]
     valid = set().union(*known)
-    check_keywords("train", set(kwargs) - valid, [*valid, *options.ARGUMENTS])
+    options.check(kwargs, valid)
     found = [{k: v for k, v in kwargs.items() if k in names} for names in known]
     return [options.numbered(own, i) for i, own in enumerate(found, start=1)]
 
@@ -85,7 +85,7 @@ def makers(
         yield lambda number: TrainerRun(algo, train, valid, **kwargs)
         return
     known = keywords(algo, kwargs.get("subalgo"))
-    check_keywords("train", set(kwargs) - known, [*known, *options.ARGUMENTS])
+    options.check(kwargs, known)
     if pretraining.method(algo) is not None:
         yield from pretraining.makers(net, algo, train, valid, kwargs, network)
         return

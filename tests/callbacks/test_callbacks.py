@@ -252,3 +252,36 @@ def test_results_do_not_depend_on_watching(net):
 def test_what_is_no_callback(net, wrong):
     with pytest.raises(ConfigurationError, match="callbacks"):
         net.train(data(), epochs=1, callbacks=wrong, **TRAIN)
+
+
+# ---- what a run does not take ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("learning_rate", r"run\.learning_rate=0\.5: .* learning_rate_schedule= of train\(\)"),
+        ("lr", r"run\.lr=0\.5: .* learning_rate_schedule= of train\(\)"),
+        ("batch_size", r"run\.batch_size=0\.5 would change nothing: batch_size= of train\(\)"),
+        ("metrics", r"run\.metrics=0\.5 would change nothing: metrics= of train\(\)"),
+        ("patience", r"run\.patience=0\.5 would change nothing: run\.limits\.patience is"),
+        ("best_loss", r"run\.best_loss=0\.5: it only tells what the run has found"),
+        ("seconds", r"run\.seconds=0\.5: it only tells"),
+    ],
+)
+def test_what_cannot_be_set_is_refused(net, name, message):
+    with pytest.raises(ConfigurationError, match=message):
+        net.train(data(), epochs=1, callbacks=lambda run: setattr(run, name, 0.5))
+    assert net.history.stop_reason == "error"
+
+
+def test_limits_and_what_is_a_callbacks_own_may_be_set(net):
+    class Sooner(theanets.Callback):
+        def start(self, run):
+            run.limits.epochs, run.mine = 2, "start"
+
+        def end(self, run):
+            assert run.mine == "start"
+
+    net.train(data(), epochs=50, patience=None, callbacks=Sooner())
+    assert len(net.history) == 2 and net.history.stop_reason == "epochs"

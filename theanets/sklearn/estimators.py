@@ -102,7 +102,8 @@ class NetClassifier(ClassifierMixin, NetEstimator):
 
     Inputs may be sparse. Compiled functions are used again by estimators of
     equal structure, as those of a grid search, if no code of the user's is in
-    the network. Only one thread at a time trains or predicts.
+    the network. Any number of threads may fit estimators, each its own, and predict
+    with any; those that share compiled functions take turns.
 
     Raises
     ------

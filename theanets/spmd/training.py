@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import pretraining, runs
 from ..data import comes_in_batches
-from ..errors import ConfigurationError, DataError, check_keywords, is_integer
-from ..training.options import ARGUMENTS
+from ..errors import ConfigurationError, DataError, is_integer
+from ..training import options
 from .exchange import Exchange
 from .group import Group
 from .setup import check_same, make_run
@@ -111,7 +111,7 @@ def _check(algo: Any, kwargs: Mapping[str, Any]) -> None:
             )
     for one, own in zip(algorithms, runs.split(algorithms, kwargs), strict=True):
         known = runs.keywords(one)
-        check_keywords("train", set(own) - known, [*known, *ARGUMENTS])
+        options.check(own, known)
 
 
 def _ready(

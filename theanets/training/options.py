@@ -13,8 +13,11 @@ from pytensor.compile.mode import Mode
 
 from .. import backends, optimizers
 from ..errors import ConfigurationError, check_keywords
+from ..layers import Layer
+from ..losses import Loss
 from ..options import whole_number
 from ..regularizers.keywords import keywords as regularizer_keywords
+from .keywords import TrainKeywords
 from .limits import Limits
 
 #: The other arguments of ``train``.
@@ -109,6 +112,40 @@ def keywords(algo: Any) -> list[str]:
     ]
 
 
+def check(given: Collection[str], valid: Collection[str]) -> None:
+    """Refuse keywords of ``train`` that nobody consumes.
+
+    Parameters
+    ----------
+    given : list of str
+        The keywords.
+    valid : list of str
+        Those that are accepted.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is another; says so if it is one of layers or of losses.
+    """
+    wrong = [name for name in given if name not in valid]
+    check_keywords("train", wrong, [*valid, *ARGUMENTS], _owner)
+
+
+def _owner(keyword: str) -> str | None:
+    """Say which layers or losses have an option, unless some algorithm has it too."""
+    if keyword in TrainKeywords.__annotations__:
+        return None
+    for kind, registry, example in (
+        ("layer", Layer.registry, "dict(form={!r}, {}=...)"),
+        ("loss", Loss.registry, "loss=dict(form={!r}, {}=...) for the network"),
+    ):
+        forms = [form for form in registry if keyword in registry[form].valid_options()]
+        if forms:
+            listed = ", ".join(map(repr, forms[:3])) + (", ..." if forms[3:] else "")
+            return f"an option of a {kind}, {listed}: {example.format(forms[0], keyword)}"
+    return None
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """All keywords of ``train``.
@@ -160,7 +197,7 @@ class TrainOptions:
             If a keyword is unknown, a limit or an option of the data has a value without
             meaning, or two devices are named.
         """
-        check_keywords("train", set(kwargs) - {*valid}, [*valid, *ARGUMENTS])
+        check(kwargs, valid)
         limits = Limits(**{key: kwargs[key] for key in LIMITS if key in kwargs})
         given = {key: value for key, value in kwargs.items() if value is not None}
         asked, device = given.pop("mode", None), given.pop("device", None)

@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import process
+from ..earlier import namesakes
+from ..errors import ConfigurationError
 from ..history import History
 from .best import Best
 from .criterion import Criterion
 from .engines import Engine
 from .evaluation import Evaluation
+from .keywords import TrainKeywords
 from .limits import Limits
+
+#: What a run has by the names of keywords, to begin with.
+_OWN = {"criterion", "history"}
 
 Monitors = dict[str, float]
 
@@ -48,6 +54,12 @@ class Standing:
         Updates in an epoch, if known.
     cut : bool
         Whether the last epoch ended before all its batches.
+
+    Raises
+    ------
+    ConfigurationError
+        If an attribute is set that only tells, or one by the name of a keyword of ``train``,
+        which would change nothing.
     """
 
     def __init__(
@@ -77,6 +89,29 @@ class Standing:
         self.cut = False
         self._evaluation = evaluation
         self._started = time.perf_counter()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "learning_rate" or "learning_rate" in namesakes(name):
+            raise ConfigurationError(
+                f"run.{name}={value!r}: a run's learning rate is not set; what changes it is "
+                "learning_rate_schedule= of train(), which may be a function (update, epoch) -> "
+                "factor"
+            )
+        if name in TrainKeywords.__annotations__ and name not in _OWN:
+            raise ConfigurationError(
+                f"run.{name}={value!r} would change nothing: "
+                + (
+                    f"run.limits.{name} is what counts from now on"
+                    if name in Limits.__dataclass_fields__
+                    else f"{name}= of train() says it before the run"
+                )
+            )
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property) and attribute.fset is None:
+            raise ConfigurationError(
+                f"run.{name}={value!r}: it only tells what the run has found, and is not set"
+            )
+        super().__setattr__(name, value)
 
     @property
     def seconds(self) -> float:
