@@ -37,6 +37,17 @@ EXPRESSIONS = {
     "products": [x @ y.T, v @ v, x @ v, x.sum(), x.sum(axis=0), x.mean(axis=1), x.std()],
     "with a bias": [x @ y.T + y.sum(axis=1), pt.cumsum(v) + y.T @ x],
     "stacked": [pt.stack([p, x.sum(), n]), pt.concatenate([x, y]), pt.as_tensor([p, 1.0])],
+    "zero up to a number": [
+        pt.switch(x <= 0, 0, x),
+        pt.switch(x <= 0.25, 0, y) + pt.switch(y <= -0.25, 0, x),
+        # Not by the kernel: of another type, spread, of a number that is no float32, or also read.
+        pt.switch(i <= 0, 0, x),
+        pt.switch(x[:, 0][:, None] <= 0, 0, y),
+        pt.switch(x <= np.float64(0.1), 0, x),
+        pt.switch(x <= 0.5, 0, y) * pt.cast(x <= 0.5, "float32"),
+        pt.switch(x <= 0, 1, y),
+        pt.switch(x <= 0, y, 0),
+    ],
     "largest places": [
         pt.argmax(x, axis=1),
         pt.argmax(x),
@@ -72,6 +83,21 @@ def test_expressions(name):
         assert type(one) is np.ndarray
         assert one.dtype == np.asarray(other).dtype == output.dtype
         np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-6)
+
+
+def test_what_is_no_number_is_chosen_as_by_others():
+    function = backends.function([x, y], pt.switch(x <= 0, 0, y), mode="PYTORCH")
+    special = np.array([[np.nan, np.inf, -np.inf, 1, -1, 0]], "float32")
+    given = np.array([[1, np.nan, np.nan, np.inf, -np.inf, 7]], "float32")
+    np.testing.assert_array_equal(function(special, given), [[1, np.nan, 0, np.inf, 0, 0]])
+    assert "threshold_backward" in source(function)
+    with pytest.raises(ValueError, match="lengths"):
+        function(special, given[:, :1])
+
+
+def source(function):
+    """Get the names that a program refers to."""
+    return function.program.on(torch.get_default_device()).__code__.co_names
 
 
 def test_axes_that_do_not_fit_are_refused_at_each_shape():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.op import Op
 from pytensor.link.pytorch.dispatch import pytorch_funcify
 from pytensor.raise_op import CheckAndRaise
-from pytensor.scalar.basic import Add, ScalarOp, Switch
+from pytensor.scalar.basic import ScalarOp, Switch
 from pytensor.tensor.basic import (
     Alloc,
     AllocEmpty,
@@ -31,7 +30,7 @@ from pytensor.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape
 from pytensor.tensor.subtensor import IncSubtensor, Subtensor, indices_from_subtensor
 from pytensor.tensor.type import TensorType
 
-from . import torch_bundles, torch_source
+from . import torch_bundles, torch_folds, torch_source
 from .torch_bundles import Group, Number, Vectors
 from .torch_values import check_axes, check_bias, is_number, is_shape, tensor
 
@@ -80,6 +79,8 @@ class Writer:
         self._constants: dict[Any, str] = {}
         #: Products that the sum with a bias does.
         self._within: dict[Any, Apply] = {}
+        #: What is 0 where something is at most a number, by what chooses.
+        self._thresholds: dict[Apply, tuple[Any, float, Any]] = {}
         self._vectors = Vectors(self._graph, self._lines, self._tensor)
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
@@ -115,12 +116,15 @@ class Writer:
         inside = {node: (g, family) for family in families for g in family for node in g.nodes}
         taken = {node: [*node.inputs] for node in order}
         for node in order:
-            product = self._absorbed(node)
+            product = torch_folds.product_of(graph, node)
             if product is not None:
                 (bias,) = (v for v in node.inputs if v.owner is not product)
                 taken[node] += [*taken[product], *bias.owner.inputs]
                 taken[product] = []
                 self._within[product.outputs[0]] = product
+            threshold = None if node in inside else torch_folds.threshold_of(node)
+            if threshold is not None:
+                self._thresholds[node], taken[node] = threshold, [threshold[0], threshold[2]]
         for group, _ in inside.values():
             arrays = (several for several in group.vectors() if isinstance(several, list))
             taken[group.nodes[-1]] += [v for several in arrays for v in several]
@@ -219,28 +223,9 @@ class Writer:
 
     # ---- operations ------------------------------------------------------------------
 
-    def _absorbed(self, node: Apply) -> Apply | None:
-        """Get the product of matrices that a sum with a bias, in each row, is all the use of."""
-        if not isinstance(node.op, Elemwise) or not isinstance(node.op.scalar_op, Add):
-            return None
-        for product, bias in permutations(node.inputs) if len(node.inputs) == 2 else ():
-            one, other = product.owner, bias.owner
-            if (
-                one is not None
-                and isinstance(one.op, Dot)
-                and {v.type.ndim for v in one.inputs} == {2}
-                and {v.type.dtype for v in one.inputs} == {bias.type.dtype}
-                and other is not None
-                and isinstance(other.op, DimShuffle)
-                and other.op.new_order == ("x", 0)
-                and len(self._graph.clients[product]) == 1
-                and not is_number(bias)
-            ):
-                return one
-        return None
-
     def _write(self, node: Apply) -> None:
-        if node.outputs[0] in self._within:
+        within = node.outputs[0] in self._within
+        if within or torch_folds.is_compared_for(node, self._graph, self._thresholds):
             self._kinds[node.outputs[0]] = TENSOR
             return
         if not (self._write_on_host(node) or self._write_known(node)):
@@ -332,7 +317,19 @@ class Writer:
         self._lines.append(f"if checked: {check}({bias}, {weights})")
         self._set(node.outputs[0], f"torch.addmm({bias}, {self._tensor(first)}, {weights})")
 
+    def _write_threshold(self, node: Apply, x: Any, limit: float, y: Any) -> None:
+        checked, given = (
+            partial(check_axes, [v.type.broadcastable for v in (x, y)]),
+            self._tensor(x),
+        )
+        self._lines.append(f"if checked: {self._known('f', checked)}(({given}, {self._tensor(y)}))")
+        kernel = "torch.ops.aten.threshold_backward"
+        self._set(node.outputs[0], f"{kernel}({self._tensor(y)}, {given}, {limit!r})")
+
     def _write_elemwise(self, node: Apply) -> bool:
+        if node in self._thresholds:
+            self._write_threshold(node, *self._thresholds[node])
+            return True
         for variable in node.inputs:
             if variable in self._within:
                 self._write_affine(node, self._within[variable])

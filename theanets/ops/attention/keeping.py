@@ -17,8 +17,8 @@ class Keep(KernelOp):
     """Writes rows into an array, from a place of each example on.
 
     The array is changed in place, so that it costs what the rows cost: where it is an input of
-    a function, that has to be one which may be changed. (With JAX and PyTorch it is another
-    array that comes out, and the input stays as it is.)
+    a function, that has to be one which may be changed. (With JAX it is another array that comes
+    out, and the input stays as it is.)
 
     Inputs are the array (batch, room, units), rows (batch, time, units) of its type, how many of
     the rows there are, (batch) of int64, and the place of the first one, (batch) of int64.
