@@ -44,6 +44,14 @@ def test_several_blocks():
     assert net.layers[-1].name == "norm"
 
 
+def test_axes_of_time_and_examples_are_not_mixed_up():
+    """Where the time comes first, as by default, what goes on with examples first is refused."""
+    for module in (nn.MultiheadAttention(8, 2), nn.TransformerEncoderLayer(8, 2, 12)):
+        several = nn.Sequential(module, nn.Flatten())
+        with pytest.raises(theanets.ConfigurationError, match="the time comes first"):
+            theanets.from_torch(several, shape=(5, 8))
+
+
 def test_what_is_refused():
     for module, message in (
         (nn.MultiheadAttention(8, 2, kdim=4), "kdim=, vdim="),

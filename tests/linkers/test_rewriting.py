@@ -4,10 +4,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from pytensor.compile.mode import Mode, get_mode
+from pytensor.compile.mode import Mode, get_mode, optdb
+from pytensor.graph.basic import Constant
 from pytensor.scalar.basic import Add, Exp, Mul
 from pytensor.tensor.basic import Alloc
-from pytensor.tensor.elemwise import Elemwise
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
 
 import theanets
 from theanets import backends, linkers
@@ -98,6 +99,56 @@ def test_what_others_need_too_is_rewritten():
     assert outputs == 1 and count >= 6
 
 
+def test_what_others_are_made_of_is_rewritten():
+    """Here all that the update is, and its value too."""
+    x, w = pt.matrix("x", dtype="float64"), pytensor.shared(np.ones((2, 3)), "w")
+    gradient = pytensor.grad(pt.sqr(x @ w).sum(), w)
+    settle([gradient])
+    new = w - 0.5 * gradient
+    with pytensor.config.change_flags(mode=Mode(linker="py", optimizer=None)):
+        function = pytensor.function([x], new.sum(), updates={w: new})
+    assert not any(count for count, _ in settled_in(get_mode("FAST_COMPILE"), function))
+
+
+def test_what_linkers_do_not_know_is_rewritten():
+    x, w = pt.matrix("x", dtype="float64"), pytensor.shared(np.ones((2, 3)), "w")
+    gradient = pytensor.grad(pt.sqr(x @ w).sum(), w)
+    settle([gradient])
+    with pytensor.config.change_flags(mode=Mode(linker="py", optimizer=None)):
+        function = pytensor.function([x], [], updates={w: w - gradient * pt.second(w, 0.5)})
+    assert settled_in(get_mode("FAST_COMPILE"), function) == []
+
+
+def test_updates_that_read_each_other():
+    """The first is replaced in what reads it too, while that is in the operation."""
+    one, two = (pytensor.shared(np.array(value), name) for value, name in ((1.0, "a"), (2.0, "b")))
+    gradients = pytensor.grad(one**2 * two, [one, two])
+    settle(gradients)
+    new = one - 0.1 * gradients[0]
+    updates = {one: new, two: two - new * gradients[1] + pt.sqr(new)}
+    with pytensor.config.change_flags(mode=lean()):
+        function = pytensor.function([], [], updates=updates)
+    function()
+    assert float(one.get_value()) == pytest.approx(0.6)
+    assert float(two.get_value()) == pytest.approx(2 - 0.6 * 1 + 0.36)
+
+
+def test_axes_of_constants_are_given_beforehand():
+    function, _ = as_built()
+    graph = function.maker.fgraph.clone()
+    graph.update_mapping = function.maker.fgraph.update_mapping
+    lean().optimizer.rewrite(graph)
+    shuffles = [node for node in graph.toposort() if isinstance(node.op, DimShuffle)]
+    assert not any(isinstance(node.inputs[0], Constant) for node in shuffles)
+
+
+def test_parts_are_back_before_what_is_done_entry_by_entry_is_fused():
+    """Seen from the order of the rewrites, as fused code takes long to compile."""
+    place = optdb.__position__
+    opened = place[f"{SETTLED}_opened"]
+    assert place["canonicalize"] < opened < min(place["elemwise_fusion"], place["inplace_elemwise"])
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_parts_come_back(mode):
     found = lean(mode)
@@ -153,6 +204,15 @@ def test_without_a_compiler_arrays_are_added_and_multiplied_two_at_a_time(combin
     wanted = np.add if combine is pt.add else np.multiply
     np.testing.assert_allclose(found, wanted.reduce(values), rtol=1e-6)
     np.testing.assert_array_equal(whole, wanted.reduce([np.arange(3)] * 3))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_parts_of_sums_that_are_too_large_for_their_type_are_right(dtype):
+    small, wide = pt.vector("small", dtype="int8"), pt.vector("wide", dtype=dtype)
+    outputs = [pt.add(small, small, wide), pt.mul(small, small, wide)]
+    function = backends.function([small, wide], outputs, mode="FAST_COMPILE")
+    found = function(np.array([100], "int8"), np.array([1], dtype))
+    np.testing.assert_array_equal(np.ravel(found), [201, 10_000])
 
 
 def test_modes_that_simplify_nothing_stay_as_they_are():

@@ -210,9 +210,12 @@ def test_streams_leave_parameters_on_another_device(monkeypatch):
                     out.set_value(np.asarray(out.get_value()) + np.float32(1))
                 yield VECTORS[k : k + 5], LABELS[k : k + 5]
 
-        net.train(batches(), [VECTORS, LABELS], epochs=1, train_batches=12, algo="adam")
+        options = dict(epochs=1, train_batches=12, algo="adam", freeze="hid1.b")
+        for _ in net.itertrain(batches(), [VECTORS, LABELS], **options):
+            assert all(type(p.get_value(borrow=True)) is np.ndarray for p in net.params)
         assert all(type(p.get_value(borrow=True)) is np.ndarray for p in net.params)
         nets.append(net)
+    np.testing.assert_allclose(*(net.history["train_acc"] for net in nets))
     assert parameters <= {*went}
     # Each went there at the first of some batches, of which there are at most five lots.
     assert all(went.count(name) < 8 for name in parameters)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pytensor.compile.mode import Mode
 from safetensors.numpy import save_file
+from scipy.special import erf
 
 import theanets
 from theanets import models
@@ -38,7 +39,11 @@ def weights(rng, start="transformer."):
     return {start + k: rng.normal(scale=0.7, size=s).astype("f") for k, s in shapes.items()}
 
 
-def logits(found, x):
+def gelu(u):
+    return u / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3)))
+
+
+def logits(found, x, act=gelu, epsilon=1e-5):
     """Compute what GPT-2 gives for one series."""
     w = {key.removeprefix("transformer."): value.astype("d") for key, value in found.items()}
 
@@ -46,7 +51,7 @@ def logits(found, x):
         return y @ w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def norm(y, name):
-        z = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-5)
+        z = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + epsilon)
         return z * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     h, d, steps = w["wte.weight"][x] + w["wpe.weight"][: len(x)], SIZE // HEADS, len(x)
@@ -60,8 +65,7 @@ def logits(found, x):
             e = np.exp(scores - scores.max(-1, keepdims=True))
             heads.append(e / e.sum(-1, keepdims=True) @ v[:, part])
         h = h + linear(np.concatenate(heads, -1), f"h.{i}.attn.c_proj")
-        u = linear(norm(h, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc")
-        u = u / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3)))
+        u = act(linear(norm(h, f"h.{i}.ln_2"), f"h.{i}.mlp.c_fc"))
         h = h + linear(u, f"h.{i}.mlp.c_proj")
     return norm(h, "ln_f") @ w["wte.weight"].T
 
@@ -98,6 +102,43 @@ def test_logits(folder, rng):
     assert not any(p.get_value().shape == (SIZE, SYMBOLS) for p in net.params)
 
 
+ACTIVATIONS = {
+    "gelu_new": gelu,
+    "gelu_pytorch_tanh": gelu,
+    "gelu": lambda u: u / 2 * (1 + erf(u / np.sqrt(2))),
+    "relu": lambda u: np.maximum(u, 0),
+    "silu": lambda u: u / (1 + np.exp(-u)),
+    "swish": lambda u: u / (1 + np.exp(-u)),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_what_the_configuration_says(name, folder, rng):
+    """Another activation, and an epsilon that is not the usual one."""
+    path, found = folder
+    # Small numbers, of which formulas of activations differ more.
+    found = {key: 0.3 * value for key, value in found.items()}
+    save_file(found, path / "model.safetensors")
+    entries = {"activation_function": name, "layer_norm_epsilon": 0.02}
+    (path / "config.json").write_text(json.dumps({**CONFIG, **entries}))
+    x = rng.integers(SYMBOLS, size=(2, 5))
+    expected = np.stack([logits(found, series, ACTIVATIONS[name], 0.02) for series in x])
+    net = models.gpt2(path, mode=AS_BUILT)
+    np.testing.assert_allclose(net.predict_logit(x), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_dropout_is_where_the_configuration_has_it(folder):
+    path, _ = folder
+    rates = {"embd_pdrop": 0.1, "resid_pdrop": 0.2, "attn_pdrop": 0.3}
+    (path / "config.json").write_text(json.dumps({**CONFIG, **rates}))
+    net = models.gpt2(path, mode=AS_BUILT)
+    found = {layer.name: layer.rate for layer in net.layers if hasattr(layer, "rate")}
+    sums = [f"h/{i}{end}+dropout" for i in range(BLOCKS) for end in ("/sum_1", "")]
+    assert found == {"drop": 0.1, **dict.fromkeys(sums, 0.2)}
+    assert [x.dropout for x in net.layers if hasattr(x, "heads")] == [0.3] * BLOCKS
+
+
 def test_symbols_one_after_the_other(folder):
     path, found = folder
     made = [3, 1]
@@ -113,6 +154,8 @@ def test_files_and_names(folder, rng, tmp_path):
     expected = models.gpt2(path, mode=AS_BUILT).predict_logit(x)
     short = {key.removeprefix("transformer."): value for key, value in found.items()}
     short["h.0.attn.bias"] = np.ones((1, 1, PLACES, PLACES), "f")
+    short["h.1.attn.masked_bias"] = np.float32([-1e4])
+    short["lm_head.weight"] = short["wte.weight"]
     for source in (path / "model.safetensors", found, short):
         net = models.gpt2(source, heads=HEADS, mode=AS_BUILT)
         np.testing.assert_array_equal(net.predict_logit(x), expected)
@@ -147,6 +190,9 @@ def test_what_is_refused(folder, rng):
     for entry, message in (
         ({"activation_function": "relu6"}, "activation_function='relu6'"),
         ({"scale_attn_by_inverse_layer_idx": True}, "layer_idx=True of the configuration"),
+        ({"scale_attn_weights": False}, "scale_attn_weights=False of the configuration"),
+        ({"add_cross_attention": True}, "add_cross_attention=True of the configuration"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings=False of the configuration"),
     ):
         (path / "config.json").write_text(json.dumps({**CONFIG, **entry}))
         with pytest.raises(theanets.ConfigurationError, match=message):

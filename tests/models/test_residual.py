@@ -8,7 +8,8 @@ from safetensors.numpy import save_file
 import theanets
 from theanets import models
 
-SHAPE = (17, 16, 3)
+# So that more than one entry is left for the last mean.
+SHAPE = (33, 17, 3)
 # Nothing is rewritten, which would take most of the time.
 AS_BUILT = Mode(linker="py", optimizer="merge")
 
@@ -82,6 +83,15 @@ def test_names_and_shapes_are_those_of_torchvision():
     assert state["conv1.weight"].shape == (64, 3, 7, 7) and state["fc.weight"].shape == (10, 512)
     # 11,181,642 of torchvision's, and here a bias of each of 4800 filters.
     assert sum(p.get_value(borrow=True).size for p in net.params) == 11_181_642 + 4800
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+def test_depths_are_numbers_of_layers_with_weights(depth):
+    names = [layer.name for layer in models.resnet(depth, 2, width=1).layers]
+    convolutions = [n for n in names if n.split("/")[-1].startswith("conv")]
+    assert len(convolutions) + names.count("fc") == depth
+    stages = [sum(n.startswith(f"layer{i}/") and n.count("/") == 1 for n in names) for i in (1, 4)]
+    assert stages == ([2, 2] if depth == 18 else [3, 3])
 
 
 def test_what_is_refused(rng, tmp_path):

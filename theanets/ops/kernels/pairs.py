@@ -25,9 +25,10 @@ def use_pairs(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace sums and products of more than two arrays."""
     if not isinstance(node.op.scalar_op, (Add, Mul)) or len(node.inputs) < 3:
         return False
-    found = reduce(node.op, node.inputs)
-    # Of integers of several types, a part may be of a smaller type than the whole.
-    return [found] if found.type.dtype == node.outputs[0].type.dtype else False
+    # A part may be of a smaller type than the whole, and too large for it.
+    if {x.type.dtype for x in node.inputs} != {node.outputs[0].type.dtype}:
+        return False
+    return [reduce(node.op, node.inputs)]
 
 
 # Once nothing is simplified any more, before anything is done in place.
