@@ -54,8 +54,12 @@ def test_rows_are_written_at_their_places(mode, rng):
     array, rows = rng.normal(size=(3, 6, 2)), rng.normal(size=(3, 4, 2))
     expected = array.copy()
     expected[0, 2:6], expected[1, 5:6] = rows[0], rows[1, :1]
-    given = array.copy()
-    found = writing(mode)(given, rows, np.array([4, 1, 0]), np.array([2, 5, 6]))
+    given, function = array.copy(), writing(mode)
+    lengths, places = np.array([4, 1, 0]), np.array([2, 5, 1])
+    for b in range(3):
+        alone = [x[b : b + 1].copy() for x in (array, rows, lengths, places)]
+        np.testing.assert_array_equal(np.asarray(function(*alone)), expected[b : b + 1])
+    found = function(given, rows, lengths, places)
     np.testing.assert_array_equal(np.asarray(found), expected)
     if mode != "JAX":
         # In place, or a step would cost what all steps so far cost.
@@ -207,3 +211,40 @@ def test_steps_of_a_stream_write_into_one_array(rng):
         (parts,) = kept(stream._state).values()
         places.add(parts["keys"].__array_interface__["data"][0])
     assert len(places) == 1
+
+
+@pytest.mark.linker
+@pytest.mark.parametrize("window", [None, 5])
+def test_steps_under_jax_stay_on_the_device(window, rng):
+    """Each has the memory of the one before; what a user got is the user's."""
+    pytest.importorskip("jax")
+    net, x = network(window, mode="JAX"), rng.normal(size=(2, 30, 3))
+    whole, stream, places = network(window).predict(x), net.stream(2), []
+    for t in range(10):
+        np.testing.assert_allclose(stream.step(x[:, t]), whole[:, t], rtol=1e-9, atol=1e-12)
+        (parts,) = kept(stream._state).values()
+        places.append(parts["keys"]._room.unsafe_buffer_pointer())
+        assert parts["keys"].shape == (2, t + 1, 2)
+    # The first one is a copy of what came from the host.
+    assert len({*places[1:]}) == 1
+    held = stream.state
+    copied = {n: {k: v.copy() for k, v in parts.items()} for n, parts in held.items()}
+    for t in range(10, 30):
+        np.testing.assert_allclose(stream.step(x[:, t]), whole[:, t], rtol=1e-9, atol=1e-12)
+    for name, parts in copied.items():
+        for key, value in parts.items():
+            assert type(held[name][key]) is np.ndarray
+            np.testing.assert_array_equal(held[name][key], value)
+    stream.state = held
+    np.testing.assert_allclose(stream.step(x[:, 10]), whole[:, 10], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.linker
+def test_parameters_that_change_between_steps_count_under_jax(rng):
+    pytest.importorskip("jax")
+    net, x = network(mode="JAX"), rng.normal(size=(1, 3, 3))
+    stream = net.stream()
+    first = stream.step(x[0, 0])
+    net.find("out", "b").get_value(borrow=True)[...] += 1
+    stream.reset()
+    np.testing.assert_allclose(stream.step(x[0, 0]), first + 1, rtol=1e-9)

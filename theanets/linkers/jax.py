@@ -73,12 +73,12 @@ class JAX(Compiled):
     ) -> Any:
         """Compile expressions, with something else in the place of generators."""
         from ..ops.draws.by_jax import Chance
-        from .jax_function import Drawing
+        from .jax_function import Drawing, Writing
 
         chance = Chance(inputs, outputs, updates, make)
         with self.compiling():
             function = make(inputs, outputs, chance.updates, givens=chance.givens)
-        return Drawing(function, chance)
+        return (Writing if Writing.fits(function) else Drawing)(function, chance)
 
     def own_input(self, variable: Any, value: Any) -> Any:
         """Get a constant for a size: in a whole step, all are known when it is compiled."""

@@ -84,6 +84,52 @@ class Drawing:
         return getattr(self.__dict__["_function"], name)
 
 
+class Writing(Drawing):
+    """A function that writes into some of its arguments.
+
+    An array of JAX in the place of one of these is used up: its memory is that of what comes of it.
+    One of NumPy is copied. What is returned are arrays of JAX.
+
+    Parameters
+    ----------
+    function : Function
+        PyTensor's, one that `fits`.
+    chance : Chance
+        What it has in the place of generators.
+    """
+
+    def __init__(self, function: Any, chance: Chance) -> None:
+        super().__init__(function, chance)
+        self._written = _written(function)
+        self._run = jax.jit(function.vm.jit_fn.__wrapped__, donate_argnums=self._written)
+
+    @staticmethod
+    def fits(function: Any) -> bool:
+        """Tell whether a function writes into arguments, and changes nothing besides."""
+        updates = function.maker.fgraph.update_mapping
+        return bool(_written(function)) and not (
+            updates or function.maker.linker.scalar_shape_inputs
+        )
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.chance.draw(arguments)
+        given = [container.storage[0] for container in self.input_storage]
+        given[: len(arguments)] = arguments
+        for place in self._written:
+            if not isinstance(given[place], jax.Array):
+                given[place] = jnp.array(given[place])
+        results = self._run(*given)
+        return results[0] if self.unpack_single else list(results)
+
+
+def _written(function: Any) -> tuple[int, ...]:
+    """Get the places of arguments that a function may write into."""
+    # Shared variables, which come last, are not meant.
+    many = len(function.maker.inputs) - len(function.get_shared())
+    inputs = function.maker.inputs[:many]
+    return tuple(place for place, one in enumerate(inputs) if one.mutable)
+
+
 class Repeated:
     """A function whose shared arrays are held on the device between its calls.
 

@@ -258,8 +258,9 @@ class Predictor(Regressor):
         stream = self.stream(len(output))
         stream.state = state
         found = [output[np.arange(len(output)), last]]
-        while len(found) < steps:
-            found.append(stream.step(found[-1]))
+        with stream.repeated():
+            while len(found) < steps:
+                found.append(stream.step(found[-1]))
         return np.stack(found[:steps], axis=1)
 
 

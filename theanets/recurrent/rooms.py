@@ -3,7 +3,8 @@
 A state of an open length, such as the keys of attention, has a row for each step so far. To make a
 longer array of it at each step would cost more than the step, so that there is room in it for as
 many steps again, and what users see is the part that is in use. Steps of a series lie from the
-first place on: with a window, the last ones of them.
+first place on: with a window, the last ones of them. With JAX, the arrays with room stay on the
+device from step to step, and a step has the memory of the one before.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Kept(NamedTuple):
 
     Attributes
     ----------
-    rooms : tuple of ndarray
-        Arrays with room, (series, steps, units).
-    rows : tuple of ndarray
+    rooms : tuple of arrays
+        With room, (series, steps, units); of NumPy, or where a linker has them.
+    rows : tuple of ndarray or Part
         The parts of them that are in use.
     seen : ndarray of shape (series, 1)
         How many steps there were of each series.
@@ -34,10 +35,34 @@ class Kept(NamedTuple):
         How many of these are kept.
     """
 
-    rooms: tuple[Array, ...]
-    rows: tuple[Array, ...]
+    rooms: tuple[Any, ...]
+    rows: tuple[Any, ...]
     seen: Array
     places: Array
+
+
+class Part:
+    """The part in use of an array of a linker's, of which NumPy's is made where somebody looks.
+
+    Parameters
+    ----------
+    room : array of shape (series, steps, units)
+        It lies on a device, and is that of the next step once that is computed.
+    used : int
+        How many of the steps are in use.
+    """
+
+    def __init__(self, room: Any, used: int) -> None:
+        self._room = room
+        self.shape = (room.shape[0], used, room.shape[2])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        # A view would keep the memory from being used for the next step.
+        return np.array(self._room, dtype)[:, : self.shape[1]]
+
+
+def _part(room: Any, used: int) -> Any:
+    return room[:, :used] if isinstance(room, np.ndarray) else Part(room, used)
 
 
 class Rooms:
@@ -51,7 +76,7 @@ class Rooms:
         self._given: dict[str, Kept] = {}
 
     def enter(
-        self, name: str, rows: tuple[Array, ...], count: Array, more: int, kept: int | None
+        self, name: str, rows: tuple[Any, ...], count: Array, more: int, kept: int | None
     ) -> Kept:
         """Get arrays with room for further steps, which may be written into.
 
@@ -59,7 +84,7 @@ class Rooms:
         ----------
         name : str
             Of the layer.
-        rows : tuple of ndarray
+        rows : tuple of ndarray or Part
             What it keeps, (series, steps, units).
         count : ndarray of shape (series, 1)
             How many steps there were of each series.
@@ -74,7 +99,7 @@ class Rooms:
         mine = given is not None and all(map(_is, rows, given.rows))
         if given is not None and mine and given.rooms[0].shape[1] >= used + more:
             return Kept(given.rooms, rows, count, places)
-        rows = shortened(rows, places, kept)
+        rows = shortened(tuple(map(np.asarray, rows)), places, kept)
         if kept is not None:
             places = np.minimum(places, kept)
         used = int(places.max(initial=0))
@@ -86,7 +111,7 @@ class Rooms:
             rooms[-1][:, :used] = value[:, :used]
         return Kept(tuple(rooms), rows, count, places)
 
-    def leave(self, name: str, before: Kept, rooms: tuple[Array, ...], count: Array) -> Kept:
+    def leave(self, name: str, before: Kept, rooms: tuple[Any, ...], count: Array) -> Kept:
         """Get what a layer keeps after further steps.
 
         Parameters
@@ -95,14 +120,14 @@ class Rooms:
             Of the layer.
         before : Kept
             From `enter`.
-        rooms : tuple of ndarray
+        rooms : tuple of arrays
             The arrays with room, with the rows of these steps.
         count : ndarray of shape (series, 1)
             How many steps there were by now.
         """
         places = before.places + (count - before.seen)[:, 0].astype("int64")
         used = int(places.max(initial=0))
-        found = Kept(rooms, tuple([room[:, :used] for room in rooms]), count, places)
+        found = Kept(rooms, tuple([_part(room, used) for room in rooms]), count, places)
         self._given[name] = found
         return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,12 @@ class Carrier:
 
     def moved(self, to: Callable[[Any], Any]) -> Carrier:
         """Get the same on other variables: those of another network."""
+        return self.by(backends.moved(self.function, to))
+
+    def by(self, function: Any) -> Carrier:
+        """Get the same by another function, which does what this one's does."""
         found = copy.copy(self)
-        found.function = backends.moved(self.function, to)
+        found.function = function
         return found
 
     def zeros(self, series: int) -> State:
@@ -208,14 +213,15 @@ class Carrier:
         output, *after = self.function(*arrays, *flat, *(kept[name].places for name in self.open))
         new: State = {name: {} for name in self.shapes}
         for (name, key), value in zip(self.names, after, strict=True):
-            new[name][key] = np.asarray(value)
+            # What has a row for each step stays where it is.
+            new[name][key] = value if key in self.open.get(name, ()) else np.asarray(value)
         for name, keys in self.open.items():
             parts = new[name]
             wide = tuple([parts[key] for key in keys])
             found = mine.leave(name, kept[name], wide, parts[COUNT])
             rows = found.rows
             if rooms is None:
-                rows = shortened(rows, found.places, self.kept[name])
+                rows = shortened(tuple(map(np.asarray, rows)), found.places, self.kept[name])
             parts.update(zip(keys, rows, strict=True))
         return np.asarray(output), new
 
@@ -224,7 +230,7 @@ class Carrier:
         found = dict(state)
         for name, keys in self.open.items():
             parts = state[name]
-            rows = tuple([parts[key] for key in keys])
+            rows = tuple([np.asarray(parts[key]) for key in keys])
             places = np.minimum(parts[COUNT][:, 0].astype("int64"), rows[0].shape[1])
             rows = shortened(rows, places, self.kept[name])
             found[name] = {**parts, **dict(zip(keys, rows, strict=True))}
@@ -274,7 +280,7 @@ class Stream:
                 f"{', '.join(map(repr, others))}"
             )
         whole_number("series", series)
-        self._carrier = carrier(net, wanted)
+        self._call = self._carrier = carrier(net, wanted)
         #: Shape of one step: none for symbols, of which a step is one.
         self._shape = net.layers[0].output_shape[1:]
         self._field = next(field for field in net.fields if field.name == found[0])
@@ -291,6 +297,16 @@ class Stream:
     @state.setter
     def state(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         self._state = self._carrier.check(state, self.series)
+
+    @contextmanager
+    def repeated(self) -> Iterator[None]:
+        """Let parameters stay on a device from step to step; nobody may change them in place."""
+        with backends.repeated(self._carrier.function) as function:
+            self._call = self._carrier.by(function)
+            try:
+                yield
+            finally:
+                self._call = self._carrier
 
     def reset(self, which: Any = slice(None)) -> None:
         """Start series anew: all, or those of some indices."""
@@ -326,8 +342,9 @@ class Stream:
         row = behaved(coerce(self._field, row[:, None], "x"))
         ones = [np.ones(self.series, "int32") for _ in self._lengths]
         # One step of this stream at a time.
-        call = self._carrier
-        with call.function.held(lambda: call([row, *ones], self._state, self._rooms)) as found:
+        call = self._call
+        held = self._carrier.function.held
+        with held(lambda: call([row, *ones], self._state, self._rooms)) as found:
             output, self._state = found
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output
