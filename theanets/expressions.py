@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import pytensor.tensor as pt
 from pytensor.compile.sharedvalue import SharedVariable
+from pytensor.graph.basic import Apply
+from pytensor.tensor.basic import Alloc
 from pytensor.tensor.variable import TensorVariable
 
 from .errors import ConfigurationError
@@ -28,6 +30,28 @@ def untrained(variable: Shared) -> Shared:
 def placeholder(name: str | None, dtype: str, shape: tuple[int | None, ...]) -> Expression:
     """Make a symbolic variable; ``pt.tensor`` takes names such as ``'int'`` for types."""
     return pt.TensorType(dtype, shape=shape)(name)
+
+
+def filled(value: Any, lengths: Sequence[Any], dtype: str) -> Expression:
+    """Make an array that has one value in all entries, as ``pt.full``, but at once.
+
+    That one goes through all that a length is computed from, to find out whether it is a constant:
+    behind several layers, for most of the time in which a network is built.
+
+    Parameters
+    ----------
+    value : float or expression
+        The value.
+    lengths : list of int or expressions of integers
+        The shape; it is known of what is an int.
+    dtype : str
+        The type of the entries.
+    """
+    sizes = [pt.as_tensor_variable(length, ndim=0) for length in lengths]
+    shape = tuple(length if isinstance(length, int) else None for length in lengths)
+    given = pt.as_tensor_variable(value, dtype=dtype) if isinstance(value, int | float) else value
+    array = pt.TensorType(dtype, shape=shape)()
+    return Apply(Alloc(), [given.astype(dtype), *sizes], [array]).outputs[0]
 
 
 def check_takes(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytensor.tensor as pt
 
-from ...expressions import Expression
+from ...expressions import Expression, filled
 from ..signals import Inputs
 
 #: The state that counts the steps of series that are continued.
@@ -45,7 +45,7 @@ class Steps:
         lengths = inputs.lengths.get(name)
         self.known = lengths is None
         if lengths is None:
-            lengths = pt.full((x.shape[0],), x.shape[1], dtype="int64")
+            lengths = filled(x.shape[1], (x.shape[0],), "int64")
         self.lengths = lengths.astype("int64")
         numbers = pt.arange(x.shape[1], dtype="int64")[None, :]
         self.before = pt.zeros_like(self.lengths)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytensor.tensor as pt
 
 from ...errors import ConfigurationError, unknown
-from ...expressions import Expression
+from ...expressions import Expression, filled
 from ...ops.recurrent import (
     Layout,
     Named,
@@ -313,7 +313,7 @@ class Recurrent(StateWeights, abstract=True):
         series, mask = inputs[name], None
         lengths = self._lengths(inputs.lengths)
         if lengths is None:
-            lengths = pt.full((series.shape[0],), series.shape[1], dtype="int64")
+            lengths = filled(series.shape[1], (series.shape[0],), "int64")
         else:
             mask = exists(lengths, series)
             if lengths is not inputs.lengths.get(name):

@@ -9,7 +9,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from ...expressions import untrained
+from ...expressions import filled, untrained
 from ...ops.recurrent import Layout, StepFunction
 from ..signals import Inputs
 
@@ -45,7 +45,7 @@ def initial_states(layer: Recurrent, inputs: Inputs, series: Any, layout: Layout
             whole = parts == 1
             found.append(given if whole else given[:, which * width : (which + 1) * width])
         else:
-            found.append(pt.zeros((series.shape[0], sizes[size]), dtype=layer.dtype))
+            found.append(filled(0, (series.shape[0], sizes[size]), layer.dtype))
     return found
 
 
