@@ -22,12 +22,16 @@ os.environ["XLA_FLAGS"] = (
 # And so is what the C compiler makes: optimizations and what debuggers need take more than half of
 # its time. Flags are in the keys of PyTensor's cache, so that no program gets what tests compiled.
 os.environ["PYTENSOR_FLAGS"] = "gcc__cxxflags=-O0 -g0," + os.environ.get("PYTENSOR_FLAGS", "")
+# Programs that tests start compile all of the package anew where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np
 import pytensor
 import pytest
 from hypothesis import settings
 from pytensor.compile.mode import Mode, predefined_modes
+from pytensor.graph.utils import Scratchpad
+from pytensor.link.c.op import ExternalCOp
 
 import theanets
 from theanets.structure import builds
@@ -47,6 +51,29 @@ class _Modules(FileFinder):
 _TESTS = os.path.dirname(os.path.abspath(__file__))
 sys.path_importer_cache[_TESTS] = _Modules(_TESTS, (SourceFileLoader, SOURCE_SUFFIXES))
 
+
+def _build_graphs_faster() -> None:
+    """Leave out of PyTensor what is done in vain, a tenth of the time in which graphs are built.
+
+    PyTensor 3.0 reads and parses a file in C for each change of axes, and all versions get the
+    attributes of tags by a method that does what Python does without it.
+    """
+    if "__getattribute__" in vars(Scratchpad):
+        del Scratchpad.__getattribute__
+    load, loaded = ExternalCOp.load_c_code, dict[Any, Any]()
+
+    def load_once(op: Any, files: Any) -> None:
+        key = (type(op), *files)
+        if key not in loaded:
+            load(op, files)
+            loaded[key] = op.func_codes, op.code_sections
+        op.func_codes, op.code_sections = loaded[key]
+
+    ExternalCOp.load_c_code = load_once
+
+
+_build_graphs_faster()
+
 # No deadline: the first example of a property may compile. In CI the examples
 # do not change from run to run.
 settings.register_profile("theanets", deadline=None)
@@ -60,6 +87,12 @@ settings.load_profile("theanets-ci" if os.environ.get("CI") else "theanets")
 AS_BUILT = {"FAST_COMPILE": Mode(linker="py", optimizer="merge")}
 #: Folders whose tests are all of what is rewritten.
 REWRITTEN = {"linkers", "ops"}
+#: Folders that have every kind of piece that graphs are made of, whose tests are too with the
+#: option ``--rewritten``. Elsewhere the same pieces are put together, trained and kept.
+PIECES = {
+    *("activations", "attention", "layers", "losses", "optimizers", "recurrent", "regularizers"),
+    *REWRITTEN,
+}
 
 #: Where the fresh seeds of the networks of each test start.
 SEED = 13
@@ -68,8 +101,11 @@ SEED = 13
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewritten",
-        action="store_true",
-        help="let FAST_COMPILE rewrite graphs in all tests, as for users; takes twice as long",
+        nargs="?",
+        const="pieces",
+        choices=("pieces", "all"),
+        help="let FAST_COMPILE rewrite graphs, as for users, in tests of the pieces of graphs, or "
+        "in all tests; these take twice as long",
     )
 
 
@@ -91,14 +127,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     builds.clear()
     if item.get_closest_marker("linker"):
         return (yield)
+    asked = item.config.getoption("rewritten")
+    folders = PIECES if asked == "pieces" else REWRITTEN
     rewritten = (
-        item.path.parent.name in REWRITTEN
+        item.path.parent.name in folders
         or item.get_closest_marker("rewritten") is not None
-        or item.config.getoption("rewritten")
+        or asked == "all"
     )
     modes = {} if rewritten else AS_BUILT
-    # Nor is it noted for each node where in the program it was made.
-    flags = {"mode": "FAST_COMPILE", "traceback__limit": 0}
+    # Nor is it noted for each node where in the program it was made. Without a C compiler, graphs
+    # within graphs are not compiled either, which PyTensor 3.3 does otherwise.
+    flags = {"mode": "FAST_COMPILE", "traceback__limit": 0, "cxx": ""}
     with pytensor.config.change_flags(**flags), patch.dict(predefined_modes, modes):
         return (yield)
 
