@@ -89,9 +89,15 @@ AS_BUILT = {"FAST_COMPILE": Mode(linker="py", optimizer="merge")}
 REWRITTEN = {"linkers", "ops"}
 #: Folders that have every kind of piece that graphs are made of, whose tests are too with the
 #: option ``--rewritten``. Elsewhere the same pieces are put together, trained and kept.
-PIECES = {
-    *("activations", "attention", "layers", "losses", "optimizers", "recurrent", "regularizers"),
-    *REWRITTEN,
+PIECES = REWRITTEN | {
+    "activations",
+    "attention",
+    "bayes",
+    "layers",
+    "losses",
+    "optimizers",
+    "recurrent",
+    "regularizers",
 }
 
 #: Where the fresh seeds of the networks of each test start.
