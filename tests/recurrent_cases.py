@@ -5,12 +5,14 @@ from itertools import pairwise
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 
 from theanets import activations
 from theanets.ops.recurrent import operation as core
 from theanets.ops.recurrent.scan import one_step, scan
 from theanets.ops.recurrent.trace import Layout, trace
 
+AS_BUILT = Mode(linker="py", optimizer="merge")
 SIZES = {"n": 5, "f": 3, "m": 2}
 GATES = dict.fromkeys("ifco", "n")
 
@@ -289,6 +291,10 @@ class Case:
             for name, by_step in outputs.items()
         }
         return stacked, state
+
+    def stepwise(self, reverse=False, limit=0, **options):
+        """What unrolled steps give as they are built: rewriting so many nodes takes seconds."""
+        return self.run(*self.unrolled(reverse, limit), mode=AS_BUILT, **options)
 
     def run(self, outputs, final, names=None, ends=True, mode=None):
         """Values and gradients of a random projection of some outputs and the final states."""

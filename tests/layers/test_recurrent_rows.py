@@ -23,14 +23,14 @@ def made(cell, **options):
 @pytest.mark.parametrize("cell, reverse", [(cell, i % 2 == 1) for i, cell in enumerate(ROWS)])
 def test_values_and_gradients_are_those_of_unrolled_steps(cell, reverse):
     case = made(cell)
-    expected = case.run(*case.unrolled(reverse))
+    expected = case.stepwise(reverse)
     close(case.run(*case.fast(reverse=reverse)), expected, 1e-10)
 
 
 @pytest.mark.parametrize("cell", ["attention"])
 def test_gradients_of_the_output_alone(cell):
     case = made(cell)
-    expected = case.run(*case.unrolled(), names=["out"], ends=False)
+    expected = case.stepwise(names=["out"], ends=False)
     close(case.run(*case.fast(), names=["out"], ends=False), expected, 1e-10)
 
 
@@ -39,7 +39,7 @@ def test_what_is_no_number_passes_as_in_unrolled_steps(cell):
     case = Case(cell, steps=2, lengths=(2,) * 5)
     case.arguments[0][:4, 0, 2] = np.nan, np.inf, -np.inf, 1e300
     with np.errstate(all="ignore"):
-        expected = case.run(*case.unrolled())
+        expected = case.stepwise()
         found = case.run(*case.fast())
     assert not np.isfinite(expected[0][0]).all() and np.isfinite(expected[0][4]).all()
     close(found, expected, 1e-10)
@@ -50,7 +50,7 @@ def test_largest_entries_that_are_equal_get_all_of_the_gradient():
     case.arguments[0][:] = np.array([3.0, -3, 1, 3, 0])
     for value in case.arguments[2:]:
         value[:] = 0
-    expected = case.run(*case.unrolled())
+    expected = case.stepwise()
     close(case.run(*case.fast()), expected, 1e-10)
 
 
@@ -67,7 +67,7 @@ def test_a_number_for_each_row_is_spread_over_the_units(monkeypatch):
 
     monkeypatch.setitem(CELLS, "spread", lambda: cell(0))
     case = made("spread")
-    expected = case.run(*case.unrolled())
+    expected = case.stepwise()
     close(case.run(*case.fast()), expected, 1e-10)
 
 
