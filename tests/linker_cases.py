@@ -19,5 +19,9 @@ def _param(row: Linker):
     return pytest.param(row.mode, marks=marks)
 
 
+#: Those that have forms of our operations; the C linker calls what NumPy does, as without
+#: compilation. PyTorch's has a file of tests.
+FORMED = [_param(row) for row in LINKERS if row.forms and row.mode != "PYTORCH"]
+
 #: All of them but that which compiles nothing, and PyTorch's, which has a file of tests.
 EVERY = [_param(row) for row in LINKERS if row.mode not in ("", "FAST_COMPILE", "PYTORCH")]

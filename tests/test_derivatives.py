@@ -250,7 +250,7 @@ def test_a_divergence_has_as_many_outputs_as_columns():
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM", "JAX"])
+@pytest.mark.parametrize("mode", ["NUMBA", "JAX"])
 def test_linkers(mode):
     if mode == "JAX":
         pytest.importorskip("jax")
@@ -258,5 +258,6 @@ def test_linkers(mode):
     u = net.outputs()["out:out"]
     found = [derivative(u, net.inputs[0], 2, along=0), laplacian(u, net.inputs[0])]
     results = pytensor.function(net.inputs, found, mode=mode)(POINTS)
-    for result, expression in zip(results, found, strict=True):
-        np.testing.assert_allclose(result, expression.eval({net.inputs[0]: POINTS}), rtol=1e-9)
+    plain = pytensor.function(net.inputs, found, mode="FAST_COMPILE")(POINTS)
+    for result, expected in zip(results, plain, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-9)

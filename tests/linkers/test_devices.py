@@ -137,10 +137,10 @@ def test_numbers_are_the_same_on_another_device_and_on_two():
     pytest.importorskip("jax")
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
     environment = {**os.environ, "XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", SEVERAL, '"cpu:0"', '"cpu:1"', '["cpu:0", "cpu:1"]']
+    command = [sys.executable, "-c", SEVERAL, '"cpu:1"', '["cpu:0", "cpu:1"]']
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert list(json.loads(done.stdout).values()) == [[0], [1], [0, 1]]
+    assert list(json.loads(done.stdout).values()) == [[1], [0, 1]]
 
 
 @pytest.mark.linker

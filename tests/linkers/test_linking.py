@@ -108,7 +108,6 @@ IMAGES = [
 ]
 NETS = {
     "gru": (theanets.recurrent.Regressor, [3, (4, "gru"), 2], (4, 5, 3)),
-    "lstm": (theanets.recurrent.Regressor, [3, (4, "lstm"), 2], (4, 5, 3)),
     "conv": (theanets.convolution.Regressor, IMAGES, (4, 6, 5, 2)),
     "crf": (theanets.recurrent.Classifier, [3, dict(form="crf", size=3)], (4, 5, 3)),
 }
@@ -136,8 +135,10 @@ def test_plain_functions_for_jax_of_any_batch(name, rng):
 
 @pytest.mark.parametrize(
     "name, mode",
-    [(n, m) for n in ("gru", "lstm", "conv") for m in ("JAX", "FAST_COMPILE")]
-    + [("gru", "NUMBA"), ("gru", "CVM")],
+    [
+        *((name, mode) for name in ("gru", "conv") for mode in ("JAX", "FAST_COMPILE")),
+        ("gru", "NUMBA"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*object mode:UserWarning")
 def test_vectorized_graphs(name, mode, rng):

@@ -180,9 +180,9 @@ def test_lbfgs_and_a_step_on_all_data_have_one_objective():
 
 
 @pytest.mark.linker
-@pytest.mark.parametrize("size", [1, 8, 32, 128])
+@pytest.mark.parametrize("size", [1, 32])
 def test_the_rate_of_a_rare_class_is_that_of_its_weights(size):
-    # Dividing by a batch's own weights gave .05, .27, .45 and .51.
+    # Dividing by a batch's own weights gave .05 and .45.
     labels = (np.arange(640) % 20 == 0).astype(int)
     data = [np.zeros((640, 1)), labels, np.where(labels, 20.0, 1.0)]
     right = 20 / (20 + 19)

@@ -33,10 +33,10 @@ def expected(value, order):
     return np.expand_dims(moved, [i for i, axis in enumerate(order) if axis == "x"])
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (1, 3), (3, 1, 2)])
+@pytest.mark.parametrize("shape", [(), (3,), (1, 3), (3, 1, 2)])
 def test_orders(shape):
     found = [order for order in orders(shape) if order != tuple(range(len(shape)))]
-    found = found[:: 1 + len(found) // 12]  # each takes a moment to compile
+    found = found[:: 1 + len(found) // 8]  # each takes a moment to compile
     static = tuple(1 if length == 1 else None for length in shape)
     x = pt.tensor(dtype="float64", shape=static)
     # Compiled code that goes by a wrong layout would read other entries.
