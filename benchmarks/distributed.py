@@ -14,7 +14,8 @@ that a message takes if nobody is late, which is measured by itself, in place of
 By Dask two worker processes do the same: `theanets.dask.train` with ``sync="step"``, whose CPU time
 is that of both workers (gloo sleeps where it waits), and with ``sync="epoch"``, an epoch of which
 takes a worker at least a second, with the time of the client that averages. One process is a
-worker that trains by itself.
+worker that trains by itself. ``dask-mpi`` is ``sync="step"`` by workers that MPI has started, of
+whose messages is counted what of MPI's own is.
 
 Of more machines nothing is measured. There is a model: the time of an update of here by one
 worker, and for the sum of all gradients in a ring, 2 (n - 1) messages of an n-th of the bytes

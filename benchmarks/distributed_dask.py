@@ -3,15 +3,20 @@
 Workers get these functions by value, since they know no file of this folder.
 """
 
+import contextlib
 import importlib.util
 import operator
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 #: What each way is called by ``sync=``, and the packages of which it needs one.
-WAYS = {"dask": "step", "epoch": "epoch"}
-NEEDS = {"dask": ("torch", "xgboost"), "epoch": ("distributed",)}
+WAYS = {"dask": "step", "epoch": "epoch", "dask-mpi": "step"}
+NEEDS = {"dask": ("torch", "xgboost"), "epoch": ("distributed",), "dask-mpi": ("dask_mpi",)}
 #: What is to be reached: of the efficiency by MPI, and by itself.
 OF_MPI, BY_EPOCH = 0.9, 0.85
 #: Seconds that an epoch of a worker takes, about.
@@ -48,6 +53,41 @@ def joined(*halves):
     return [np.concatenate(column) for column in zip(*halves)]
 
 
+def measure_messages():
+    """Let this worker measure the CPU time in MPI's messages."""
+    from theanets.dask.collective import World
+
+    def timed(self, array):
+        begin = time.process_time()
+        found = plain(self, array)
+        World.inside += time.process_time() - begin
+        return found
+
+    plain, World.inside, World.sum = World.sum, 0.0, timed
+
+
+def inside():
+    """Get the CPU seconds in MPI's messages so far."""
+    from theanets.dask.collective import World
+
+    return World.inside
+
+
+def message(key, rank, size):
+    """Get the seconds of a sum of so many numbers, where nobody is late."""
+    import numpy as np
+
+    from theanets.dask import collective
+
+    vector, took = np.zeros(size, "float32"), []
+    with collective.joined("mpi", key, rank, 2, 60.0) as group:
+        for _ in range(300):
+            begin = time.perf_counter()
+            group.sum(vector)
+            took.append(time.perf_counter() - begin)
+    return float(np.quantile(took, 0.2))
+
+
 def used(client, also_here):
     """Get the CPU seconds that workers have taken so far, and maybe this process."""
     here = time.process_time() if also_here else 0.0
@@ -82,6 +122,9 @@ class Work:
 
         net, found = self.network(self.layers, self.steps), []
         first, blocks, whole = self._rows(rows)
+        by_mpi = way == "dask-mpi"
+        # MPI waits by looking again and again: counted is what a message takes.
+        each = 2 * self._message(net) if by_mpi else 0.0
         for _ in range(turns + 1):  # the first one compiles
             given = (self.network, self.layers, self.steps, whole, self.kwargs, counts)
             one = self.client.submit(alone, *given, pure=False, workers=[first]).result()
@@ -89,10 +132,28 @@ class Work:
             for more in counts:
                 # By epochs, this process takes the averages; by steps it waits.
                 begin = used(self.client, way == "epoch")
+                begin -= sum(self.client.run(inside).values()) if by_mpi else 0.0
                 theanets.dask.train(self.client, net, blocks, sync=WAYS[way], **self.kwargs, **more)
-                both.append(used(self.client, way == "epoch") - begin)
-            found.append([(took[1] - took[0]) / many for took in (one, both)])
+                end = used(self.client, way == "epoch")
+                end -= sum(self.client.run(inside).values()) if by_mpi else 0.0
+                both.append(end - begin)
+            one, both = ((took[1] - took[0]) / many for took in (one, both))
+            found.append([one, both + each])
         return found[1:]
+
+    def _message(self, net):
+        """Get the seconds of a sum of a network's gradients by MPI."""
+        from theanets.dask.scheduler import alone, attend
+
+        size = int(sum(p.get_value().size for p in net.params))
+        addresses = sorted(self.client.nthreads())
+        attend(self.client)
+        with alone(self.client, addresses) as key:
+            futures = [
+                self.client.submit(message, key, rank, size, workers=[address], pure=False)
+                for rank, address in enumerate(addresses)
+            ]
+            return max(self.client.gather(futures))
 
     def _rows(self, rows):
         """Make half of the rows in each worker; get the first of these, blocks, and all rows."""
@@ -133,30 +194,76 @@ def measured(works, network, data, ways, turns, divisor, environment):
         Of the workers.
     """
     import cloudpickle
-    import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     environment = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
-    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
     rows = []
+    for start, among in ((local, ("dask", "epoch")), (by_mpi, ("dask-mpi",))):
+        asked = [way for way in among if way in ways]
+        if not asked:
+            continue
+        with start(environment) as place, Client(**place) as client:
+            client.wait_for_workers(2)
+            if start is by_mpi:
+                client.run(measure_messages)
+            for name, (layers, steps, batch, updates, seconds) in works.items():
+                work = Work(client, network, data, layers, steps, batch)
+                for way in asked:
+                    if WAYS[way] == "step":
+                        many = max(2, updates // divisor)
+                        counts = [{"max_updates": 2}, {"max_updates": 2 + many}]
+                        found = work.turns(way, 16 * batch, counts, many, turns)
+                    else:
+                        size = 2 * batch * max(2, int(EPOCH / seconds) // divisor)
+                        found = work.turns(way, size, [{"epochs": 1}, {"epochs": 2}], 1, turns)
+                    rows.append(
+                        {
+                            "work": name,
+                            "batch": batch,
+                            "sync": WAYS[way],
+                            "way": way,
+                            "turns": found,
+                        }
+                    )
+    return rows
+
+
+@contextlib.contextmanager
+def local(environment):
+    """Start two workers; gives where a client finds them."""
+    import dask
+    from distributed import LocalCluster
+
+    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
     with (
         dask.config.set(spawn),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
     ):
-        for name, (layers, steps, batch, updates, seconds) in works.items():
-            work = Work(client, network, data, layers, steps, batch)
-            for way in ways:
-                if way == "dask":
-                    many = max(2, updates // divisor)
-                    counts = [{"max_updates": 2}, {"max_updates": 2 + many}]
-                    found = work.turns(way, 16 * batch, counts, many, turns)
-                else:
-                    size = 2 * batch * max(2, int(EPOCH / seconds) // divisor)
-                    found = work.turns(way, size, [{"epochs": 1}, {"epochs": 2}], 1, turns)
-                rows.append({"work": name, "batch": batch, "sync": WAYS[way], "turns": found})
-    return rows
+        yield {"address": cluster}
+
+
+@contextlib.contextmanager
+def by_mpi(environment):
+    """Start two workers by MPI."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    mpiexec = shutil.which("mpiexec", path=places)
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/scheduler.json"
+        main = "from dask_mpi.cli import main; main()"
+        options = ["--scheduler-file", file, "--worker-class", "distributed.Worker"]
+        options += ["--nthreads", "1", "--no-dashboard", "--local-directory", folder]
+        process = subprocess.Popen(
+            [mpiexec, "-np", "3", sys.executable, "-c", main, *options],
+            env={**os.environ, **environment},
+        )
+        try:
+            while not Path(file).exists() and process.poll() is None:
+                time.sleep(0.1)
+            yield {"scheduler_file": file}
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def show(row, mpi):
@@ -171,5 +278,5 @@ def show(row, mpi):
     took, spread = min(one for one, _ in row["turns"]), f"{turns[0]:.2f} to {turns[-1]:.2f}"
     print(
         f"  {row['work']:22} batch {row['batch']:4}  {1e3 * took:8.3f} ms {unit}  "
-        f"sync={row['sync']!r}: efficiency {efficiency:.2f} ({spread}){goal}"
+        f"{row['way']}, sync={row['sync']!r}: efficiency {efficiency:.2f} ({spread}){goal}"
     )

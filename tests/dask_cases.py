@@ -1,9 +1,11 @@
 """Clusters, data and networks that the tests of Dask share."""
 
+import importlib.util
 import itertools
 import os
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -13,17 +15,31 @@ TESTS = Path(__file__).parent
 SIZES = (70, 31, 52)
 
 
+def environment():
+    """Get what processes need that know the modules of tests, and compile no more than these."""
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    flags = f"mode=FAST_COMPILE,{os.environ.get('PYTENSOR_FLAGS', '')}".strip(",")
+    return {"PYTHONPATH": paths, "PYTENSOR_FLAGS": flags}
+
+
+#: What workers import sooner or later.
+PRELOADED = ["dask.dataframe", "theanets.dask", "torch.distributed", "xgboost.collective"]
+
+
 def cluster(workers, **options):
     """Start a cluster of processes of one thread each, on a linker that compiles nothing."""
     import dask
     import distributed
+    from distributed.utils import get_mp_context
 
-    # Workers know the modules that tests share, and compile no more than the tests themselves.
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    flags = f"mode=FAST_COMPILE,{os.environ.get('PYTENSOR_FLAGS', '')}".strip(",")
-    environment = {"PYTHONPATH": paths, "PYTENSOR_FLAGS": flags}
-    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in environment.items()}
-    with dask.config.set(spawn):
+    # Most of a worker's start are imports: each is forked from a process that has done these.
+    # It is for workers too that are started again later.
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+    get_mp_context().set_forkserver_preload(["distributed", *filter(_found, PRELOADED)])
+    given = environment()
+    spawn = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in given.items()}
+    # Of what stands there already, a nanny takes its value.
+    with dask.config.set(spawn), patch.dict(os.environ, given):
         return distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -31,6 +47,17 @@ def cluster(workers, **options):
             processes=True,
             **options,
         )
+
+
+def _found(name):
+    return importlib.util.find_spec(name.partition(".")[0]) is not None
+
+
+def adds_up():
+    """Tell whether something is installed by which workers add up gradients."""
+    from theanets.dask import collective
+
+    return any(collective.able().values())
 
 
 def arrays(classes=None, rows=153):
@@ -68,12 +95,6 @@ def idle(client):
     """Tell whether no worker computes anything."""
     busy = client.run(lambda dask_worker: dask_worker.state.executing_count)
     return not any(busy.values())
-
-
-def trains(client):
-    """Tell whether a worker is at the steps of a training, all it needs having come to it."""
-    keys = client.run(lambda dask_worker: [task.key for task in dask_worker.state.executing])
-    return any(str(key).startswith("_work") for some in keys.values() for key in some)
 
 
 def wait_until(said, seconds=60):

@@ -37,7 +37,7 @@ def kind(request, monkeypatch):
     """Take each kind of group for ``sync='step'`` that is installed."""
     from theanets.dask import collective
 
-    if not collective.installed([request.param]):
+    if not collective.KINDS[request.param].able():
         pytest.skip(f"needs {request.param}")
     monkeypatch.setattr(collective, "KINDS", {request.param: collective.KINDS[request.param]})
     return request.param

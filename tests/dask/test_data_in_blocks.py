@@ -13,11 +13,10 @@ import dask.bag
 import dask.dataframe as dd
 import pandas as pd
 import pytensor.tensor as pt
-from dask_cases import arrays, blocks, losses, network, values
+from dask_cases import adds_up, arrays, blocks, losses, network, values
 
 import theanets
 import theanets.dask
-from theanets.dask import collective
 
 EPOCH = {"sync": "epoch", "epochs": 2, "replicas": 2, "batch_size": 200, "algo": "sgd"}
 
@@ -147,7 +146,7 @@ def test_series_of_different_lengths_are_evaluated_by_blocks():
 
 
 def test_series_of_different_lengths_train_in_step(client):
-    if not collective.installed():
+    if not adds_up():
         pytest.skip("needs PyTorch or XGBoost, which add up gradients")
     x, y = series()
     net, whole = recurrent(), recurrent()

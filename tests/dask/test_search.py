@@ -14,6 +14,7 @@ def loss_of(data, rate):
     return net.train(list(data), epochs=2, learning_rate=rate, validation_split=0.2)[1]["loss"]
 
 
+@pytest.mark.rewritten  # to the last bit only what is compiled alike
 def test_trials_in_workers_are_those_of_this_process(client):
     data = client.scatter(arrays(), broadcast=True)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))

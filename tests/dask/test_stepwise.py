@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from dask_cases import arrays, blocks, idle, losses, network, values, wait_until
+from dask_cases import adds_up, arrays, blocks, idle, losses, network, values, wait_until
 from distributed import Client
 
 import theanets
@@ -14,7 +14,7 @@ from theanets import spmd
 from theanets.dask import collective
 
 pytestmark = pytest.mark.skipif(
-    not collective.installed(), reason="needs PyTorch or XGBoost, which add up gradients"
+    not adds_up(), reason="needs PyTorch or XGBoost, which add up gradients"
 )
 
 OPTIONS = {"epochs": 4, "batch_size": 16, "learning_rate": 0.02}
@@ -93,7 +93,10 @@ def test_what_has_no_meaning_is_refused(client):
 
 
 def test_workers_that_cannot_add_up_are_told_what_to_install(client, monkeypatch):
-    monkeypatch.setattr(collective, "KINDS", {"no_such_package": collective.Gloo})
+    class Unknown(collective.Gloo):
+        package = "no_such_package"
+
+    monkeypatch.setattr(collective, "KINDS", {"unknown": Unknown})
     with pytest.raises(theanets.ConfigurationError, match="needs no_such_package in each worker"):
         theanets.dask.train(client, network(), blocks(*arrays()))
 
@@ -104,3 +107,25 @@ def test_workers_in_one_process_are_refused():
         pytest.raises(theanets.ConfigurationError, match="processes"),
     ):
         theanets.dask.train(own, network(), blocks(*arrays()), **OPTIONS)
+
+
+def test_who_does_not_find_the_others_is_one_who_has_lost_them(monkeypatch):
+    """Training then begins again, whatever the package has raised."""
+
+    class Nobody:
+        package = "json"
+
+        def __init__(self, *place):
+            raise ValueError("failed to bootstrap")
+
+        @staticmethod
+        def say(*place):
+            return None
+
+    monkeypatch.setattr(collective, "KINDS", {"nobody": Nobody})
+    monkeypatch.setattr(collective, "meet", lambda *place: [None, None])
+    with (
+        pytest.raises(theanets.GroupError, match=r"rank 1 of 2 .* failed to bootstrap"),
+        collective.joined("nobody", "key", 1, 2, 1.0),
+    ):
+        pass

@@ -3,6 +3,7 @@
 `predict`, `evaluate` and `train` work where the blocks of arrays and dataframes are. Start reading
 in `prediction`; `models` is how a network gets to the workers, `shards` what blocks are. `training`
 leads to `stepwise`, where workers add up gradients (`collective` is how), and to `averaged`.
+`scheduler` keeps trainings apart, and clears up after clients that are gone.
 """
 
 from __future__ import annotations

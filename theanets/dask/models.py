@@ -19,6 +19,7 @@ from dask import delayed
 from .. import saving
 from ..errors import ConfigurationError
 from ..network import Network
+from .scheduler import attend
 
 #: Models that a process keeps; the least recently used goes first.
 KEPT = 8
@@ -141,6 +142,7 @@ def ship(client: Any, model: Any) -> Any:
     shipped = Shipped(model)
     if client is None:
         return delayed(shipped, name=f"model-{shipped.key}", traverse=False)
+    attend(client)
     return delayed(again(lambda: client.scatter(shipped, broadcast=True, hash=True)))
 
 

@@ -7,10 +7,11 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any
 
-from distributed import Lock, get_worker, wait
+from distributed import get_worker, wait
 from distributed.worker import thread_state
 
 from .. import spmd
@@ -19,26 +20,19 @@ from ..errors import ConfigurationError, Error, GroupError
 from ..saving import arrays
 from . import collective
 from .models import Shipped, again, workers
+from .scheduler import Lost, alone
 from .shards import Shards, in_arrays, together
 
 log = logging.getLogger("theanets")
 
-#: Seconds between two looks at the workers.
-WATCH = 0.1
+#: Seconds between two looks at which workers there are.
+WATCH = 0.5
 #: Seconds that workers which have lost one may take to end.
 ENDING = 60.0
 
 
-#: States of tasks that come to nothing.
-_FAILED = ("error", "cancelled", "lost")
-
-
 class LostWorkerError(Error, RuntimeError):
     """Workers were lost again and again, so that training did not come to its end."""
-
-
-class _Lost(Exception):
-    """A worker was lost, which those that are left will do without."""
 
 
 class Launcher:
@@ -88,29 +82,15 @@ class Launcher:
         """Train, anew as often as may be; get what rank 0 has in the end."""
         for attempt in range(self.restarts + 1):
             owners = self._owners()
-            with self._locked(owners):
-                try:
-                    return self._attempt(owners)
-                except _Lost as error:
-                    log.warning(
-                        "%s; %s", error, "begins again" if attempt < self.restarts else "gives up"
-                    )
-                    lost = error
+            try:
+                with alone(self.client, owners) as key:
+                    return self._attempt(key, owners)
+            except Lost as error:
+                log.warning(
+                    "%s; %s", error, "begins again" if attempt < self.restarts else "gives up"
+                )
+                lost = error
         raise LostWorkerError(f"{lost}; restarts={self.restarts} are used up") from lost
-
-    @contextlib.contextmanager
-    def _locked(self, addresses: Iterable[str]) -> Iterator[None]:
-        """Keep other trainings from some workers; those of a client that is gone do not last.
-
-        All take them in the same order, so that no two wait for each other. (A
-        `distributed.MultiLock` would do so too, but outlives its client.)
-        """
-        with contextlib.ExitStack() as stack:
-            for address in sorted(addresses):
-                name = f"theanets-{address}"
-                lock = Lock(name, scheduler_rpc=self.client.scheduler, loop=self.client.loop)
-                stack.enter_context(lock)
-            yield
 
     def _owners(self) -> dict[str, dict[str, list[int]]]:
         """Find which worker has which shards; each is of one worker."""
@@ -144,24 +124,19 @@ class Launcher:
             owners[other]["valid"] = [*owners[other].get("valid", ()), *own["valid"]]
         return dict(sorted(owners.items()))
 
-    def _attempt(self, owners: dict[str, dict[str, list[int]]]) -> tuple[Any, ...]:
+    def _attempt(self, key: str, owners: dict[str, dict[str, list[int]]]) -> tuple[Any, ...]:
         client, addresses = self.client, list(owners)
-        kind, address = "", None
+        kind = ""
         if len(addresses) > 1:
-            host = addresses[0].split("://")[-1].rpartition(":")[0].strip("[]")
             with _losing():
                 pids = client.run(_process, workers=addresses)
-                installed = client.run(collective.installed, workers=addresses)
+                able = client.run(collective.able, workers=addresses)
             if len(set(pids.values())) < len(pids):
                 raise ConfigurationError(
                     "sync='step' needs workers that are processes of their own, which these are "
                     "not: Client(processes=True), or sync='epoch'"
                 )
-            kind = _common(installed)
-            with _losing():
-                begin, first = collective.KINDS[kind].begin, addresses[:1]
-                found = client.run(begin, host, len(addresses), self.timeout, workers=first)
-                address = found[addresses[0]]
+            kind = collective.common(list(able.values()))
         # Anew, as those who had it may all be lost.
         shipped = again(lambda: client.scatter(self._net, broadcast=True, hash=False))
         futures = []
@@ -179,7 +154,7 @@ class Launcher:
                     list(held.get("valid", {})) if "valid" in self._parts else None,
                     list(held.get("valid", {}).values()),
                     kind,
-                    (address, rank, len(addresses), self.timeout),
+                    (key, rank, len(addresses), self.timeout),
                     self.options,
                     workers=[worker],
                     allow_other_workers=False,
@@ -197,21 +172,18 @@ class Launcher:
         """Wait for all, or for the first that fails or is lost, and then for the others to end."""
         gone: list[str] = []
         failed: dict[str, Any] = {}
-        until = float("inf")
-        while True:
+        left, until = list(futures), float("inf")
+        while left and time.monotonic() < until:
+            with contextlib.suppress(TimeoutError, CancelledError):
+                wait([futures[worker] for worker in left], timeout=WATCH)
             live = workers(self.client)
             gone = [worker for worker in futures if worker not in live]
             failed = {
                 w: f for w, f in futures.items() if f.status in ("error", "cancelled", "lost")
             }
             left = [w for w, f in futures.items() if f.status == "pending" and w not in gone]
-            if not left:
-                break
             if (gone or failed) and until == float("inf"):
                 until = time.monotonic() + ENDING
-            if time.monotonic() > until:
-                break
-            time.sleep(WATCH)
         if not gone and not failed:
             result: tuple[Any, ...] = next(iter(futures.values())).result()
             return result
@@ -222,7 +194,7 @@ class Launcher:
         if own and not gone:
             raise own[0]
         lost = ", ".join(gone) or ", ".join(failed)
-        raise _Lost(f"worker {lost} is lost, or the connection to it")
+        raise Lost(f"worker {lost} is lost, or the connection to it")
 
 
 @contextlib.contextmanager
@@ -231,19 +203,7 @@ def _losing() -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, ValueError) as error:
-        raise _Lost("a worker is lost") from error
-
-
-def _common(installed: dict[str, list[str]]) -> str:
-    """Get the kind of group for which all workers have what it needs."""
-    for kind in collective.KINDS:
-        if all(kind in found for found in installed.values()):
-            return kind
-    raise ConfigurationError(
-        f"sync='step' needs {' or '.join(collective.KINDS)} in each worker, which adds up "
-        "gradients: pip install xgboost-cpu, which is small, or torch; or sync='epoch', which "
-        "needs nothing"
-    )
+        raise Lost("a worker is lost") from error
 
 
 def _process() -> tuple[str, int]:
@@ -274,18 +234,6 @@ class _Wanted(Callback):
     epoch = batch
 
 
-@contextlib.contextmanager
-def _group(kind: str, address: Any, rank: int, size: int, timeout: float) -> Iterator[Any]:
-    if size == 1:
-        yield spmd.Alone()
-        return
-    group = collective.KINDS[kind](address, rank, size, timeout)
-    try:
-        yield group
-    finally:
-        group.close()
-
-
 def _work(
     shipped: Shipped,
     numbers: list[int],
@@ -293,7 +241,7 @@ def _work(
     valid_numbers: list[int] | None,
     valid_shards: list[Any],
     kind: str,
-    place: tuple[Any, int, int, float],
+    place: tuple[str, int, int, float],
     options: dict[str, Any],
 ) -> tuple[Any, ...] | None:
     """Train as one of a group, in a worker."""
@@ -304,6 +252,6 @@ def _work(
         own = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] * bool(callbacks)
         given["callbacks"] = [*own, _Wanted()]
     valid = None if valid_numbers is None else dict(zip(valid_numbers, valid_shards, strict=True))
-    with _group(kind, *place) as group:
+    with collective.joined(kind, *place) as group:
         monitors = spmd.train(net, group, dict(zip(numbers, shards, strict=True)), valid, **given)
     return (monitors, arrays(net), net.history) if place[1] == 0 else None

@@ -13,6 +13,7 @@ from ..saving import set_arrays
 from .averaged import make_run
 from .models import Shipped, check_client, check_network
 from .replicas import Replicas, replicas_of
+from .scheduler import attend
 from .shards import named
 from .stepwise import Launcher
 
@@ -41,10 +42,11 @@ def train(
         Each update is that of one batch of ``batch_size`` examples in all, of which each worker
         computes a share of the gradient; see `theanets.spmd.train`. What comes of it depends on
         the blocks, to rounding, and not on the workers. Messages go from worker to worker by
-        PyTorch's gloo or XGBoost's collective, one of which has to be installed there. Where a
-        worker is lost, training begins again with those that are left, from the last checkpoint
-        if there is one, with the blocks that were lost computed anew. Several trainings on one
-        cluster wait for each other.
+        MPI where it has started all of them (``dask-mpi --worker-class distributed.Worker``),
+        else by PyTorch's gloo or XGBoost's collective, one of which has to be installed there.
+        Where a worker is lost, training begins again with those that are left, from the last
+        checkpoint if there is one, with the blocks that were lost computed anew. Several
+        trainings on one cluster wait for each other.
 
     ``sync='epoch'``
         Each replica of the network trains for an epoch on some of the blocks, in batches of
@@ -80,7 +82,7 @@ def train(
     restarts : int
         How often ``sync='step'`` may begin again.
     timeout : float
-        Seconds that a worker waits for the others with ``sync='step'``.
+        Seconds that a worker waits for the others with ``sync='step'``, once all have begun.
     **kwargs
         As for `theanets.Network.train`. With ``sync='step'``, callbacks run in a worker, and
         ``checkpoint`` is a path that all workers reach; with ``'epoch'`` both are of this process.
@@ -105,6 +107,7 @@ def train(
     check_network(net)
     restarts = Whole(3, least=0).check("restarts", restarts)
     timeout = Number(300.0, "positive").check("timeout", timeout)
+    attend(client)
     # What waits for futures of Dask asks the client that is the current one.
     with client.as_current():
         if sync == "epoch":
