@@ -44,6 +44,9 @@ class Field:
     lengths : str, optional
         Name of the input with the number of steps of each series; of entries
         after these, the second axis being the time, NaN, inf and integers become 0.
+    ended_by : str, optional
+        For an input that is a series: name of the weights after whose last positive one
+        its steps do not exist, so that their entries become 0 as well.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Field:
     blank: int | None = None
     limits: tuple[float | None, float | None] = (None, None)
     lengths: str | None = None
+    ended_by: str | None = None
 
     def __str__(self) -> str:
         lengths = ["n", *("any" if length is None else str(length) for length in self.shape)]

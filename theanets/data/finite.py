@@ -55,6 +55,21 @@ def refuse_not_finite(
     return found
 
 
+def _steps(field: Field, named: Mapping[str, Any], shape: Sequence[int]) -> Any:
+    """Get how many steps the series of an array have, (series,); None if nothing says it."""
+    if field.lengths is not None and field.lengths in named:
+        return np.ravel(named[field.lengths])
+    weights = named.get(field.ended_by or "")
+    if weights is None or is_sparse(weights) or len(shape) < 2:
+        return None
+    weights = np.asarray(weights)
+    # One weight for all steps of a series does not say when it ends.
+    if weights.dtype.kind not in "biuf" or weights.shape[:2] != (shape[0], shape[1]):
+        return None
+    positive = (weights > 0).reshape(*weights.shape[:2], -1).any(axis=2)
+    return np.where(positive, np.arange(1, shape[1] + 1), 0).max(axis=1, initial=0)
+
+
 def clear_padding(fields: Sequence[Field], values: Sequence[Any]) -> list[Any]:
     """Make integers 0 in steps that do not exist: they may be anything, as floats may be NaN.
 
@@ -73,13 +88,14 @@ def clear_padding(fields: Sequence[Field], values: Sequence[Any]) -> list[Any]:
     found = list(values)
     named = {field.name: value for field, value in zip(fields, values, strict=True)}
     for i, field in enumerate(fields):
-        if not field.integral or field.lengths not in named:
+        if not field.integral or not {field.lengths, field.ended_by} & {*named}:
             continue
         try:
-            array, lengths = np.asarray(values[i]), np.ravel(named[field.lengths])
+            array = np.asarray(values[i])
+            lengths = _steps(field, named, array.shape)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             continue  # the one that is no array is refused later
-        if array.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+        if lengths is None or array.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
             continue
         if array.ndim < 2 or len(array) != len(lengths) or isinstance(values[i], np.memmap):
             continue
@@ -139,7 +155,7 @@ def _not_finite_message(
         f"{'is' if count == 1 else 'are'} NaN or infinite, the first is {value} at {located}"
     )
     if np.isinf(value) and field.dtype == "float32":
-        message += " (beyond 3.4e38, float32 has only inf)"
+        message += " (in float32, all numbers beyond 3.4e38 are)"
     if field.role == "array":
         return f"{message}; leave these out, or have an array more that masks them"
     if field.role == "weights":
@@ -147,7 +163,8 @@ def _not_finite_message(
     if field.weighted_by is not None:
         return f"{message}; that is allowed only where {field.weighted_by!r} is 0"
     if field.role == "input":
-        return f"{message}; that is allowed only in examples whose weights are all 0"
+        ended = " and in steps after the last weight of a series" if field.ended_by else ""
+        return f"{message}; that is allowed only in examples whose weights are all 0{ended}"
     return f"{message}; remove these, or mask them by a weighted loss and weights of 0"
 
 
@@ -171,10 +188,10 @@ def _not_finite(array: Any) -> tuple[tuple[Any, ...], Any]:
 
 def _padding(field: Field, named: Mapping[str, Any], index: tuple[Any, ...]) -> Any:
     """Tell which entries are of steps that do not exist."""
-    lengths = named.get(field.lengths or "")
+    lengths = _steps(field, named, named[field.name].shape)
     if lengths is None or len(index) < 2:
         return np.zeros(len(index[0]), bool)
-    return index[1] >= np.ravel(lengths)[index[0]]
+    return index[1] >= lengths[index[0]]
 
 
 def _entries(weights: Any, index: tuple[Any, ...]) -> Any:

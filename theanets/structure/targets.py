@@ -240,7 +240,29 @@ def with_lengths(
         }
         if loss.by_step and len(names) == 1:
             known.setdefault(loss._target.name, names.pop())
-    return [replace(field, lengths=known.get(field.name)) for field in found]
+    ended = _ended(layers, losses)
+    return [
+        replace(
+            field,
+            lengths=known.get(field.name),
+            ended_by=None if field.name in known else ended.get(field.name),
+        )
+        for field in found
+    ]
+
+
+def _ended(layers: Mapping[str, Layer], losses: Sequence[Loss]) -> dict[str, str]:
+    """Get the weights that the series of inputs end with: no loss looks at what comes after."""
+    weights = losses[0]._weights if losses else None
+    if weights is None or any(loss._weights is not weights or not loss.by_step for loss in losses):
+        return {}
+    found: dict[str, str] = {}
+    for loss in losses:
+        for name in series_lengths.same_time(layers, loss.output_name):
+            layer = name.partition(":")[0]
+            if layers[layer].is_input:
+                found[layer] = weights.name
+    return found
 
 
 def _limits(losses: Sequence[Loss]) -> tuple[float | None, float | None]:
