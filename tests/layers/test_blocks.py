@@ -340,3 +340,12 @@ def test_linkers_agree(rng):
         found.append([*params(net).values(), net.predict(x)])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["transformer", "residual", "sequential"])
+@pytest.mark.parametrize("name", ["nowhere", "hid1:nothing", "", "hid1:", "later"])
+def test_inputs_that_are_not_there_are_refused(form, name):
+    block = {"form": form, "inputs": name}
+    block |= {"heads": 2} if form == "transformer" else {"layers": [8]}
+    with pytest.raises(theanets.errors.UnknownNameError, match="unknown input of layer"):
+        theanets.recurrent.Regressor([3, (8, "linear"), block, {"size": 3, "name": "later"}, 3])

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from ... import activations
 from ...errors import ConfigurationError
-from ...names import split_output
 from ...options import Choice, Number, Whole
 from ..base import Layer
 from ..blocks import Sequential
@@ -102,8 +101,7 @@ class Transformer(Sequential, names=("transformer",)):
                 f"layer {self.full_name!r}: layers={self.parts!r}; a transformer has layers of "
                 "its own, and a layer 'sequential' or 'residual' has those that are given"
             )
-        layer, output = split_output(source)
-        shape = layers[layer].output_shapes[output]
+        shape = self._shape_of(layers, source)
         if len(shape) != 2 or shape[1] is None:
             raise ConfigurationError(
                 f"layer {self.full_name!r} needs series, (time, variables) each; {source!r} "
