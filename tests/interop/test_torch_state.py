@@ -94,3 +94,20 @@ def test_several_inputs_are_refused():
     net = theanets.Regressor([*layers, dict(size=1, inputs=["a", "b"])])
     with pytest.raises(theanets.ConfigurationError, match="'concatenate' first"):
         net.to_torch_state()
+
+
+def test_a_module_may_be_given_for_its_names():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Linear(4, 2, bias=False)
+    net = theanets.from_torch(module)
+    state = net.to_torch_state(module)
+    assert list(state) == list(module.state_dict()) == ["weight"]
+    np.testing.assert_array_equal(state["weight"], module.weight.detach().numpy())
+    with pytest.raises(theanets.ConfigurationError, match="like=3 is neither"):
+        net.to_torch_state(3)
+
+
+def test_a_module_without_values_is_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(theanets.ConfigurationError, match="on PyTorch's device 'meta'"):
+        theanets.from_torch(torch.nn.Linear(4, 2, device="meta"))

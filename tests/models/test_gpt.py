@@ -197,8 +197,34 @@ def test_what_is_refused(folder, rng):
         (path / "config.json").write_text(json.dumps({**CONFIG, **entry}))
         with pytest.raises(theanets.ConfigurationError, match=message):
             models.gpt2(path)
+    for entry, message in (
+        ({"model_type": "llama"}, "model_type='llama' of the configuration has no counterpart"),
+        ({"n_layer": 2.5}, "n_layer=2.5 is not an integer"),
+    ):
+        (path / "config.json").write_text(json.dumps({**CONFIG, **entry}))
+        with pytest.raises(theanets.ConfigurationError, match=message):
+            models.gpt2(path)
     (path / "config.json").write_text("{")
     with pytest.raises(theanets.FileError, match="no JSON"):
+        models.gpt2(path)
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+@pytest.mark.parametrize("n_layer", [None, 2])
+def test_a_block_that_lacks_a_weight_names_that(folder, lacking, n_layer):
+    path, found = folder
+    name = f"transformer.h.{lacking}.ln_1.weight"
+    save_file({k: v for k, v in found.items() if k != name}, path / "model.safetensors")
+    (path / "config.json").write_text(json.dumps({**CONFIG, "n_layer": n_layer}))
+    with pytest.raises(theanets.FileError, match=f"there is no '{name}'"):
+        models.gpt2(path)
+
+
+@pytest.mark.parametrize("n_layer, message", [(3, "there is no '.*h.2.ln_1.*'"), (1, "no place")])
+def test_there_are_as_many_blocks_as_the_configuration_says(folder, n_layer, message):
+    path, _ = folder
+    (path / "config.json").write_text(json.dumps({**CONFIG, "n_layer": n_layer}))
+    with pytest.raises(theanets.FileError, match=message):
         models.gpt2(path)
 
 

@@ -150,9 +150,7 @@ def written(target: str | os.PathLike[str], make: Callable[[], onnx.ModelProto])
     atomic.write(path, make().SerializeToString())
 
 
-def to_torch_state(
-    net: Structure, like: Iterable[str] | None = None
-) -> dict[str, npt.NDArray[Any]]:
+def to_torch_state(net: Structure, like: Iterable[str] | Any = None) -> dict[str, npt.NDArray[Any]]:
     """Get the parameters as the state of a module of PyTorch, without needing PyTorch.
 
     It is what ``load_state_dict`` takes, of a module with the parts that
@@ -164,8 +162,9 @@ def to_torch_state(
     Parameters
     ----------
     like : iterable of str, optional
-        The names that are wanted, ``module.state_dict()`` for instance. Layers here always
-        have a bias, and normalizations a scale: zeros and ones are left out where none are wanted.
+        The names that are wanted, ``module.state_dict()`` for instance, or the module itself.
+        Layers here always have a bias, and normalizations a scale: zeros and ones are left out
+        where none are wanted.
 
     Returns
     -------
@@ -185,7 +184,10 @@ def to_torch_state(
     """
     from .torch_state import state_of
 
-    return state_of(net, like)
+    names = like.state_dict() if hasattr(like, "state_dict") else like
+    if names is not None and not isinstance(names, Iterable):
+        raise ConfigurationError(f"like={like!r} is neither a module nor names of its state")
+    return state_of(net, names)
 
 
 __all__ = ["export", "to_onnx", "to_torch_state"]

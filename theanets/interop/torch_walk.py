@@ -72,6 +72,11 @@ def kind_of(module: Any) -> str:
 
 def array(tensor: Any) -> Array:
     """Get a tensor as an array, of float64 if it is one of these and else of float32."""
+    if tensor.is_meta:
+        raise ConfigurationError(
+            "a parameter of the module is on PyTorch's device 'meta', which has shapes and no "
+            "values; load a state into the module before"
+        )
     found = tensor.detach().cpu()
     found = found if str(found.dtype) in ("torch.float32", "torch.float64") else found.float()
     return np.asarray(found.numpy())

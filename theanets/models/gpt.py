@@ -34,6 +34,7 @@ ACTIVATIONS = {
 }
 #: Entries of the configuration that change what is computed, and what they have to be.
 FIXED = {
+    "model_type": "gpt2",
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
@@ -171,7 +172,11 @@ class _Checkpoint:
         )
         self.drop(plan, "drop", "embd_pdrop")
         i = 0
-        while f"{self.start}h.{i}.ln_1.weight" in self.weights:
+        many = self.config.get("n_layer")
+        if many is not None:
+            whole_number("n_layer", many, where=self.weights.where)
+        # The configuration says which weights have to be there; without one, they say it.
+        while i < many if many is not None else self.has_block(i):
             self.block(plan, i)
             i += 1
         self.norm(plan, "ln_f")
@@ -179,6 +184,10 @@ class _Checkpoint:
         plan.add("tied", "out", tied, partner="wte", activation="linear")
         self.weights.check_all(CONSTANT)
         return plan
+
+    def has_block(self, i: int) -> bool:
+        """Tell whether there is any weight of a block."""
+        return self.weights.has(f"{self.start}h.{i}.")
 
     def norm(self, plan: Plan, name: str, source: str | None = None) -> None:
         """Add a normalization."""

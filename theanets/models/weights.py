@@ -44,6 +44,10 @@ class Weights:
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
 
+    def has(self, start: str) -> bool:
+        """Tell whether there is any array whose name starts so."""
+        return any(name.startswith(start) for name in self._arrays)
+
     def take(self, name: str, shape: tuple[int, ...] | None = None) -> Array:
         """Get an array.
 
