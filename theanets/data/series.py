@@ -36,7 +36,7 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
     DataError
         If there are none, or they do not have the same further axes.
     """
-    arrays = [plain(one) for one in series]
+    arrays = [one_series(one) for one in series]
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1 or any(array.ndim == 0 for array in arrays):
         raise DataError(
@@ -116,11 +116,36 @@ class Padded(dict[str, Any]):
     timed: tuple[str, ...] = ()
 
 
+def one_series(value: Any) -> Array:
+    """Get a series of a list as an array.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    try:
+        return plain(value)
+    except DataError:
+        raise
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise DataError(
+            f"a series is a {type(value).__name__} that is not one array: {error}"
+        ) from None
+
+
+def is_array(value: Any) -> bool:
+    """Tell whether something is an array with axes: of NumPy, a table, or another library's."""
+    if isinstance(value, np.ndarray) or is_table(value):
+        return bool(value.ndim)
+    return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
+
+
 def is_ragged(data: Any) -> bool:
     """Tell whether something is a list of series of different lengths."""
     if not isinstance(data, (list, tuple)) or len(data) < 2:
         return False
-    if not all(isinstance(one, (np.ndarray, list, tuple)) or is_table(one) for one in data):
+    if not all(isinstance(one, (list, tuple)) or is_array(one) for one in data):
         return False
     return len({len(one) for one in data}) > 1
 

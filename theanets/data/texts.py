@@ -47,7 +47,7 @@ class Text:
     Parameters
     ----------
     text : str
-        The text.
+        The text; of a list of texts, all of them, one after the other.
     alpha : str, optional
         The alphabet; by default all characters that occur often enough.
     min_count : int
@@ -63,13 +63,23 @@ class Text:
         The alphabet, without repetitions and without ``unknown``.
     classes : int
         Number of labels, ``1 + len(alpha)``.
+
+    Raises
+    ------
+    DataError
+        If it is no text.
     """
 
     def __init__(
-        self, text: str, alpha: str | None = None, min_count: int = 2, unknown: str = "\0"
+        self,
+        text: str | Iterable[str],
+        alpha: str | None = None,
+        min_count: int = 2,
+        unknown: str = "\0",
     ) -> None:
         if len(unknown) != 1:
             raise ConfigurationError(f"unknown={unknown!r} is not one character")
+        text = _characters("text", text)
         if alpha is None:
             counts = Counter(text)
             alpha = "".join(sorted(c for c, many in counts.items() if many >= min_count))
@@ -80,9 +90,15 @@ class Text:
         self.classes = 1 + len(self.alpha)
 
     @renamed(txt="text")
-    def encode(self, text: str) -> list[int]:
-        """Get the label of each character."""
-        return [self._label.get(c, 0) for c in text]
+    def encode(self, text: str | Iterable[str]) -> list[int]:
+        """Get the label of each character.
+
+        Raises
+        ------
+        DataError
+            If it is no text.
+        """
+        return [self._label.get(c, 0) for c in _characters("text", text)]
 
     @renamed(enc="labels")
     def decode(self, labels: Iterable[int]) -> str:
@@ -183,3 +199,16 @@ class Text:
             return [self._inputs(inputs[:, part], symbols), np.ascontiguousarray(targets[:, part])]
 
         return Batches(batch, many)
+
+
+def _characters(name: str, text: Any) -> str:
+    """Get a text, or several, as one; bytes and labels would all be unknown characters."""
+    if isinstance(text, str):
+        return text
+    try:
+        return "".join(text)
+    except TypeError:
+        raise DataError(
+            f"{name}={str(text)[:40]!r} is of type {type(text).__name__}; expected a str, or a "
+            "list of these; of bytes, data.decode()"
+        ) from None

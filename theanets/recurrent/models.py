@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytensor.compile.mode import Mode
 
 from .. import feedforward, prediction, process
 from .. import rng as _rng
@@ -21,7 +22,7 @@ from ..options import whole_number
 from ..structure.sizes import SizeError
 from . import ragged, views
 from .sequences import drawn
-from .streams import Stream, carrier, inputs_of
+from .streams import Stream, carrier, inputs_of, refuse_other_inputs
 
 Array = npt.NDArray[Any]
 
@@ -173,15 +174,17 @@ class _Series(Network):
     def _as_prediction(self, output: Array, mask: Any) -> Array:
         return output
 
-    def stream(self, series: int = 1) -> Stream:
+    def stream(self, series: int = 1, mode: Mode | str | None = None) -> Stream:
         """Get an object that takes series step by step, and keeps their state.
 
         Parameters
         ----------
         series : int
             How many run side by side.
+        mode : str or Mode, optional
+            How to compile; by default as the network says.
         """
-        return Stream(self, self.output_name, series)
+        return Stream(self, self.output_name, series, mode)
 
 
 class Regressor(_Series, feedforward.Regressor):
@@ -221,6 +224,7 @@ class Predictor(Regressor):
         """Split series into what is known and what is to be predicted; see `Regressor.padded`."""
         if only is not None or not (isinstance(data, (list, tuple)) or hasattr(data, "__array__")):
             return super().padded(data, only)
+        self._check_same()
         single = isinstance(data, (list, tuple)) and len(data) == 1
         series = data[0] if single else data
         listed = isinstance(series, (list, tuple)) and all(np.ndim(one) == 2 for one in series)
@@ -237,7 +241,23 @@ class Predictor(Regressor):
             )
         return [array[:, :-1], array[:, 1:]]
 
-    def generate(self, seed: Any, steps: int) -> Array:
+    def _check_same(self) -> None:
+        """Refuse a network whose outputs cannot be the next steps of its input."""
+        start = self.layers[0]
+        if getattr(start, "classes", None) is not None:
+            raise ConfigurationError(
+                f"the input {start.name!r} is one of symbols, of which the next one is a class: "
+                "use theanets.recurrent.Classifier, with the symbols but the last as inputs and "
+                "those but the first as labels"
+            )
+        given, made = start.output_shape, self.graph.shape(self.output_name)
+        if given != made:
+            raise ConfigurationError(
+                f"a Predictor's output is the next step of its input, but {self.output_name!r} "
+                f"has the shape {made}, and {start.name!r} {given}"
+            )
+
+    def generate(self, seed: Any, steps: int, mode: Mode | str | None = None) -> Array:
         """Continue series by feeding predictions back.
 
         Parameters
@@ -246,16 +266,19 @@ class Predictor(Regressor):
             What came before.
         steps : int
             How many steps to add.
+        mode : str or Mode, optional
+            How to compile; by default as the network says.
 
         Returns
         -------
         ndarray of shape (series, steps, size)
         """
         steps = whole_number("steps", steps)
-        output, state = self.predict(seed, return_state=True)
+        self._check_same()
+        output, state = self.predict(seed, return_state=True, mode=mode)
         exists = self._existing(seed)
         last = -1 if exists is None else exists.sum(axis=1) - 1
-        stream = self.stream(len(output))
+        stream = self.stream(len(output), mode)
         stream.state = state
         found = [output[np.arange(len(output)), last]]
         with stream.repeated():
@@ -310,11 +333,12 @@ class Classifier(_Series, feedforward.Classifier):
         self,
         labels: Sequence[int] | Any,
         steps: int,
-        streams: int = 1,
+        streams: int | None = None,
         rng: _rng.Seed = None,
         temperature: float = 1.0,
         greedy: bool = False,
         top_k: int | None = None,
+        mode: Mode | str | None = None,
     ) -> Iterator[Any]:
         """Continue a sequence of labels, by drawing the next one again and again.
 
@@ -328,8 +352,9 @@ class Classifier(_Series, feedforward.Classifier):
             What came before, at least one label; all of it is read.
         steps : int
             How many labels to draw.
-        streams : int
-            How many continuations to draw side by side.
+        streams : int, optional
+            How many continuations to draw side by side; by default as many as
+            there are rows of ``labels``, and several of a single row.
         rng : int, Generator or None
             Source of randomness.
         temperature : float
@@ -339,10 +364,19 @@ class Classifier(_Series, feedforward.Classifier):
             Whether to take the most probable label always.
         top_k : int, optional
             To draw from the most probable labels only.
+        mode : str or Mode, optional
+            How to compile; by default as the network says.
 
         Yields
         ------
         int, or ndarray of int of shape (streams,) if there are several
+
+        Raises
+        ------
+        ConfigurationError
+            If the network has several inputs, or an option is out of range.
+        DataError
+            If ``labels`` are not what the input takes, or rows of different lengths.
         """
         whole_number("steps", steps, 0)
         if not temperature > 0:
@@ -350,18 +384,33 @@ class Classifier(_Series, feedforward.Classifier):
             raise ConfigurationError(f"temperature={temperature!r} is not positive{hint}")
         if top_k is not None:
             whole_number("top_k", top_k)
+        refuse_other_inputs(self, "predict_sequence")
         start = self.layers[0]
         classes = getattr(start, "classes", None) or start.output_size
-        seed = np.atleast_2d(np.asarray(labels))
+        if is_ragged(labels):
+            raise DataError(
+                f"labels are {len(labels)} sequences of different lengths; expected one, or as "
+                "many labels in each: continue them one after the other"
+            )
+        seed = np.atleast_2d(plain(labels))
+        if streams is None:
+            streams = len(seed)
+        whole_number("streams", streams)
+        if seed.ndim > 2 or len(seed) not in (1, streams):
+            raise DataError(
+                f"labels of shape {np.shape(labels)} for streams={streams}: expected a sequence of "
+                "labels, or a row of them for each stream"
+            )
         if seed.size and seed.dtype.kind not in "iu":
             raise DataError(
                 f"labels={labels!r} are not integers; of a text, they are what `Text.encode` gives"
             )
-        seed = np.broadcast_to(seed, (streams if len(seed) == 1 else len(seed), seed.shape[1]))
-        if not seed.size or seed.min() < 0 or seed.max() >= classes or len(seed) != streams:
+        seed = np.broadcast_to(seed, (streams, seed.shape[1]))
+        if not seed.size or seed.min() < 0 or seed.max() >= classes:
+            found = f" from {seed.min()} to {seed.max()}" if seed.size else ""
             raise DataError(
-                f"labels of shape {np.shape(labels)} for streams={streams}: expected at least one "
-                f"label, all in [0, {classes})"
+                f"labels of shape {np.shape(labels)}{found}: expected at least one label, all in "
+                f"[0, {classes})"
             )
         outputs = self.output_layer.output_size
         if outputs > classes:
@@ -370,4 +419,4 @@ class Classifier(_Series, feedforward.Classifier):
                 "what it draws cannot be its input"
             )
         generator = np.random.default_rng(_rng.as_seed(rng))
-        return drawn(self, seed, steps, generator, temperature, greedy, top_k)
+        return drawn(self, seed, steps, generator, temperature, greedy, top_k, mode)

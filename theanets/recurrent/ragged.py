@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from .. import series_lengths
 from ..data import Field
-from ..data.series import Padded, is_ragged, of_steps, pad, short
-from ..data.tables import is_table, plain
+from ..data.series import Padded, is_array, is_ragged, of_steps, one_series, pad, short
+from ..data.tables import plain
 from ..errors import DataError
 from ..ops.sparse import is_sparse
 from ..structure import Structure
@@ -59,7 +59,7 @@ def _is_list(value: Any, field: Field) -> bool:
     """Tell whether something is a list of series."""
     if not isinstance(value, (list, tuple)) or not value or field.shape[:1] != (None,):
         return False
-    if all(isinstance(one, np.ndarray) or is_table(one) for one in value):
+    if all(map(is_array, value)):
         return all(one.ndim == len(field.shape) for one in value)
     return is_ragged(value)
 
@@ -347,5 +347,5 @@ def existing_steps(net: Structure, x: Any) -> Array | None:
 
 def _rows(values: Any, rows: Array) -> Array:
     if is_ragged(values):
-        return np.stack([plain(values[i]) for i in rows])
+        return np.stack([one_series(values[i]) for i in rows])
     return plain(values)[rows]

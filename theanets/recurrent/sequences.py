@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pytensor.compile.mode import Mode
 
 from .rooms import Rooms
 from .streams import carrier
@@ -22,6 +23,7 @@ def drawn(
     temperature: float,
     greedy: bool,
     top_k: int | None,
+    mode: Mode | str | None,
 ) -> Iterator[Any]:
     """Continue sequences of labels, see `theanets.recurrent.Classifier.predict_sequence`.
 
@@ -30,6 +32,8 @@ def drawn(
     net : Classifier
     seed : ndarray of int of shape (streams, time)
         Labels that the input takes.
+    mode : str or Mode, optional
+        How to compile; by default as the network says.
     """
     vectors = None
     if net.inputs[0].dtype != "int32":
@@ -41,7 +45,7 @@ def drawn(
         lengths = np.full(len(labels), labels.shape[1], "int32")
         return [x, *(lengths for layer in net.layers if layer.holds_lengths)]
 
-    run, rooms = carrier(net, net._predicted()), Rooms()
+    run, rooms = carrier(net, net._predicted(), mode), Rooms()
     logits, state = run(given(seed), run.zeros(len(seed)), rooms)
     for left in range(steps, 0, -1):
         labels = draw(logits[:, -1], generator, temperature, greedy, top_k)

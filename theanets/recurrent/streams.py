@@ -252,8 +252,28 @@ def inputs_of(net: Structure, x: Any) -> tuple[list[Array], int]:
     return sparse.flat(fields, batch), rows.stop
 
 
+def refuse_other_inputs(net: Structure, what: str) -> str:
+    """Get the name of the input of a network; refuse one with others, but those of lengths.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has several inputs.
+    """
+    found = [str(x.name) for x in net.layers if x.is_input and not x.holds_lengths]
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{what} takes steps for one input, but the network has {found[0]!r} and "
+            f"{', '.join(map(repr, found[1:]))}"
+        )
+    return found[0]
+
+
 class Stream:
     """Series that arrive step by step.
+
+    A copy (`copy.copy`) goes on from the same steps by itself, by the same network; a
+    `copy.deepcopy` or a pickle has the network too.
 
     Parameters
     ----------
@@ -263,6 +283,8 @@ class Stream:
         Name of the output.
     series : int
         How many series run side by side.
+    mode : str or Mode, optional
+        How to compile; by default as the network says.
 
     Attributes
     ----------
@@ -270,20 +292,17 @@ class Stream:
         The present states, by layer and name; may be set.
     """
 
-    def __init__(self, net: Any, wanted: str, series: int = 1) -> None:
-        found = [layer.name for layer in net.layers if layer.is_input]
+    def __init__(
+        self, net: Any, wanted: str, series: int = 1, mode: Mode | str | None = None
+    ) -> None:
+        found = refuse_other_inputs(net, "a stream")
         self._lengths = [x.name for x in net.layers if x.holds_lengths]
-        others = [name for name in found[1:] if name not in self._lengths]
-        if others:
-            raise ConfigurationError(
-                f"a stream takes steps for one input, but the network has {found[0]!r} and "
-                f"{', '.join(map(repr, others))}"
-            )
         whole_number("series", series)
-        self._call = self._carrier = carrier(net, wanted)
+        self._made = net, wanted, series, mode
+        self._call = self._carrier = carrier(net, wanted, mode)
         #: Shape of one step: none for symbols, of which a step is one.
         self._shape = net.layers[0].output_shape[1:]
-        self._field = next(field for field in net.fields if field.name == found[0])
+        self._field = next(field for field in net.fields if field.name == found)
         self.series = series
         self._rooms = Rooms()
         self._state = self._carrier.zeros(series)
@@ -308,8 +327,28 @@ class Stream:
             finally:
                 self._call = self._carrier
 
+    def __reduce__(self) -> Any:
+        # What is compiled is the network's, and is found or made there.
+        state = {
+            name: {key: value.copy() for key, value in parts.items()}
+            for name, parts in self.state.items()
+        }
+        return _resumed, (*self._made, state)
+
     def reset(self, which: Any = slice(None)) -> None:
-        """Start series anew: all, or those of some indices."""
+        """Start series anew: all, or those of some indices.
+
+        Raises
+        ------
+        DataError
+            If there is no such series.
+        """
+        try:
+            np.empty(self.series)[which]
+        except IndexError as error:
+            raise DataError(
+                f"which={which!r} are not indices of {self.series} series: {error}"
+            ) from None
         for parts in self.state.values():
             for key, value in parts.items():
                 fresh = value.copy()
@@ -348,3 +387,10 @@ class Stream:
             output, self._state = found
         output = output[:, 0] if output.ndim == 3 else output
         return output[0] if alone else output
+
+
+def _resumed(net: Any, wanted: str, series: int, mode: Mode | str | None, state: State) -> Stream:
+    """Get a stream that goes on from a state."""
+    found = Stream(net, wanted, series, mode)
+    found.state = state
+    return found
