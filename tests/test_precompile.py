@@ -15,6 +15,8 @@ def test_bad_arguments():
         theanets.warmup("recurent", mode="NUMBA")
     with pytest.raises(theanets.ConfigurationError, match=r"mode='FAST_COMPILE'.*'NUMBA' or 'CVM'"):
         theanets.warmup("feedforward", mode="FAST_COMPILE")
+    with pytest.raises(theanets.ConfigurationError, match="PyTensor's configuration 'FAST_COMP"):
+        theanets.warmup("feedforward")
     with (
         pytensor.config.change_flags(numba__cache=False),
         pytest.raises(theanets.ConfigurationError, match=r"numba__cache is False.*mode='CVM'"),

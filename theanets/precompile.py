@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from pytensor import config
 from pytensor.compile.mode import Mode
 
 from . import backends, convolution, feedforward, linkers, recurrent
@@ -103,8 +104,9 @@ def warmup(
             raise unknown("kinds", name, KINDS)
     linker = backends.linker(mode)
     if not linker.keeps_on_disk:
+        known = f", by PyTensor's configuration {config.mode!r}," if mode is None else ""
         raise ConfigurationError(
-            f"mode={mode!r} keeps nothing on the disk, so there is nothing to warm up; "
+            f"mode={mode!r}{known} keeps nothing on the disk, so there is nothing to warm up; "
             f"expected {linkers.modes('keeps_on_disk')}"
         )
     linker.check_cache()

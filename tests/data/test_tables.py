@@ -171,3 +171,30 @@ def test_memory_maps_and_batches_may_be_padded_too(tmp_path, rng):
         net.train(data, data, batch_size=4, **FAST, **only)
         losses.append([row["valid_loss"] for row in net.history.rows])
     assert losses[0] == losses[1] == losses[2] and len(losses[0]) == 2
+
+
+def test_columns_of_objects_that_are_numbers_become_these():
+    frame = table("float64").astype(object)
+    assert plain(frame).dtype == np.float64
+    assert plain(frame["a"].astype(int).astype(object)).dtype == np.int64
+    np.testing.assert_array_equal(plain(frame), plain(table("float64")))
+    # A number as text is none, nor is a mixture.
+    assert plain(frame.assign(b=["1", "2", "3", "4"])).dtype == object
+    assert plain(frame.assign(b=[1.0, "2", 3.0, 4.0])).dtype == object
+
+
+def test_labels_that_are_no_integers_are_told_how_to_become_these(rng):
+    net = theanets.Classifier([2, 2])
+    x = rng.normal(size=(4, 2))
+    for labels, said in (
+        (pd.Series(list("abab")), r"column \(\w+\) holds no numbers.*factorize"),
+        (pd.Series(list("abab"), name="kind"), r"column 'kind' \(\w+\) holds no numbers"),
+        (pd.Series(list("abab"), dtype="category"), r"column \(category\) holds no numbers"),
+    ):
+        with pytest.raises(theanets.errors.DataError, match=said):
+            net.train([x, labels], **FAST)
+
+
+@pytest.mark.parametrize("value", ["one", pd.Timestamp("2020-01-01"), None])
+def test_columns_of_other_objects_stay_objects(value):
+    assert plain(pd.Series([value] * 3, dtype=object)).dtype == object

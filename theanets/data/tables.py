@@ -102,17 +102,23 @@ def without_numbers(table: Any) -> str:
     for name, dtype in kinds:
         labels = getattr(dtype, "categories", None)
         if not is_numeric_dtype(dtype if labels is None else labels.dtype):
-            found.append(f"{name!r} ({dtype})")
+            alone = table.ndim == 1 and name is None
+            found.append(f"{'' if alone else repr(name) + ' '}({dtype})")
     if not found:
         return ""
     many = f"columns {', '.join(found)} hold" if len(found) > 1 else f"column {found[0]} holds"
     return (
         f"{many} no numbers; leave out what is not to be learned from, and make numbers of the "
-        "rest, of categories by get_dummies() or .cat.codes, of dates by differences in days"
+        "rest, of categories by get_dummies() or .cat.codes, of labels by pandas.factorize(), of "
+        "dates by differences in days"
     )
 
 
 def _column(values: Any) -> Array:
+    # A column that was made of objects may hold numbers all the same.
+    found = values.infer_objects() if values.dtype == object else values
+    if isinstance(found.dtype, np.dtype) and found.dtype.kind in "biuf":
+        return np.asarray(found)
     dtype = values.dtype
     held = dtype if isinstance(dtype, np.dtype) else getattr(dtype, "numpy_dtype", None)
     if isinstance(dtype, np.dtype) or not isinstance(held, np.dtype) or held.kind not in "biuf":
