@@ -8,6 +8,7 @@ import pytest
 import theanets
 from theanets.activations import Activation
 from theanets.errors import ConfigurationError, UnknownNameError
+from theanets.expressions import filled
 from theanets.graph import Graph, Outputs
 from theanets.layers import Feedforward, Input
 
@@ -289,3 +290,20 @@ def test_what_is_known_of_outputs_is_kept_and_of_a_dict_nothing_is_known():
     assert Outputs.of(known) is known
     plain = Outputs.of({"out:out": output})
     assert plain == {"out:out": output} and plain.lengths == plain.logits == plain.layers == {}
+
+
+def test_an_array_of_one_value_is_made_without_a_search_for_constants(monkeypatch, rng):
+    x = pt.matrix("x", dtype="float64")
+    z = pt.tanh(pt.dot(x, x.T))
+    expected = [pt.full((z.shape[0], 3), 0.5, "float32"), pt.full(z.shape, x.shape[1], "int64")]
+    with monkeypatch.context() as patched:
+        patched.setattr(pt.basic, "infer_static_shape", None)
+        found = [filled(0.5, (z.shape[0], 3), "float32"), filled(x.shape[1], z.shape, "int64")]
+    assert [(v.type.shape, v.dtype) for v in found] == [
+        ((None, 3), "float32"),
+        ((None,) * 2, "int64"),
+    ]
+    arrays = pytensor.function([x], [*found, *expected])(rng.normal(size=(2, 5)))
+    for one, other in zip(arrays[:2], arrays[2:], strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
