@@ -155,11 +155,14 @@ def test_predictions_see_whole_updates_of_another_thread(rng, mode):
         # Three calls of the function.
         return net.predict(x[:3], batch_size=1).tobytes()
 
+    # It is compiled before: beside threads that do not wait, that takes long.
+    options = {"algo": "sgd", "batch_size": 4, "progress": False}
+    net.train([x, y], epochs=1, max_updates=1, callbacks=Record(look), **options)
     record, done, found = Record(look), threading.Event(), []
 
     def train():
         try:
-            net.train([x, y], algo="sgd", epochs=5, batch_size=4, callbacks=record, progress=False)
+            net.train([x, y], epochs=5, callbacks=record, **options)
         finally:
             done.set()
 

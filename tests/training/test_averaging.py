@@ -288,7 +288,7 @@ def test_a_run_that_ends_before_averages_says_so(caplog):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 @pytest.mark.linker
-@pytest.mark.parametrize("mode", ["NUMBA", "CVM", "JAX", "PYTORCH"])
+@pytest.mark.parametrize("mode", ["NUMBA", "JAX", "PYTORCH"])
 def test_linkers_average_alike(mode):
     if mode in PACKAGES:
         pytest.importorskip(PACKAGES[mode])
