@@ -30,12 +30,13 @@ def compilations(package: Package) -> list[str]:
 def unpickling(package: Package) -> list[str]:
     """Find what reads a pickle, ``numpy.load`` with ``allow_pickle`` included.
 
-    Only ``original.pickles`` may, for which everything in a pickle is a stand-in, and
-    ``dask.models``, of what has come by a pickle of Dask's already.
+    Only ``original.pickles`` may, for which everything in a pickle is a stand-in,
+    ``dask.models``, of what has come by a pickle of Dask's already, and
+    ``linkers.remembering``, of the compile cache, from which Numba unpickles and runs code too.
     """
     found = []
     for module, tree in package.trees.items():
-        if module in ("original.pickles", "dask.models"):
+        if module in ("original.pickles", "dask.models", "linkers.remembering"):
             continue
         for name, node in package.uses(module):
             if name in UNPICKLERS:

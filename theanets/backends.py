@@ -240,7 +240,7 @@ def _compile(
             outputs,
             updates=list(updates.items()),
             givens=givens,
-            mode=rewriting.lean(known.rewritten(found)) if mode is None else mode,
+            mode=known.remembered(rewriting.lean(known.rewritten(found))) if mode is None else mode,
             on_unused_input="ignore",
             accept_inplace=bool(written),
             name=name,

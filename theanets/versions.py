@@ -88,6 +88,11 @@ def converts(kind: type) -> Callable[[F], F]:
     return register
 
 
+def features(graph: Any) -> list[Any] | None:
+    """Get what keeps track of a graph's changes; None where that is not known."""
+    return getattr(graph, "_features", None)
+
+
 @dataclass(frozen=True)
 class NumbaParts:
     """What the linker for Numba is made of.

