@@ -120,13 +120,14 @@ def test_two_trainings_at_once(shared, client, sync):
 
 
 ENDLESS = """
+import functools
 import sys
 from distributed import Client
 from dask_cases import arrays, blocks, network
 import theanets.dask
 
-def begun(run):
-    open(sys.argv[2], "a").close()
+def begun(path, run):
+    open(path, "a").close()
 
 if __name__ == "__main__":
     with Client(sys.argv[1]) as client:
@@ -135,7 +136,7 @@ if __name__ == "__main__":
             network(),
             blocks(*arrays()),
             sync=sys.argv[3],
-            callbacks=begun,
+            callbacks=functools.partial(begun, sys.argv[2]),
             epochs=10**7,
             patience=None,
         )
