@@ -15,6 +15,7 @@ from ..data.coerce import load
 from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import as_number, whole_number
+from ..structure import check_network
 from ..structure.replacement import replaced
 from . import own
 from . import priors as _priors
@@ -132,8 +133,7 @@ def check(net: Any) -> None:
 
 def check_losses(net: Any) -> None:
     """Refuse what is no network, and a network of which nothing says how targets are."""
-    if not isinstance(net, Network):
-        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
+    check_network(net)
     if not net.losses:
         raise ConfigurationError("the network has no loss, so no likelihood; see net.add_loss")
 

@@ -7,8 +7,9 @@ from typing import Any
 from dask import compute, delayed
 
 from ..errors import ConfigurationError, DataError
+from ..structure import check_network
 from ..training.measuring import Measurement
-from .models import Shipped, check_client, check_network, ship
+from .models import Shipped, check_client, ship
 from .shards import Shards, together
 
 #: Keywords of ``evaluate`` that have no meaning for data in blocks.

@@ -43,12 +43,6 @@ def check_client(client: Any, *, optional: bool = False) -> None:
         raise ConfigurationError(f"client={client!r}: expected a distributed.Client{also}")
 
 
-def check_network(net: Any) -> None:
-    """Refuse what is no network."""
-    if not isinstance(net, Network):
-        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
-
-
 class Shipped:
     """A model as it was when it was sent, told from others by what it holds.
 

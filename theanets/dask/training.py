@@ -10,8 +10,9 @@ from ..data.tables import is_dask
 from ..errors import ConfigurationError
 from ..options import Number, Whole, flag
 from ..saving import set_arrays
+from ..structure import check_network
 from .averaged import make_run
-from .models import Shipped, check_client, check_network
+from .models import Shipped, check_client
 from .replicas import Replicas, replicas_of
 from .scheduler import attend
 from .shards import named

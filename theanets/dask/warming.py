@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..data import Field
-from .models import Shipped, check_client, check_network, ship, workers
+from ..structure import check_network
+from .models import Shipped, check_client, ship, workers
 
 #: Steps of series, and rows, of the data that are made up.
 _LENGTH = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Structure
+from .base import Structure, check_network
 from .snapshot import Snapshot
 
-__all__ = ["Snapshot", "Structure"]
+__all__ = ["Snapshot", "Structure", "check_network"]

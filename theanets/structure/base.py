@@ -378,3 +378,9 @@ class Structure:
         return self._cache.get_or_make(
             whole, lambda: builds.get_or_make(self, key, make, objective), self.dtype
         )
+
+
+def check_network(net: Any) -> None:
+    """Refuse what is no network."""
+    if not isinstance(net, Structure):
+        raise ConfigurationError(f"net={net!r} is a {type(net).__name__}; expected a network")
