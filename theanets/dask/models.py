@@ -137,7 +137,8 @@ def ship(client: Any, model: Any) -> Any:
     if client is None:
         return delayed(shipped, name=f"model-{shipped.key}", traverse=False)
     attend(client)
-    return delayed(again(lambda: client.scatter(shipped, broadcast=True, hash=True)))
+    # By a name of its own: what an equal one is called that goes just now would go with it.
+    return delayed(again(lambda: client.scatter(shipped, broadcast=True, hash=False)))
 
 
 def again(do: Callable[[], T]) -> T:
