@@ -55,7 +55,7 @@ def main():
                 train_batches=min(250, args.updates),
                 max_updates=args.updates,
                 patience=None,
-                learning_rate=1e-2,
+                learning_rate=3e-3 if form == "transformer" else 1e-2,
                 max_gradient_norm=1,
             )
         ):

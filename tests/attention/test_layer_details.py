@@ -27,3 +27,12 @@ def test_hidden_units_by_default():
     net = theanets.recurrent.Regressor([6, dict(form="transformer", heads=2), 1], **OPTIONS)
     assert net.graph.shape("hid1/hidden:out") == (None, 24)
     assert {layer.epsilon for layer in net.layers if "norm" in layer.name} == {1e-5}
+
+
+def test_learned_positions_go_on_where_a_series_does(rng):
+    layers = [3, (4, "linear"), dict(form="position", kind="learned", steps=9), 2]
+    net = theanets.recurrent.Regressor(layers, rng=1, dtype="float64", mode="FAST_COMPILE")
+    x = rng.normal(size=(1, 9, 3))
+    stream, whole = net.stream(), net.predict(x)
+    for t in range(9):
+        np.testing.assert_allclose(stream.step(x[0, t]), whole[0, t], rtol=1e-9)
