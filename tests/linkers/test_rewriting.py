@@ -134,7 +134,11 @@ def test_updates_that_read_each_other():
 
 
 def test_axes_of_constants_are_given_beforehand():
-    function, _ = as_built()
+    x, w = pt.matrix("x", dtype="float64"), pytensor.shared(np.ones((2, 3)), "w")
+    gradient = pytensor.grad(pt.sqr(x @ w).sum(), w)
+    settle([gradient])
+    with pytensor.config.change_flags(mode=Mode(linker="py", optimizer=None)):
+        function = pytensor.function([x], [], updates={w: w - 0.3 * gradient * 0.7})
     graph = function.maker.fgraph.clone()
     graph.update_mapping = function.maker.fgraph.update_mapping
     lean().optimizer.rewrite(graph)
