@@ -1,5 +1,7 @@
 """What the scheduler gives to trainings, and takes back from those whose client is gone."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,6 +12,16 @@ from dask_cases import wait_until
 from distributed import Client, LocalCluster
 
 from theanets.dask.scheduler import NAME, Lost, alone, attend
+from theanets.errors import ConfigurationError
+
+WITHOUT = """
+import sys
+
+sys.modules["theanets"] = None
+from distributed.cli.dask_scheduler import main
+
+main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +160,18 @@ def test_a_group_meets_or_is_told_that_it_will_not(pair):
     for future in (late, one.submit(meet, key, "there", 1, 2, workers=[second], pure=False)):
         with pytest.raises(GroupError, match="the client is gone"):
             future.result()
+
+
+def test_a_scheduler_without_theanets_is_told_of(tmp_path):
+    file = tmp_path / "dask.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file]
+    scheduler = subprocess.Popen([sys.executable, "-c", WITHOUT, *options], stderr=subprocess.PIPE)
+    try:
+        with (
+            Client(scheduler_file=str(file), set_as_default=False, timeout=60) as client,
+            pytest.raises(ConfigurationError, match=r"client: the scheduler at .* install it"),
+        ):
+            attend(client)
+    finally:
+        scheduler.kill()
+        scheduler.communicate()

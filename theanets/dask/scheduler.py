@@ -14,7 +14,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import sync
 from tornado.ioloop import PeriodicCallback
 
-from ..errors import GroupError
+from ..errors import ConfigurationError, GroupError
 
 #: What the plugin is called, and what its handlers' names begin with.
 NAME = "theanets"
@@ -139,8 +139,20 @@ class Lost(Exception):
 
 
 def attend(client: Any) -> None:
-    """Let the scheduler of a client's cluster have the plugin, if it has none."""
-    client.register_plugin(Trainings(), name=NAME)
+    """Let the scheduler of a client's cluster have the plugin, if it has none.
+
+    Raises
+    ------
+    ConfigurationError
+        If theanets is not installed where the scheduler runs.
+    """
+    try:
+        client.register_plugin(Trainings(), name=NAME)
+    except ModuleNotFoundError as error:  # raised there
+        raise ConfigurationError(
+            f"client: the scheduler at {client.scheduler.address} has to import theanets, by which "
+            f"it keeps trainings apart: {error}; install it there as on the workers"
+        ) from error
 
 
 @contextmanager
