@@ -250,12 +250,16 @@ def by_mpi(environment):
     mpiexec = shutil.which("mpiexec", path=places)
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/scheduler.json"
+        # Where this file alone is: beside it are names of Dask's packages.
+        shutil.copy(__file__, folder)
+        paths = os.pathsep.join([environment["PYTHONPATH"], folder])
         main = "from dask_mpi.cli import main; main()"
         options = ["--scheduler-file", file, "--worker-class", "distributed.Worker"]
         options += ["--nthreads", "1", "--no-dashboard", "--local-directory", folder]
         process = subprocess.Popen(
             [mpiexec, "-np", "3", sys.executable, "-c", main, *options],
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "PYTHONPATH": paths},
+            stdout=subprocess.DEVNULL,  # where it says that it was ended
         )
         try:
             while not Path(file).exists() and process.poll() is None:
