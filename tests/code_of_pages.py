@@ -2,10 +2,15 @@
 
 import re
 
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(py|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page):
-    """Get the blocks of code of a page, padded so that line numbers are the page's."""
+def blocks(page, kinds=("python",)):
+    """Get the blocks of code of a page, padded so that line numbers are the page's.
+
+    Those of the kind "py" need something that the rest of the page does not, or take long.
+    """
     text = page.read_text(encoding="utf-8")
-    return ["\n" * text[: m.start(1)].count("\n") + m[1] for m in BLOCK.finditer(text)]
+    return [
+        "\n" * text[: m.start(2)].count("\n") + m[2] for m in BLOCK.finditer(text) if m[1] in kinds
+    ]

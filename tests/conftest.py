@@ -12,6 +12,8 @@ from unittest.mock import patch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("KERAS_BACKEND", "torch" if find_spec("torch") else "jax")
+# Several run at once: threads of products of matrices would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # What Numba compiles is tried for what it computes, not for its speed: most of LLVM's
 # optimizations are left out, which take four tenths of the time.
 os.environ.setdefault("NUMBA_OPT", "1")
