@@ -52,7 +52,7 @@ def test_options_of_layers_and_losses_are_not_those_of_train(net, algo):
     for keyword, what in {
         "bptt_limit": r"an option of a layer, 'bidirectional', .*, \.\.\.: dict\(.*bptt_limit=\.",
         "heads": r"an option of a layer, 'attention', 'transformer': dict\(.*heads=\.",
-        "delta": r"an option of a loss, 'huber': loss=dict\(form='huber', delta=\.\.\.\) for the n",
+        "delta": r"an option of a loss, 'huber'.*: loss=dict\(form='huber', delta=\.\.\.\) for",
         # What is said of these is nearer.
         "epsilon": "did you mean 'rms_regularizer'",
         "activation": "write ",

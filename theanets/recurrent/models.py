@@ -21,8 +21,8 @@ from ..network import Network
 from ..options import whole_number
 from ..structure.sizes import SizeError
 from . import ragged, views
-from .sequences import drawn
-from .streams import Stream, carrier, inputs_of, refuse_other_inputs
+from .sequences import drawn, starts
+from .streams import Stream, carrier, inputs_of
 
 Array = npt.NDArray[Any]
 
@@ -384,39 +384,6 @@ class Classifier(_Series, feedforward.Classifier):
             raise ConfigurationError(f"temperature={temperature!r} is not positive{hint}")
         if top_k is not None:
             whole_number("top_k", top_k)
-        refuse_other_inputs(self, "predict_sequence")
-        start = self.layers[0]
-        classes = getattr(start, "classes", None) or start.output_size
-        if is_ragged(labels):
-            raise DataError(
-                f"labels are {len(labels)} sequences of different lengths; expected one, or as "
-                "many labels in each: continue them one after the other"
-            )
-        seed = np.atleast_2d(plain(labels))
-        if streams is None:
-            streams = len(seed)
-        whole_number("streams", streams)
-        if seed.ndim > 2 or len(seed) not in (1, streams):
-            raise DataError(
-                f"labels of shape {np.shape(labels)} for streams={streams}: expected a sequence of "
-                "labels, or a row of them for each stream"
-            )
-        if seed.size and seed.dtype.kind not in "iu":
-            raise DataError(
-                f"labels={labels!r} are not integers; of a text, they are what `Text.encode` gives"
-            )
-        seed = np.broadcast_to(seed, (streams, seed.shape[1]))
-        if not seed.size or seed.min() < 0 or seed.max() >= classes:
-            found = f" from {seed.min()} to {seed.max()}" if seed.size else ""
-            raise DataError(
-                f"labels of shape {np.shape(labels)}{found}: expected at least one label, all in "
-                f"[0, {classes})"
-            )
-        outputs = self.output_layer.output_size
-        if outputs > classes:
-            raise ConfigurationError(
-                f"the network has {outputs} classes, but its input {start.name!r} takes {classes}; "
-                "what it draws cannot be its input"
-            )
+        seed = starts(self, labels, streams)
         generator = np.random.default_rng(_rng.as_seed(rng))
         return drawn(self, seed, steps, generator, temperature, greedy, top_k, mode)

@@ -9,10 +9,61 @@ import numpy as np
 import numpy.typing as npt
 from pytensor.compile.mode import Mode
 
+from ..data.series import is_ragged
+from ..data.tables import plain
+from ..errors import ConfigurationError, DataError
+from ..options import whole_number
 from .rooms import Rooms
-from .streams import carrier
+from .streams import carrier, refuse_other_inputs
 
 Array = npt.NDArray[Any]
+
+
+def starts(net: Any, labels: Any, streams: int | None) -> Array:
+    """Get what sequences begin with: labels that a network takes, a row for each of some streams.
+
+    Raises
+    ------
+    ConfigurationError
+        If the network has several inputs, or draws what cannot be its input.
+    DataError
+        If the labels are not what the input takes, or rows of different lengths.
+    """
+    refuse_other_inputs(net, "predict_sequence")
+    start = net.layers[0]
+    classes = getattr(start, "classes", None) or start.output_size
+    if is_ragged(labels):
+        raise DataError(
+            f"labels are {len(labels)} sequences of different lengths; expected one, or as "
+            "many labels in each: continue them one after the other"
+        )
+    seed = np.atleast_2d(plain(labels))
+    if streams is None:
+        streams = len(seed)
+    whole_number("streams", streams)
+    if seed.ndim > 2 or len(seed) not in (1, streams):
+        raise DataError(
+            f"labels of shape {np.shape(labels)} for streams={streams}: expected a sequence of "
+            "labels, or a row of them for each stream"
+        )
+    if seed.size and seed.dtype.kind not in "iu":
+        raise DataError(
+            f"labels={labels!r} are not integers; of a text, they are what `Text.encode` gives"
+        )
+    found = np.broadcast_to(seed, (streams, seed.shape[1]))
+    if not found.size or found.min() < 0 or found.max() >= classes:
+        given = f" from {found.min()} to {found.max()}" if found.size else ""
+        raise DataError(
+            f"labels of shape {np.shape(labels)}{given}: expected at least one label, all in "
+            f"[0, {classes})"
+        )
+    outputs = net.output_layer.output_size
+    if outputs > classes:
+        raise ConfigurationError(
+            f"the network has {outputs} classes, but its input {start.name!r} takes {classes}; "
+            "what it draws cannot be its input"
+        )
+    return found
 
 
 def drawn(
