@@ -65,7 +65,9 @@ def test_processes(tmp_path):
     assert "10-20-3" in done.stdout
     assert curves.exists()
     found = json.loads(target.read_text())
-    ways = [way for way in ("step", "epoch") if f"sync={way!r}: efficiency" in done.stdout]
-    assert ways == [row["sync"] for row in found if "sync" in row]
+    ways = [way for way in ("dask", "epoch", "dask-mpi") if f"  {way}, sync=" in done.stdout]
+    assert ways == [row["way"] for row in found if "way" in row]
     if find_spec("distributed"):
-        assert ways == ["step"] * bool(find_spec("torch") or find_spec("xgboost")) + ["epoch"]
+        adds_up = find_spec("torch") or find_spec("xgboost")
+        by_mpi = ["dask-mpi"] if find_spec("dask_mpi") else []
+        assert ways == ["dask"] * bool(adds_up) + ["epoch"] + by_mpi
