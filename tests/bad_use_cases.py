@@ -40,6 +40,7 @@ TRAINING = [
     (lambda: train(train_batches="a"), ConfigurationError, r"train_batches='a' is not an integer"),
     (lambda: train(valid_batches=0), ConfigurationError, r"valid_batches=0 is not an"),
     (lambda: train(axis=5), DataError, r"'in'.*no axis=5"),
+    (lambda: train(None, lambda n: [X, Y]), ConfigurationError, r"data: .* called with \(\).*'n'"),
     (lambda: train(algo="sdg"), UnknownNameError, r"'sdg' \(did you mean 'sgd'"),
     (lambda: train(algo=5), UnknownNameError, r"optimizer 5"),
     (lambda: train(algo=[]), ConfigurationError, r"algo=\[\] names no algorithm"),

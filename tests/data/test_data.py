@@ -61,7 +61,7 @@ def test_axis_that_is_not_there():
 
 @given(
     n=st.integers(1, 40),
-    size=st.integers(1, 50),
+    size=st.integers(1, 50) | st.just(10**30),
     seed=st.integers(0, 5),
     chunk=st.sampled_from([1, 100, 500, 2**21]),
     shuffle=st.booleans(),

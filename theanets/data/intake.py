@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import DataError, check_weights
+from ..expressions import check_takes
 from ..ops.sparse import is_sparse
 from . import sparse
 from .coerce import agree, integers, load
@@ -27,7 +28,14 @@ def comes_in_batches(data: Any) -> bool:
 
 
 def calls(function: Callable[[], Any]) -> Iterator[Any]:
-    """Generate what a function of the user's returns, as long as it does."""
+    """Generate what a function of the user's returns, as long as it does.
+
+    Raises
+    ------
+    ConfigurationError
+        If it needs arguments.
+    """
+    check_takes(f"data: {function!r}", function, [])
     while True:
         try:
             batch = function()

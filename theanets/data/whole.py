@@ -222,7 +222,8 @@ class Arrays:
             parts = refuse_not_finite(self.fields, parts, self._places, rows, self.late)
         for i, j in self._spread:
             parts[i] = np.ascontiguousarray(np.broadcast_to(parts[i], parts[j].shape))
-        size, number = cutting.size, parts[0].shape[0]
+        number = parts[0].shape[0]
+        size = min(cutting.size, max(1, number))  # of no more is anything made
         # If too few are left for the last batch, it has those of the one before too.
         whole = cutting.count(number) - (number % size != 0)
         rest = number - whole * size
