@@ -236,6 +236,10 @@ def test_what_is_not_known_is_not_described():
     assert fingerprints.describe({"a": {1, 2}, "b": 2}) == fingerprints.describe(
         {"b": 2, "a": {2, 1}}
     )
+    asked = Frozen(a=1)
+    before = fingerprints.describe(asked)
+    hash(asked)
+    assert fingerprints.describe(asked) == before
 
 
 @pytest.mark.parametrize("what", ["packages", "flags"])
@@ -243,7 +247,7 @@ def test_other_files_of_packages_and_other_flags_are_others(what, monkeypatch):
     inner = counting()
     results(compiled(inner))
     if what == "packages":
-        monkeypatch.setattr(remembering, "_packages", lambda: "of another version")
+        monkeypatch.setattr(remembering, "_files", lambda package: "of another version")
         remembering._rewriters.clear()
         results(compiled(inner))
     else:
@@ -259,14 +263,43 @@ def test_packages_are_told_by_all_of_their_files(tmp_path, monkeypatch):
     (tmp_path / "inner").mkdir()
     for name in ("__init__.py", "inner/module.py"):
         (tmp_path / name).write_text("a = 1\n")
-    monkeypatch.setattr(fingerprints, "KNOWN", ("package",))
     monkeypatch.setitem(sys.modules, "package", Package())
-    found = [remembering._packages.__wrapped__()]
+    found = [remembering._files.__wrapped__("package")]
     (tmp_path / "inner/module.py").write_text("a = 22\n")
-    found.append(remembering._packages.__wrapped__())
+    found.append(remembering._files.__wrapped__("package"))
     (tmp_path / "inner/another.py").write_text("")
-    found.append(remembering._packages.__wrapped__())
+    found.append(remembering._files.__wrapped__("package"))
     assert len(set(found)) == 3
+
+
+class Frozen(dict):
+    """Keeps its hash, as PyTensor's frozen dictionaries do."""
+
+    def __hash__(self):
+        self.kept = hash(tuple(self.items()))
+        return self.kept
+
+
+Frozen.__module__ = "theanets.frozen"
+
+
+class Another(Counting):
+    """As of a package that is not known."""
+
+
+Another.__module__ = "another.package"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_packages_rewrite_is_kept_if_their_files_are_known(known, folder, monkeypatch):
+    if known:
+        monkeypatch.setattr(remembering, "REWRITERS", {*remembering.REWRITERS, "another"})
+        monkeypatch.setattr(remembering, "_files", lambda package: package)
+    inner = Another(get_mode("FAST_RUN").excluding("fusion").optimizer)
+    for _ in range(2):
+        results(compiled(inner))
+    assert inner.times == (1 if known else 2)
+    assert len(list(folder.iterdir())) == known
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -27,10 +28,15 @@ class Unknown(Exception):
     """Raised for what has no fingerprint."""
 
 
+def package_of(what: Any) -> str:
+    """Get the package of a class or function; "" if it does not say."""
+    module: str = getattr(what, "__module__", None) or ""
+    return module.partition(".")[0]
+
+
 def is_known(what: Any) -> bool:
     """Tell whether a class or function is of a package whose files are known."""
-    module = getattr(what, "__module__", None) or ""
-    return module.partition(".")[0] in KNOWN
+    return package_of(what) in KNOWN
 
 
 def of(graph: FunctionGraph) -> str:
@@ -116,9 +122,10 @@ def describe(what: Any, within: tuple[int, ...] = ()) -> str:
         return f"{kind.__name__}({','.join(describe(one, within) for one in what)})"
     if kind in (set, frozenset):
         return f"{kind.__name__}({','.join(sorted(describe(one, within) for one in what))})"
-    if kind is dict:
+    if kind is dict or (isinstance(what, Mapping) and is_known(kind)):
+        # PyTensor's keep their hash once somebody has asked for it.
         pairs = [f"{describe(k, within)}={describe(v, within)}" for k, v in what.items()]
-        return f"dict({','.join(sorted(pairs))})"
+        return f"{kind.__name__}({','.join(sorted(pairs))})"
     if not is_known(kind):
         raise Unknown(kind)
     props = getattr(kind, "__props__", None)

@@ -35,6 +35,8 @@ log = logging.getLogger("theanets")
 
 #: Bytes of the digest at the end of a file.
 DIGEST = 16
+#: Whose rewrites are what they were as long as the files of these packages are.
+REWRITERS = {*fingerprints.KNOWN, "pymc"}
 #: PyTensor's flags by which a rewrite may do other things.
 FLAGS = (
     *("floatX", "cast_policy", "cxx", "openmp", "openmp_elemwise_minsize", "cycle_detection"),
@@ -169,14 +171,13 @@ def _write(path: Path, body: bytes) -> None:
 
 
 @cache
-def _packages() -> str:
-    """Get what changes with any file of the packages that rewrite, and of Python and NumPy."""
-    digest = hashlib.sha256(repr((sys.version, np.__version__)).encode())
-    for name in fingerprints.KNOWN:
-        root = Path(sys.modules[name].__file__ or "").parent
-        for path in sorted(root.rglob("*.py")):
-            found = path.stat()
-            digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+def _files(package: str) -> str:
+    """Get what changes with any file of a package."""
+    digest = hashlib.sha256()
+    root = Path(sys.modules[package].__file__ or "").parent
+    for path in sorted(root.rglob("*.py")):
+        found = path.stat()
+        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -187,12 +188,15 @@ def _described_rewriter(rewriter: Any) -> str | None:
     """Get what tells a rewriter from others, or None if some of it is of other packages."""
     if rewriter not in _rewriters:
         parts = list(_parts_of(rewriter, set()))
-        known = all(
-            fingerprints.is_known(type(part)) and fingerprints.is_known(getattr(part, "fn", part))
-            for part in parts
-        )
-        names = [f"{type(part).__qualname__} {getattr(part, 'name', '')}" for part in parts]
-        _rewriters[rewriter] = f"{_packages()} {names}" if known else None
+        sources = {fingerprints.package_of(type(part)) for part in parts}
+        sources |= {fingerprints.package_of(getattr(part, "fn", type(part))) for part in parts}
+        described = None
+        if sources <= REWRITERS:
+            versions = [sys.version, np.__version__]
+            versions += [_files(name) for name in sorted(sources.union(fingerprints.KNOWN))]
+            names = [f"{type(part).__qualname__} {getattr(part, 'name', '')}" for part in parts]
+            described = f"{versions} {names}"
+        _rewriters[rewriter] = described
     return _rewriters[rewriter]
 
 

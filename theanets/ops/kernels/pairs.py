@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
+import pytensor.tensor as pt
 from pytensor.compile.mode import optdb
 from pytensor.graph.basic import Apply
 from pytensor.graph.fg import FunctionGraph
@@ -25,10 +26,9 @@ def use_pairs(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace sums and products of more than two arrays."""
     if not isinstance(node.op.scalar_op, (Add, Mul)) or len(node.inputs) < 3:
         return False
-    # A part may be of a smaller type than the whole, and too large for it.
-    if {x.type.dtype for x in node.inputs} != {node.outputs[0].type.dtype}:
-        return False
-    return [reduce(node.op, node.inputs)]
+    # Else a part may be of a smaller type than the whole, and too large for it: NumPy has it so.
+    dtype = node.outputs[0].type.dtype
+    return [reduce(node.op, [pt.cast(x, dtype) for x in node.inputs])]
 
 
 # Once nothing is simplified any more, before anything is done in place.
