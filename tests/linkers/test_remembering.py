@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytensor
@@ -184,64 +183,6 @@ def test_what_tells_graphs_apart():
     assert fingerprint([a, b], [a + b]) == found[0]  # whatever names there are
 
 
-class Slotted:
-    """Has attributes that nobody knows the names of."""
-
-    __slots__ = ("size",)
-
-
-class Holding:
-    """Is of a package that is known, with something in it."""
-
-    def __init__(self, held):
-        self.held = held
-
-
-class Pair(NamedTuple):
-    """Has its values in order."""
-
-    one: object
-    other: object
-
-
-Slotted.__module__ = Pair.__module__ = Holding.__module__ = "theanets.anywhere"
-
-
-def test_what_is_not_known_is_not_described():
-    around, circle = np.ones(2), Holding(None)
-    circle.held = circle
-    unknown = [Slotted(), circle, lambda x: x + around, pt.scalar(), np.array([None]), Path()]
-    for held in unknown:
-        with pytest.raises(fingerprints.Unknown):
-            fingerprints.describe(Holding(held))
-    known = [
-        None,
-        1,
-        1.0,
-        True,
-        "1",
-        b"1",
-        (1,),
-        [1],
-        {1},
-        {1: 1},
-        slice(1),
-        np.int8(1),
-        np.dtype("f4"),
-    ]
-    known += [np.ones(2), np.ones(2, "f4"), np.ones((1, 2)), Holding(1), np.exp, pt.as_tensor, int]
-    known += [Pair(1, 2), Pair(2, 1), (1, 2)]
-    found = [fingerprints.describe(Holding(held)) for held in known]
-    assert len(set(found)) == len(found)
-    assert fingerprints.describe({"a": {1, 2}, "b": 2}) == fingerprints.describe(
-        {"b": 2, "a": {2, 1}}
-    )
-    asked = Frozen(a=1)
-    before = fingerprints.describe(asked)
-    hash(asked)
-    assert fingerprints.describe(asked) == before
-
-
 @pytest.mark.parametrize("what", ["packages", "flags"])
 def test_other_files_of_packages_and_other_flags_are_others(what, monkeypatch):
     inner = counting()
@@ -270,17 +211,6 @@ def test_packages_are_told_by_all_of_their_files(tmp_path, monkeypatch):
     (tmp_path / "inner/another.py").write_text("")
     found.append(remembering._files.__wrapped__("package"))
     assert len(set(found)) == 3
-
-
-class Frozen(dict):
-    """Keeps its hash, as PyTensor's frozen dictionaries do."""
-
-    def __hash__(self):
-        self.kept = hash(tuple(self.items()))
-        return self.kept
-
-
-Frozen.__module__ = "theanets.frozen"
 
 
 class Another(Counting):
