@@ -195,7 +195,6 @@ class World(MPIGroup):
     ----------
     said, rank, size, timeout
         As of `Gloo`.
-
     """
 
     package: ClassVar[str] = "mpi4py"
