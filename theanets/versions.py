@@ -8,6 +8,7 @@ convenience.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -134,3 +135,16 @@ def numba_parts() -> NumbaParts | None:
         )
     except (ModuleNotFoundError, AttributeError):
         return None
+
+
+def numba_fingerprint() -> Callable[[Any], bytes] | None:
+    """Get what describes the types of a tuple's arrays, by which Numba finds compiled code.
+
+    None where there is no such function, or where addresses are not of 64 bits.
+    """
+    try:
+        module = importlib.import_module("numba._dispatcher")
+        found: Callable[[Any], bytes] = module.compute_fingerprint
+    except (ModuleNotFoundError, AttributeError):
+        return None
+    return found if sys.maxsize == 2**63 - 1 else None

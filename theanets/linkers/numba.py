@@ -54,10 +54,10 @@ class Numba(Compiled):
         self, make: Make, inputs: Sequence[Any], outputs: Any, updates: Mapping[Any, Any]
     ) -> Any:
         """Compile expressions, and have Numba leave out what nobody uses."""
-        from . import numba_setup
+        from . import numba_sparing
 
         function = super().compile(make, inputs, outputs, updates)
-        numba_setup.sparing(function.vm.jit_fn)
+        numba_sparing.spare(function.vm.jit_fn)
         return function
 
     def check_cache(self) -> None:
@@ -82,15 +82,18 @@ class Sparing(NumbaLinker):
 
     def make_all(self, *arguments: Any, **keywords: Any) -> Any:
         """Make functions from the graph, one thread at a time."""
-        with process.building(), Numba().compiling():
+        from . import numba_setup
+
+        # They may call the function in what Numba compiles, which a program is not.
+        with process.building(), numba_setup.compiling(programs=False):
             return super().make_all(*arguments, **keywords)
 
     def jit_compile(self, fn_and_cache: Any) -> Any:
         """Get the function that compiles when it is called."""
-        from . import numba_setup
+        from . import numba_sparing
 
         dispatcher = super().jit_compile(fn_and_cache)
-        numba_setup.sparing(dispatcher)
+        numba_sparing.spare(dispatcher)
         return dispatcher
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+
+from ..versions import numba_parts
 
 log = logging.getLogger("theanets")
 
@@ -107,3 +110,28 @@ class KeyedCache(FunctionCache):
                     self._cache_path,
                     error,
                 )
+
+
+def kept(function: Dispatcher, key: str) -> Dispatcher:
+    """Have a function itself kept on the disk.
+
+    Parameters
+    ----------
+    function : Dispatcher
+        Of Numba's.
+    key : str
+        What is equal for functions that do the same.
+    """
+    parts: Any = numba_parts()
+    source = function.py_func
+    # PyTensor puts what shared variables hold beside the code, which takes it as arguments.
+    for name in source.__code__.co_varnames[: source.__code__.co_argcount]:
+        source.__globals__.pop(name, None)
+    if source.__code__.co_filename != source.__globals__.get("__file__"):
+        # It was generated, into a file that has another name in the next process.
+        source.__code__ = source.__code__.replace(co_filename="<string>")
+        # Numba imports this module again with the code, also where there is no theanets.
+        source.__module__ = parts.module.__name__
+    parts.keys[source] = key
+    function._cache = KeyedCache(source)
+    return function

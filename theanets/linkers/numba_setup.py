@@ -5,31 +5,27 @@ hands to Numba, and keeps that one. So Numba compiles twice as many functions,
 and optimizes the whole of a graph twice. Here, a piece that Numba can compile
 as it is, is kept itself, under the same key.
 
-Numba in turn makes a second form, to be called from C, of each function of
-NumPy that a piece needs, and measures how long each of the tens of thousands
-of calls of LLVM takes, once for each function that is being compiled then.
-That is a fifth of a first training's time; see `sparing`.
+A graph of some length is not compiled as a whole at all, see `numba_program`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
-from numba.core import event
-from numba.core.compiler_lock import global_compiler_lock
 from numba.core.dispatcher import Dispatcher
-from numba.core.lowering import Lower
 from pytensor import config
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.op import Op
 from pytensor.link.numba.linker import NumbaLinker
 
-from ..interruption import may_leave, uninterrupted
 from ..versions import numba_parts
-from .numba_cache import KeyedCache
+from .numba_cache import KeyedCache, kept
+from .numba_program import Program, Unfit
+from .numba_sparing import replaced
 
 #: Without them, all is compiled as PyTensor does it.
 _parts: Any = numba_parts()
@@ -102,7 +98,7 @@ def _made(op: Any, node: Any, **kwargs: Any) -> tuple[Any, str | None]:
     piece = (fast_key, node is None, *types)
     if piece not in _pieces:
         if isinstance(function, Dispatcher):
-            _pieces[piece] = _kept(function, fast_key)
+            _pieces[piece] = kept(function, fast_key)
         else:
             wrapped = _parts.wrapped(op, node=node, **kwargs)[0]
             if isinstance(wrapped, Dispatcher):
@@ -124,108 +120,45 @@ def _apart(node: Apply) -> Apply:
     return Apply(node.op, [inputs[v] for v in node.inputs], [v.type(v.name) for v in node.outputs])
 
 
-def _kept(function: Dispatcher, key: str) -> Dispatcher:
-    """Have a function itself kept on the disk."""
-    source = function.py_func
-    # PyTensor puts what shared variables hold beside the code, which takes it as arguments.
-    for name in source.__code__.co_varnames[: source.__code__.co_argcount]:
-        source.__globals__.pop(name, None)
-    if source.__code__.co_filename != source.__globals__.get("__file__"):
-        # It was generated, into a file that has another name in the next process.
-        source.__code__ = source.__code__.replace(co_filename="<string>")
-        # Numba imports this module again with the code, also where there is no theanets.
-        source.__module__ = _parts.module.__name__
-    _parts.keys[source] = key
-    function._cache = KeyedCache(source)
-    return function
-
-
 @contextmanager
-def compiling() -> Iterator[None]:
-    """Keep functions without others around them, in what is made meanwhile."""
+def compiling(programs: bool = True) -> Iterator[None]:
+    """Keep functions without others around them, in what is made meanwhile.
+
+    Parameters
+    ----------
+    programs : bool
+        Whether a graph may be a program instead of a function of Numba's.
+    """
     if _parts is None:
         yield
         return
     with (
-        _replaced(_parts.module, _parts.looked_up, lambda wrapped: _keep),
-        _replaced(NumbaLinker, "jit_compile", _compiled_once),
+        replaced(_parts.module, _parts.looked_up, lambda wrapped: _keep),
+        replaced(NumbaLinker, "jit_compile", partial(_compiled_once, programs=programs)),
     ):
         yield
 
 
-def _compiled_once(jit_compile: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled_once(jit_compile: Callable[..., Any], programs: bool) -> Callable[..., Any]:
     def once(linker: Any, function_and_key: tuple[Any, str | None]) -> Any:
         function, key = function_and_key
         if key is None:
             return jit_compile(linker, function_and_key)
         whole = _whole.get(function)
         if whole is None:
-            whole = _whole[function] = jit_compile(linker, function_and_key)
+            whole = jit_compile(linker, function_and_key)
             whole._cache = KeyedCache(whole.py_func, "whole")
+            if programs:
+                with suppress(Unfit):
+                    whole = Program(whole, linker.fgraph, _function_of)
+            _whole[function] = whole
         return whole
 
     return once
 
 
-@contextmanager
-def _replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Put what is made of a function in its place; nothing where there is none."""
-    old = getattr(owner, name, None)
-    try:
-        if old is not None:
-            setattr(owner, name, make(old))
-        yield
-    finally:
-        if old is not None:
-            setattr(owner, name, old)
-
-
-def _where_used(create_cfunc_wrapper: Callable[[Any], None]) -> Callable[[Any], None]:
-    def create(self: Any) -> None:
-        # What cannot be called from Python is called by compiled code alone: no use for it.
-        if not self.flags.no_cpython_wrapper:
-            create_cfunc_wrapper(self)
-
-    return create
-
-
-def _but_of_llvm(install_timer: Callable[..., Any]) -> Callable[..., Any]:
-    def install(kind: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
-        return nullcontext() if kind == "numba:llvm_lock" else install_timer(kind, *args, **kwargs)
-
-    return install
-
-
-def _may_leave_before(compile: Callable[..., Any]) -> Callable[..., Any]:
-    """Let Ctrl-C through between two functions: Numba copes with errors where one begins."""
-
-    def compile_or_leave(self: Any, signature: Any) -> Any:
-        may_leave()
-        return compile(self, signature)
-
-    return compile_or_leave
-
-
-def sparing(dispatcher: Any) -> None:
-    """Let Numba leave out what nobody uses when it compiles a function, at its first call.
-
-    Parameters
-    ----------
-    dispatcher : numba.core.dispatcher.Dispatcher
-        What PyTensor's linker made of a whole graph, ``function.vm.jit_fn``.
-    """
-    if "compile" in vars(dispatcher):
-        return  # another network's too
-
-    def compile(signature: Any) -> Any:
-        # Whoever compiles in another thread holds this lock, and finds Numba as it was.
-        with (
-            uninterrupted(),
-            global_compiler_lock,
-            _replaced(Dispatcher, "compile", _may_leave_before),
-            _replaced(Lower, "create_cfunc_wrapper", _where_used),
-            _replaced(event, "install_timer", _but_of_llvm),
-        ):
-            return Dispatcher.compile(dispatcher, signature)
-
-    dispatcher.compile = compile
+def _function_of(node: Any) -> Any:
+    """Get the function of an operation that was in the graph that was just converted."""
+    described = _described(node)
+    function, key = _known.get(described, (None, None))
+    return function if described is not None and key is not None else None
