@@ -158,7 +158,6 @@ def _compiled_once(jit_compile: Callable[..., Any], programs: bool) -> Callable[
 
 
 def _function_of(node: Any) -> Any:
-    """Get the function of an operation that was in the graph that was just converted."""
-    described = _described(node)
-    function, key = _known.get(described, (None, None))
-    return function if described is not None and key is not None else None
+    """Get the function of an operation in a graph that was just converted, if it is kept."""
+    function, key = _keep(node.op, node=node)
+    return None if key is None else function
