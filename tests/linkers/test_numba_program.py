@@ -2,8 +2,11 @@
 
 import gc
 import re
+import subprocess
+import sys
 import threading
 
+import numba
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -13,6 +16,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from pytensor.compile.mode import get_mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 from pytensor.raise_op import Assert
 
 from theanets import Classifier, backends
@@ -242,6 +246,11 @@ def test_arrays_are_there_for_as_long_as_they_are_read():
         net.train([np.ones((6, 4), "float32"), labels], epochs=1, progress=False)
     assert len(programs) >= 2
     assert all(released(program) for program in programs)
+    x = pt.matrix("x")
+    unread = program_of(compiled([x], [pt.linalg.eigh(x @ x.T)[1]]))
+    unread(X)
+    (typed,) = unread._typed.values()
+    assert released(typed)
     x = pt.vector("x")
     y = x
     for i in range(20):
@@ -250,6 +259,82 @@ def test_arrays_are_there_for_as_long_as_they_are_read():
     chain(np.ones(3))
     (typed,) = chain._typed.values()
     assert released(typed) <= 4
+
+
+PEAK = """
+import re
+from pathlib import Path
+import numpy as np, pytensor.tensor as pt
+from theanets import backends
+from theanets.linkers.numba_program import Program
+
+x = pt.vector("x")
+y = x
+for _ in range(40):
+    y = pt.cumsum(y)
+function = backends.function([x], [y[:1]], mode="NUMBA", dtype="float64")
+STATUS = Path("/proc/self/status")
+assert isinstance(function.vm.jit_fn, Program)
+function(np.zeros(1))
+def peak():  # of this process: what `resource` says is that of its parent at times
+    return int(re.search("VmHWM:\\s*(\\d+) kB", STATUS.read_text())[1]) / 1024
+
+before = peak()
+function(np.zeros(2**20))  # each of the arrays has 8 MB
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is no peak to ask for")
+def test_memory_is_not_held_until_the_end():
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 100
+
+
+class Calling(Op):
+    """Calls something, and gives what it takes."""
+
+    __props__ = ()
+    called = staticmethod(lambda: None)
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = inputs[0].copy()
+
+
+def call():
+    Calling.called()
+
+
+@pytest.mark.filterwarnings("ignore:.*lifted code")
+def test_a_program_may_be_called_while_it_runs():
+    @register_funcify_and_cache_key(Calling)
+    def funcify(op, node, **kwargs):
+        @numba_njit
+        def calling(x):
+            with numba.objmode():
+                call()
+            return x.copy()
+
+        return calling, "calling"
+
+    x = pt.matrix("x")
+    program = program_of(compiled([x], [pt.tanh(Calling()(pt.exp(x)) - pt.exp(x) * 2)]))
+    found = []
+
+    def again():
+        Calling.called = staticmethod(lambda: None)
+        found.extend(program(X * 2))
+
+    for _ in range(3):
+        Calling.called = staticmethod(again)
+        found.extend(program(X))
+    for i, array in enumerate(found):
+        np.testing.assert_allclose(array, np.tanh(-np.exp(X if i % 2 else X * 2)), rtol=1e-6)
+    assert len(found) == 6
 
 
 def test_threads_may_call_one_program():

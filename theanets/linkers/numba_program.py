@@ -182,6 +182,7 @@ class Typed:
     def __call__(self, *inputs: Any) -> list[Any]:
         """Compute the outputs."""
         taken, given = [*inputs, *self._constants], [None] * self._outputs
+        # An operation may let another thread in, which calls this one.
         self._interpret(self._written, self._memory.copy(), id(taken), id(given))
         return given
 
