@@ -27,6 +27,7 @@ def run(*arguments, cache=None, python=sys.executable, threads=1):
     """Run a job, and get what it said, its CPU time, and the time that passed."""
     environment = {**os.environ, **(THREADS if threads == 1 else dict.fromkeys(THREADS, ""))}
     environment |= {name: str(threads) for name in THREADS if name.endswith("_THREADS")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a package that is installed has bytecode
     if cache is not None:
         flags = environment.get("PYTENSOR_FLAGS")
         place = f"base_compiledir={cache}"
