@@ -49,7 +49,7 @@ def test_what_nobody_uses_is_left_out(monkeypatch):
     np.testing.assert_array_equal(function(value)[0], value.T * 3)
     assert wrapped == ["numba_funcified_fgraph"]  # many more are compiled, see the timers
     assert set(timed) == {"numba:compiler_lock"}
-    assert len(timed) > 5
+    assert len(timed) > 3
 
 
 def test_all_is_as_before_after_what_cannot_be_compiled():

@@ -27,6 +27,7 @@ from pytensor.tensor.variable import TensorConstant
 
 from ...expressions import Expression
 from ..draws import operation as draws
+from .entrywise import Entrywise
 from .operations import Axes, Fill, MatMul, Positions, RowArgmax, Rows, RowSoftmax, Sums
 
 FLOATS = ("float32", "float64")
@@ -202,6 +203,13 @@ def drop_broadcast_checks(fgraph: FunctionGraph, node: Apply) -> list[Any] | boo
     return [node.inputs[0]] if node.op.msg.startswith(BROADCAST) else False
 
 
+@node_rewriter([Elemwise])
+def use_entrywise(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
+    """Replace what is computed entry by entry, once it is known what is done in place."""
+    op = Entrywise.of(node)
+    return op(*node.inputs, return_list=True) if op is not None else False
+
+
 @node_rewriter([NormalRV, UniformRV])
 def use_draws(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace standard normal numbers, and those uniform in [0, 1)."""
@@ -259,3 +267,4 @@ _register_last(102, use_fill)
 _register_last(103, use_axes, use_positions)
 # Once there are no others to come.
 _register_last(104, use_sizes)
+_register_last(105, use_entrywise)
