@@ -143,15 +143,17 @@ def _register(kind: type[KernelOp]) -> None:
 
 
 @cache
-def source_key(module: str, kernel: str) -> str | None:
-    """Get a key that changes with the source of the module that has a kernel.
+def source_key(module: str, kernel: str, *others: str) -> str | None:
+    """Get a key that changes with the source of the modules that have a kernel.
 
     Parameters
     ----------
     module : str
-        Name of an imported module, which holds all that the kernel calls.
+        Name of an imported module.
     kernel : str
         Name of the kernel, and of all that it is specialized to.
+    *others : str
+        Names of the other modules that hold what the kernel calls.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def source_key(module: str, kernel: str) -> str | None:
         None, for no caching, where there is no source.
     """
     try:
-        source = inspect.getsource(sys.modules[module])
+        source = "".join(inspect.getsource(sys.modules[name]) for name in (module, *others))
     except OSError:
         return None
     return f"{module}.{kernel}:{hashlib.sha256(source.encode()).hexdigest()}"

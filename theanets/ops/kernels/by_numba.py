@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import from_dtype
 from numba.core import cgutils, types
-from numba.core.imputils import impl_ret_borrowed
 from numba.core.types import ExternalFunction
-from numba.extending import intrinsic, overload
-from numba.np.arrayobj import populate_array
+from numba.np import arrayobj
 from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import Array, source_key
+from .arrays_by_numba import (
+    WORD,
+    any_of,
+    array_of,
+    by_rows,
+    clear,
+    empty,
+    flat,
+    integer,
+    item,
+    lengths_of,
+    product,
+    refuse,
+    returned,
+    scalar,
+    strides_of,
+    view,
+    whole,
+    zeros,
+)
+from .arrays_by_numba import rows as by_row
 
 XXGEMM = ExternalFunction(
     # What numpy.dot calls in Numba: a character for the type; whether each factor is transposed;
@@ -39,88 +61,103 @@ XXGEMV = ExternalFunction(
 )
 
 
-def _product(a: Array, b: Array, transpose_a: bool, transpose_b: bool) -> Any:
-    """Multiply matrices that lie row by row; one function for all that may be transposed."""
-    raise NotImplementedError
-
-
-@overload(_product, jit_options={"fastmath": False})
-def _compiled_product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
-    dtype = np.dtype(a.dtype.name)
-    kind, one, zero = ord({4: "s", 8: "d"}[dtype.itemsize]), np.ones(1, dtype), np.zeros(1, dtype)
-    no, yes = ord("n"), ord("t")
-
-    def product(a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
-        m, k = (a.shape[1], a.shape[0]) if transpose_a else (a.shape[0], a.shape[1])
-        same_k, n = (b.shape[1], b.shape[0]) if transpose_b else (b.shape[0], b.shape[1])
-        if k != same_k:
-            raise ValueError("matrices of sizes that do not fit are multiplied")
-        result = np.empty((m, n), a.dtype)
-        if m == 0 or n == 0:
-            return result
-        if k == 0:
-            for i in range(m):
-                for j in range(n):
-                    result[i, j] = 0
-            return result
-        # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
-        first, second = yes if transpose_b else no, yes if transpose_a else no
-        ldb, lda = b.shape[1], a.shape[1]
-        alpha, beta, out = one.ctypes, zero.ctypes, result.ctypes
-        failed = XXGEMM(
-            kind, first, second, n, m, k, alpha, b.ctypes, ldb, a.ctypes, lda, beta, out, n
-        )
-        if failed:
-            raise RuntimeError("BLAS could not multiply")
-        return result
-
-    return product
-
-
-def _rows(x: Array) -> Any:
-    """Get a matrix, or its transpose, in one piece and row by row."""
-    raise NotImplementedError
-
-
-@overload(_rows, inline="always")
-def _compiled_rows(x: Any) -> Any:
-    def as_it_is(x: Any) -> Any:
-        return x
-
-    def transposed(x: Any) -> Any:
-        return x.T
-
-    def copied(x: Any) -> Any:
-        return np.ascontiguousarray(x)
-
-    return {"C": as_it_is, "F": transposed}.get(x.layout, copied)
-
-
-def _by_columns(x: Array) -> Any:
-    """Tell whether a matrix lies column by column."""
-    raise NotImplementedError
-
-
-@overload(_by_columns, inline="always")
-def _compiled_by_columns(x: Any) -> Any:
-    it_does = x.layout == "F"
-
-    def by_columns(x: Any) -> Any:
-        return it_does
-
-    return by_columns
+def _key(name: str) -> str | None:
+    return source_key(__name__, name, array_of.__module__)
 
 
 def matmul(transpose_a: bool, transpose_b: bool) -> tuple[Any, str | None]:
     """Get the kernel of a product, and its key for the cache on the disk."""
 
-    def kernel(a: Array, b: Array) -> Any:
-        return _product(
-            _rows(a), _rows(b), transpose_a != _by_columns(a), transpose_b != _by_columns(b)
-        )
+    def compute(kinds: tuple[Any, ...]) -> Any:
+        kind, other = kinds
+        result = types.Array(kind.dtype, 2, "C")
 
-    key = source_key(__name__, f"matmul-{transpose_a:d}{transpose_b:d}")
-    return numba_njit(kernel, fastmath=False), key
+        def write(context: Any, builder: Any, values: list[Any]) -> Any:
+            first = _factor(context, builder, kind, values[0], transpose_a)
+            second = _factor(context, builder, other, values[1], transpose_b)
+            wrong = builder.icmp_signed("!=", first.columns, second.rows)
+            refuse(context, builder, wrong, "matrices of sizes that do not fit are multiplied")
+            shape = [first.rows, second.columns]
+            made = arrayobj._empty_nd_impl(context, builder, result, shape)
+            nothing = builder.icmp_signed("==", product(builder, [*shape, first.columns]), WORD(0))
+            with builder.if_else(nothing, likely=False) as (then, otherwise):
+                with then:
+                    clear(builder, made)
+                with otherwise:
+                    _multiply(context, builder, kind.dtype, first, second, made)
+            for factor in (first, second):
+                if factor.copied is not None:
+                    context.nrt.decref(builder, factor.kind, factor.copied)
+            return returned(context, builder, result, made, True)
+
+        return result, write
+
+    key = _key(f"matmul-{transpose_a:d}{transpose_b:d}")
+    return whole("matmul", 2, compute, fastmath=False), key
+
+
+@dataclass
+class _Factor:
+    """A matrix in one piece.
+
+    Attributes
+    ----------
+    rows, columns : object
+        Its lengths.
+    data : object
+        Where it begins.
+    transposed : bool
+        Whether it lies column by column.
+    kind, copied : object
+        Numba's type, and the array if it was made for this.
+    """
+
+    rows: Any
+    columns: Any
+    data: Any
+    transposed: bool
+    kind: Any
+    copied: Any
+
+
+def _factor(context: Any, builder: Any, kind: Any, value: Any, transposed: bool) -> _Factor:
+    array = array_of(context, builder, kind, value)
+    lies_by_columns, copied = kind.layout == "F", None
+    if not lies_by_columns:
+        array, kind, made = by_rows(context, builder, kind, array)
+        copied = array._getvalue() if made else None
+    rows, columns = lengths_of(builder, array)
+    if transposed:
+        rows, columns = columns, rows
+    return _Factor(rows, columns, array.data, transposed != lies_by_columns, kind, copied)
+
+
+def _multiply(
+    context: Any, builder: Any, dtype: Any, first: _Factor, second: _Factor, result: Any
+) -> None:
+    """Write the call of BLAS, which counts by columns: to it, each matrix is transposed."""
+    byte, number = ir.IntType(8), ir.IntType(32)
+    pointer = byte.as_pointer()
+    entry = context.get_value_type(dtype)
+    one = cgutils.alloca_once_value(builder, entry(1.0))
+    zero = cgutils.alloca_once_value(builder, entry(0.0))
+    characters = [byte(ord("s" if dtype == types.float32 else "d"))]
+    characters += [byte(ord("t" if x.transposed else "n")) for x in (second, first)]
+    sizes = [second.columns, first.rows, first.columns]
+    # How far it is from row to row.
+    steps = [x.rows if x.transposed else x.columns for x in (first, second)]
+    arguments = [
+        *characters,
+        *sizes,
+        *(builder.bitcast(one, pointer), builder.bitcast(second.data, pointer), steps[1]),
+        *(builder.bitcast(first.data, pointer), steps[0], builder.bitcast(zero, pointer)),
+        *(builder.bitcast(result.data, pointer), second.columns),
+    ]
+    kind = ir.FunctionType(number, [x.type for x in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, "numba_xxgemm")
+    failed = cgutils.is_not_null(builder, builder.call(function, arguments))
+    with builder.if_then(failed, likely=False):
+        context.call_conv.return_user_exc(builder, RuntimeError, ("BLAS could not multiply",))
 
 
 def row_argmax() -> tuple[Any, str | None]:
@@ -131,8 +168,9 @@ def row_argmax() -> tuple[Any, str | None]:
         columns = x.shape[-1]
         if columns == 0:
             raise ValueError("the largest of no values is asked for")
-        rows = np.ascontiguousarray(x).reshape(x.size // columns, columns)
-        result = np.zeros(len(rows), np.int64)
+        rows = by_row(x)
+        shaped_result = zeros(types.int64, x.shape[:-1])
+        result = flat(shaped_result)
         # In a short row, it is a toss-up whether an entry is the largest so far: no branches.
         short = columns <= 16
         for i in range(len(rows)):
@@ -151,9 +189,9 @@ def row_argmax() -> tuple[Any, str | None]:
                     if value > best or (value != value and best == best):
                         best = value
                         result[i] = j
-        return result.reshape(x.shape[:-1])
+        return shaped_result
 
-    return row_argmax_kernel, source_key(__name__, "row_argmax")
+    return row_argmax_kernel, _key("row_argmax")
 
 
 def row_softmax(log: bool) -> tuple[Any, str | None]:
@@ -162,9 +200,10 @@ def row_softmax(log: bool) -> tuple[Any, str | None]:
     @numba_njit(fastmath=False)
     def row_softmax_kernel(x: Array) -> Any:
         columns = x.shape[-1]
-        rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
-        result = np.empty_like(rows)
-        for i in range(len(rows)):
+        rows = by_row(x)
+        shaped_result = empty(x, x.shape)
+        result = by_row(shaped_result)
+        for i in range(rows.shape[0] if columns else 0):
             largest = rows[i, 0]
             for j in range(1, columns):
                 largest = max(largest, rows[i, j])
@@ -177,9 +216,9 @@ def row_softmax(log: bool) -> tuple[Any, str | None]:
             scale = np.log(total) if log else total
             for j in range(columns):  # an operation on a slice takes seconds to compile
                 result[i, j] = result[i, j] - scale if log else result[i, j] / scale
-        return result.reshape(x.shape)
+        return shaped_result
 
-    return row_softmax_kernel, source_key(__name__, f"row_softmax-{log:d}")
+    return row_softmax_kernel, _key(f"row_softmax-{log:d}")
 
 
 def sums(over: str) -> tuple[Any, str | None]:
@@ -188,17 +227,17 @@ def sums(over: str) -> tuple[Any, str | None]:
 
         def kernel(x: Array) -> Any:
             total = np.float64(0)
-            for value in x.flat:
-                total += value
-            return np.asarray(x.dtype.type(total))
+            entries = flat(x)
+            for i in range(entries.shape[0]):
+                total += entries[i]
+            return scalar(x.dtype.type(total))
     elif over == "last":
 
         def kernel(x: Array) -> Any:
             columns = x.shape[-1]
-            result = np.zeros(x.shape[:-1], x.dtype)
-            totals = result.reshape(result.size)
-            rows = np.ascontiguousarray(x).reshape(result.size, columns)
-            for i in range(len(rows)):
+            result = zeros(x, x.shape[:-1])
+            totals, rows = flat(result), by_row(x)
+            for i in range(rows.shape[0]):
                 total = np.float64(0)
                 for j in range(columns):
                     total += rows[i, j]
@@ -208,46 +247,57 @@ def sums(over: str) -> tuple[Any, str | None]:
 
         def kernel(x: Array) -> Any:
             columns = x.shape[-1]
-            rows = np.ascontiguousarray(x).reshape(x.size // max(columns, 1), columns)
-            totals = np.zeros(columns, np.float64)
-            for i in range(len(rows)):
+            rows, totals = by_row(x), zeros(types.float64, (columns,))
+            for i in range(rows.shape[0]):
                 for j in range(columns):
                     totals[j] += rows[i, j]
-            return totals.astype(x.dtype)
+            result = empty(x, (columns,))
+            for j in range(columns):
+                result[j] = totals[j]
+            return result
 
-    return numba_njit(kernel, fastmath=False), source_key(__name__, f"sums-{over}")
+    return numba_njit(kernel, fastmath=False), _key(f"sums-{over}")
 
 
 def fill(ndim: int) -> tuple[Any, str | None]:
     """Get the kernel of an array of one value, and its key for the cache on the disk."""
-    kernel = numba_njit((_fill_1, _fill_2, _fill_3)[ndim - 1], fastmath=False)
-    return kernel, source_key(__name__, f"fill-{ndim}")
 
+    def compute(kinds: tuple[Any, ...]) -> Any:
+        kind = kinds[0]
+        result = types.Array(kind.dtype, ndim, "C")
 
-def _fill_1(value: Array, n: Any) -> Any:
-    return np.full((n.item(),), value.item(), value.dtype)
+        def write(context: Any, builder: Any, values: list[Any]) -> Any:
+            array = array_of(context, builder, kind, values[0])
+            value = arrayobj.load_item(context, builder, kind, array.data)
+            pairs = zip(kinds[1:], values[1:], strict=True)
+            shape = [item(context, builder, *pair) for pair in pairs]
+            negative = [builder.icmp_signed("<", n, WORD(0)) for n in shape]
+            refuse(context, builder, any_of(builder, negative), "a length is negative")
+            made = arrayobj._empty_nd_impl(context, builder, result, shape)
+            with cgutils.for_range(builder, made.nitems) as loop:
+                place = builder.gep(made.data, [loop.index])
+                arrayobj.store_item(context, builder, result, value, place)
+            return returned(context, builder, result, made, True)
 
+        return result, write
 
-def _fill_2(value: Array, n: Any, m: Any) -> Any:
-    return np.full((n.item(), m.item()), value.item(), value.dtype)
-
-
-def _fill_3(value: Array, n: Any, m: Any, k: Any) -> Any:
-    return np.full((n.item(), m.item(), k.item()), value.item(), value.dtype)
+    return whole("fill", 1 + ndim, compute, fastmath=False), _key(f"fill-{ndim}")
 
 
 def rows() -> tuple[Any, str | None]:
     """Get the kernel of a row that is repeated, and its key for the cache on the disk."""
 
     def kernel(row: Array, count: Array) -> Any:
-        columns = row.shape[1]
-        result = np.empty((count.item(), columns), row.dtype)
-        for i in range(len(result)):
+        columns, many = row.shape[1], integer(count)
+        if many < 0:
+            raise ValueError("a number of rows is negative")
+        result = empty(row, (many, columns))
+        for i in range(result.shape[0]):
             for j in range(columns):
                 result[i, j] = row[0, j]
         return result
 
-    return numba_njit(kernel, fastmath=False), source_key(__name__, "rows")
+    return numba_njit(kernel, fastmath=False), _key("rows")
 
 
 def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
@@ -270,70 +320,54 @@ def axes(order: tuple[int | str, ...], ndim: int) -> tuple[Any, str | None]:
             return "C" if before == "F" and len(order) < 2 else before
         return swapped[before] if kept == sorted(kept, reverse=True) else "A"
 
-    @intrinsic
-    def view(context: Any, x: Any) -> Any:
-        result = x.copy(ndim=len(order), layout=layout(x.layout))
+    def compute(kinds: tuple[Any, ...]) -> Any:
+        (kind,) = kinds
+        if isinstance(kind, types.Number):  # Numba hands arrays without axes on as these at times
+            kind = types.Array(kind, 0, "C")
+        result = kind.copy(ndim=len(order), layout=layout(kind.layout))
 
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            old = context.make_array(x)(context, builder, values[0])
-            new = context.make_array(result)(context, builder)
-            shape = cgutils.unpack_tuple(builder, old.shape)
-            strides = cgutils.unpack_tuple(builder, old.strides)
-            one = context.get_constant(types.intp, 1)
-            populate_array(
-                new,
-                data=old.data,
-                shape=[one if axis == "x" else shape[axis] for axis in order],
-                strides=[old.itemsize if axis == "x" else strides[axis] for axis in order],
-                itemsize=old.itemsize,
-                meminfo=old.meminfo,
-                parent=old.parent,
-            )
-            return impl_ret_borrowed(context, builder, result, new._getvalue())
+        def write(context: Any, builder: Any, values: list[Any]) -> Any:
+            fresh = isinstance(kinds[0], types.Number)
+            if fresh:
+                old = arrayobj._empty_nd_impl(context, builder, kind, [])
+                arrayobj.store_item(context, builder, kind, values[0], old.data)
+            else:
+                old = array_of(context, builder, kind, values[0])
+            shape, strides = lengths_of(builder, old), strides_of(builder, old)
+            one = WORD(1)
+            wrong = [builder.icmp_signed("!=", shape[axis], one) for axis in dropped]
+            if wrong:
+                message = "an axis of a length other than 1 is left out"
+                refuse(context, builder, any_of(builder, wrong), message)
+            lengths = [shape[axis] if isinstance(axis, int) else one for axis in order]
+            steps = [strides[axis] if isinstance(axis, int) else old.itemsize for axis in order]
+            found = view(context, builder, result, old, lengths, steps)
+            return returned(context, builder, result, found, fresh)
 
-        return result(x), generate
+        return result, write
 
-    def kernel(x: Array) -> Any:
-        for axis in dropped:
-            if x.shape[axis] != 1:
-                raise ValueError("an axis of a length other than 1 is left out")
-        return view(x)
-
-    def of_all(x: Any) -> Any:
-        return view(x)
-
-    def of_scalar(x: Any) -> Any:
-        return view(np.asarray(x))  # Numba hands arrays without axes on as numbers at times
-
-    made = numba_njit(kernel if dropped else of_all if ndim else of_scalar, fastmath=False)
     names = ",".join(map(str, order))
-    return made, source_key(__name__, f"axes-{ndim}-{names}")
+    return whole("axes", 1, compute, fastmath=False), _key(f"axes-{ndim}-{names}")
 
 
 def positions(dtype: str) -> tuple[Any, str | None]:
     """Get the kernel of positions along the last axis, and its key for the cache on the disk."""
-    kind = np.dtype(dtype)
+    kind = from_dtype(np.dtype(dtype))
 
-    @numba_njit(fastmath=False)
-    def positions_kernel(x: Array) -> Any:
-        found = np.empty(x.shape[-1], kind)
-        for i in range(len(found)):
-            found[i] = i
-        return found.reshape(_row_shape(x))
+    def compute(kinds: tuple[Any, ...]) -> Any:
+        result = types.Array(kind, kinds[0].ndim, "C")
 
-    return positions_kernel, source_key(__name__, f"positions-{dtype}")
+        def write(context: Any, builder: Any, values: list[Any]) -> Any:
+            array = array_of(context, builder, kinds[0], values[0])
+            shape = lengths_of(builder, array)
+            shape = [*(WORD(1) for _ in shape[1:]), shape[-1]]
+            made = arrayobj._empty_nd_impl(context, builder, result, shape)
+            with cgutils.for_range(builder, shape[-1]) as loop:
+                place = context.cast(builder, loop.index, types.int64, kind)
+                pointer = builder.gep(made.data, [loop.index])
+                arrayobj.store_item(context, builder, result, place, pointer)
+            return returned(context, builder, result, made, True)
 
+        return result, write
 
-def _row_shape(x: Array) -> Any:
-    """Get (1, ..., n) for an array (..., n)."""
-    raise NotImplementedError
-
-
-@overload(_row_shape, inline="always")
-def _compiled_row_shape(x: Any) -> Any:
-    leading = (1,) * (x.ndim - 1)
-
-    def row_shape(x: Any) -> Any:
-        return (*leading, x.shape[-1])
-
-    return row_shape
+    return whole("positions", 1, compute, fastmath=False), _key(f"positions-{dtype}")

@@ -17,19 +17,17 @@ from llvmlite import ir
 from numba import from_dtype
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
 from numba.np import arrayobj
-from pytensor.link.numba.cache import compile_numba_function_src
-from pytensor.link.numba.dispatch.basic import numba_njit
 
 from ..base import source_key
-from . import scalars_by_numba
+from . import arrays_by_numba, scalars_by_numba
+from .arrays_by_numba import WORD, any_of, array_of, lengths_of, product, refuse, strides_of, whole
 from .scalars_by_numba import Program, program
 
 if TYPE_CHECKING:
     from .entrywise import Entrywise
 
-WORD = ir.IntType(64)
+#: What is said of wrong shapes.
 UNFIT = (
     "arrays of shapes that do not fit are combined entry by entry: an axis of length 1 is repeated "
     "only where its length was known to be 1 when the expression was made"
@@ -39,38 +37,29 @@ UNFIT = (
 def kernel(op: Entrywise) -> tuple[Any, str | None]:
     """Get the kernel of what is computed entry by entry, and its key for the cache on the disk."""
     found = program(op.scalar_node())
-    names = ", ".join(f"x{i}" for i in range(len(op.dtypes)))
 
-    def compute(typing: Any, arrays: tuple[Any, ...]) -> Any:
-        if not all(isinstance(x, types.Array) for x in arrays):
+    def compute(kinds: tuple[Any, ...]) -> Any:
+        if not all(isinstance(kind, types.Array) for kind in kinds):
             raise TypingError("what is computed entry by entry is of arrays")
         outputs = [
             types.Array(from_dtype(np.dtype(dtype)), len(op.broadcast[0]), "C")
             for dtype in found.output_dtypes
         ]
         for output, i in op.in_place:
-            outputs[output] = arrays[i]
+            outputs[output] = kinds[i]
         result = outputs[0] if len(outputs) == 1 else types.Tuple(outputs)
 
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            whole = _Whole(context, builder, op, found, list(signature.args), list(values))
-            return whole.generate(outputs, result)
+        def write(context: Any, builder: Any, values: list[Any]) -> Any:
+            return _Whole(context, builder, op, found, kinds, values).generate(outputs, result)
 
-        return result(*arrays), generate
+        return result, write
 
-    scope = {"compute": compute, "intrinsic": intrinsic}
-    source = (
-        "@intrinsic\n"
-        f"def loop(typing, {names}):\n    return compute(typing, ({names},))\n\n"
-        f"def entrywise({names}):\n    return loop({names})\n"
-    )
-    function = compile_numba_function_src(source, "entrywise", scope, scope)
-    keys = [source_key(module, "entrywise") for module in (__name__, scalars_by_numba.__name__)]
     key = None
-    if found.key is not None and None not in keys:
-        described = repr((keys, found.key, op.in_place, op.broadcast))
-        key = f"entrywise.{hashlib.sha256(described.encode()).hexdigest()}"
-    return numba_njit(function), key
+    if found.key is not None:
+        described = hashlib.sha256(repr((found.key, op.in_place, op.broadcast)).encode())
+        modules = (scalars_by_numba.__name__, arrays_by_numba.__name__)
+        key = source_key(__name__, f"entrywise-{described.hexdigest()}", *modules)
+    return whole("entrywise", len(op.dtypes), compute), key
 
 
 @dataclass
@@ -104,14 +93,14 @@ class _Whole:
     builder: Any
     op: Entrywise
     program: Program
-    kinds: list[Any]
+    kinds: tuple[Any, ...]
     values: list[Any]
 
     def generate(self, outputs: list[Any], result: Any) -> Any:
         """Write it, and get what is returned."""
         context, builder, op = self.context, self.builder, self.op
         arrays = [
-            context.make_array(kind)(context, builder, value)
+            array_of(context, builder, kind, value)
             for kind, value in zip(self.kinds, self.values, strict=True)
         ]
         shape = self._shape(arrays)
@@ -138,7 +127,7 @@ class _Whole:
     def _shape(self, arrays: list[Any]) -> list[Any]:
         """Get the lengths of the axes, and write the question whether all inputs have them."""
         context, builder = self.context, self.builder
-        shapes = [cgutils.unpack_tuple(builder, array.shape) for array in arrays]
+        shapes = [lengths_of(builder, array) for array in arrays]
         one = WORD(1)
         lengths, wrong = [], []
         for axis in range(len(self.op.broadcast[0])):
@@ -152,11 +141,7 @@ class _Whole:
                     wrong.append(builder.icmp_unsigned("!=", shape[axis], wanted))
             lengths.append(one if wanted is None else wanted)
         if wrong:
-            unfit = wrong[0]
-            for one_more in wrong[1:]:
-                unfit = builder.or_(unfit, one_more)
-            with builder.if_then(unfit, likely=False):
-                context.call_conv.return_user_exc(builder, ValueError, (UNFIT,))
+            refuse(context, builder, any_of(builder, wrong), UNFIT)
         return lengths
 
     def _groups(self, operands: list[_Operand]) -> tuple[list[list[int]], bool]:
@@ -180,12 +165,7 @@ class _Whole:
         fresh = [x for x in written if not any(x is y for y in inputs)]
         operands = [*inputs, *fresh]
         groups, plain = self._groups(operands)
-        lengths = []
-        for axes in groups:
-            length = shape[axes[0]]
-            for axis in axes[1:]:
-                length = builder.mul(length, shape[axis])
-            lengths.append(length)
+        lengths = [product(builder, [shape[axis] for axis in axes]) for axes in groups]
         steps = [self._steps(x, groups, lengths, plain) for x in operands]
         # What is known beforehand is written into the function.
         moving = [s for found in steps for s in found if not isinstance(s, int)]
@@ -221,7 +201,7 @@ class _Whole:
         """Get how far it is between entries along each loop: numbers of them, or else of bytes."""
         builder = self.builder
         if not plain:
-            strides = cgutils.unpack_tuple(builder, operand.array.strides)
+            strides = strides_of(builder, operand.array)
             return [0 if operand.repeated[axis] else strides[axis] for (axis,) in groups]
         found: list[Any] = []
         size: Any = 1

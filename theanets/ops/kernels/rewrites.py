@@ -17,18 +17,21 @@ from pytensor.graph.rewriting.basic import GraphRewriter, in2out, node_rewriter
 from pytensor.raise_op import Assert
 from pytensor.scalar.basic import EQ, Mul
 from pytensor.tensor import as_tensor
-from pytensor.tensor.basic import Alloc, MakeVector, ScalarFromTensor, Split
+from pytensor.tensor.basic import Alloc, Join, MakeVector, ScalarFromTensor, Split
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Argmax, Dot, Sum
 from pytensor.tensor.random.basic import NormalRV, UniformRV
-from pytensor.tensor.shape import Shape_i
+from pytensor.tensor.shape import Reshape, Shape_i, SpecifyShape
 from pytensor.tensor.special import LogSoftmax, Softmax
+from pytensor.tensor.type import TensorType
 from pytensor.tensor.variable import TensorConstant
 
 from ...expressions import Expression
+from ...versions import axis_of, joined
 from ..draws import operation as draws
 from .entrywise import Entrywise
 from .operations import Axes, Fill, MatMul, Positions, RowArgmax, Rows, RowSoftmax, Sums
+from .shapes import Joined, Length, Parts, Shaped, Vector
 
 FLOATS = ("float32", "float64")
 
@@ -138,7 +141,7 @@ def _are_positions(row: Expression) -> bool:
     return size > 1 == values[..., 0].size and np.array_equal(values.ravel(), np.arange(size))
 
 
-@node_rewriter([MakeVector, ScalarFromTensor, Split, Alloc, Fill, Rows])
+@node_rewriter([Vector, Shaped, Parts, ScalarFromTensor, Alloc, Fill, Rows])
 def use_sizes(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
     """Replace constant sizes by those of the function's inputs, of parameters mostly.
 
@@ -156,14 +159,14 @@ def _size(fgraph: FunctionGraph, x: Expression) -> Expression:
     found = [_length(fgraph, n) for n in x.data.ravel().tolist()]
     if not found or any(length is None for length in found):
         return x
-    return MakeVector("int64")(*found) if x.type.ndim else found[0]
+    return Vector("int64", len(found))(*found) if x.type.ndim else found[0]
 
 
 def _length(fgraph: FunctionGraph, n: int) -> Expression:
     for variable in fgraph.inputs if n > 1 else ():
         shape = getattr(variable.type, "shape", ())
         if n in shape:
-            return Shape_i(shape.index(n))(variable)
+            return Length(shape.index(n))(variable)
     return None
 
 
@@ -201,6 +204,52 @@ def drop_broadcast_checks(fgraph: FunctionGraph, node: Apply) -> list[Any] | boo
     how much it is. Only where nothing but a shape is used does nobody ask.
     """
     return [node.inputs[0]] if node.op.msg.startswith(BROADCAST) else False
+
+
+@node_rewriter([Reshape, Split, Join, Shape_i, MakeVector])
+def use_shapes(fgraph: FunctionGraph, node: Apply) -> list[Any] | bool:
+    """Replace other shapes, lengths and parts of arrays."""
+    if not all(isinstance(x.type, TensorType) for x in (*node.inputs, *node.outputs)):
+        return False
+    found = _of_shapes(node)
+    if found is None:
+        return False
+    op, inputs = found
+    # PyTensor may know more of the lengths.
+    return Apply(op, op.make_node(*inputs).inputs, [x.type() for x in node.outputs]).outputs
+
+
+def _of_shapes(node: Apply) -> tuple[Any, list[Any]] | None:
+    op, inputs, output = node.op, list(node.inputs), node.outputs[0]
+    if isinstance(op, Shape_i):
+        return Length(op.i), inputs
+    if isinstance(op, MakeVector):
+        return (Vector(op.dtype, len(inputs)), inputs) if inputs else None
+    if isinstance(op, Reshape):
+        lengths = _entries(inputs[1])
+        return None if lengths is None else (Shaped(op.ndim), [inputs[0], *lengths])
+    if isinstance(op, Split):
+        axis, inputs = axis_of(node, 1)
+        axis = axis if isinstance(axis, int) else getattr(axis, "data", None)
+        if axis is None:
+            return None
+        return Parts(int(axis) % output.ndim, op.len_splits), inputs
+    inputs, axis = joined(node)
+    if axis is None or any(x.dtype != output.dtype for x in inputs):
+        return None
+    return Joined(axis % output.ndim, len(inputs)), inputs
+
+
+def _entries(vector: Expression) -> list[Any] | None:
+    """Get the entries of a vector of integers, where it is made of them."""
+    if isinstance(vector, TensorConstant):
+        return [as_tensor(n, dtype="int64") for n in vector.data.tolist()]
+    node = vector.owner
+    while node is not None and isinstance(node.op, SpecifyShape):
+        node = node.inputs[0].owner  # says how many there are
+    if node is not None and isinstance(node.op, (MakeVector, Vector)):
+        return list(node.inputs)
+    return None
 
 
 @node_rewriter([Elemwise])
@@ -259,6 +308,8 @@ for _rewrite in (use_signs, drop_broadcast_checks):
 # After expressions are simplified, before the C linker's own products.
 _register(1.69, use_matmul, name=PRODUCTS)
 _register(1.691, use_row_argmax, use_row_softmax)
+# Before lengths are overwritten by products of them: a shape that is no vector reads them later.
+_register_last(49.9, use_shapes)
 # After generators are advanced in place (at 50.9), before Numba's own form of draws (at 100).
 _register(99, use_draws, ignore_newtrees=True)
 # After PyTensor has fused what sums it can with what is summed (at 100, from 3.3 on).

@@ -136,25 +136,32 @@ def program(node: Any) -> Program:
 
 def _step(node: Any) -> tuple[Emit, str | None, bool]:
     """Get what writes an operation, its key, and whether it is a function that is called."""
-    dtypes = {x.type.dtype for x in node.inputs}
+    dtypes = [x.type.dtype for x in node.inputs]
     kind = type(node.op)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind is basic.Cast:
         return _cast, name, False
-    if kind in OF_ANY and (kind is not basic.Switch or _are_equal(node.inputs[1:])):
+    if kind in OF_ANY:
         return OF_ANY[kind], name, False
-    if len(dtypes) == 1:
-        (dtype,) = dtypes
-        if dtype in FLOATS and kind in OF_FLOATS:
-            return OF_FLOATS[kind], name, False
-        if dtype == "int64" and kind in OF_INTEGERS:
-            return OF_INTEGERS[kind], name, False
+    common = str(np.result_type(*dtypes))
+    if common in FLOATS and kind in OF_FLOATS:
+        return _converted(common, OF_FLOATS[kind]), name, False
+    if set(dtypes) == {"int64"} and kind in OF_INTEGERS:
+        return OF_INTEGERS[kind], name, False
     function, key = numba_funcify_and_cache_key(node.op, node=node)
     return _called(function), key, True
 
 
-def _are_equal(variables: Any) -> bool:
-    return len({x.type.dtype for x in variables}) == 1
+def _converted(dtype: str, emit: Emit) -> Emit:
+    """Get what converts all inputs to one type first."""
+
+    def converted(context: Any, builder: Any, types: Any, values: Any, outputs: Any) -> list[Any]:
+        kind = _type(dtype)
+        pairs = zip(values, types, strict=True)
+        same = [context.cast(builder, value, given, kind) for value, given in pairs]
+        return emit(context, builder, [kind] * len(same), same, outputs)
+
+    return converted
 
 
 def _call(context: Any, builder: Any, function: Any, types: Any, values: Any) -> tuple[Any, Any]:
@@ -203,7 +210,7 @@ def _folded(function: Any) -> Emit:
         total = values[0]
         for value in values[1:]:
             total, _ = _call(context, builder, function, types[:2], [total, value])
-        return [total]
+        return [context.cast(builder, total, types[0], outputs[0])]
 
     return emit
 
@@ -217,15 +224,18 @@ def _second(context: Any, builder: Any, types: Any, values: Any, outputs: Any) -
 
 
 def _switch(context: Any, builder: Any, types: Any, values: Any, outputs: Any) -> list[Any]:
-    chosen = context.is_true(builder, types[0], values[0])
-    found = builder.select(chosen, values[1], values[2])
-    return [context.cast(builder, found, types[1], outputs[0])]
+    condition, *choices = values
+    chosen = context.is_true(builder, types[0], condition)
+    pairs = zip(choices, types[1:], strict=True)
+    same = [context.cast(builder, value, given, outputs[0]) for value, given in pairs]
+    return [builder.select(chosen, *same)]
 
 
 def _clip(context: Any, builder: Any, types: Any, values: Any, outputs: Any) -> list[Any]:
     x, low, high = values
     below, above = builder.fcmp_ordered("<", x, low), builder.fcmp_ordered(">", x, high)
-    return [builder.select(below, low, builder.select(above, high, x))]
+    found = builder.select(below, low, builder.select(above, high, x))
+    return [context.cast(builder, found, types[0], outputs[0])]
 
 
 COMPARED: dict[type, Emit] = {
@@ -237,7 +247,7 @@ COMPARED: dict[type, Emit] = {
     basic.GE: _numpys(np.greater_equal),
 }
 
-#: By the operation: for inputs that are all of one type of floats.
+#: By the operation: for inputs of which all become one type of floats.
 OF_FLOATS: dict[type, Emit] = {
     basic.Add: _folded(operator.add),
     basic.Mul: _folded(operator.mul),
