@@ -162,7 +162,10 @@ def test_predictions_see_whole_updates_of_another_thread(rng, mode):
 
     def train():
         try:
-            net.train([x, y], epochs=5, callbacks=record, **options)
+            for _ in range(40):  # until they have seen some, however busy the machine is
+                net.train([x, y], epochs=5, callbacks=record, **options)
+                if len(set(found)) > 3:
+                    break
         finally:
             done.set()
 
