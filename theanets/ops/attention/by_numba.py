@@ -7,29 +7,38 @@ Products are BLAS's, on the arrays as they lie, so that nothing is copied.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
-from numba.core.imputils import impl_ret_borrowed
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..base import Array, source_key
+from ..kernels.arrays_by_numba import (
+    WORD,
+    array_of,
+    by_rows,
+    empty,
+    lengths_of,
+    strides_of,
+    zeros,
+)
 from . import numba_loops
 from .numba_loops import (
     add_bias,
     add_changes,
+    add_products,
     at,
     changes,
     clear,
     drop,
-    kind_of,
     largest,
     multiply,
     njit,
     powers,
+    products,
     scale,
-    times,
+    weighted,
 )
 
 #: Queries in a block.
@@ -37,12 +46,30 @@ ROWS = 64
 
 
 @intrinsic
-def _anyhow(context: Any, x: Any) -> Any:
-    """Get an array as one of which the compiler knows no layout: all share a function then."""
+def _laid(typing: Any, x: Any) -> Any:
+    """Get an array with rows (last axis) in one piece, and steps one behind the other.
+
+    It is of a type of which the compiler knows no layout, whatever the array's.
+    """
     result = x.copy(layout="A", readonly=False)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return impl_ret_borrowed(context, builder, result, arguments[0])
+        (value,) = arguments
+        context.nrt.incref(builder, x, value)
+        if x.layout == "C":
+            return value
+        array = array_of(context, builder, x, value)
+        (_, steps, _, size), strides = lengths_of(builder, array), strides_of(builder, array)
+        few = [builder.icmp_signed("<=", n, WORD(1)) for n in (size, steps)]
+        close = builder.icmp_signed("==", strides[3], array.itemsize)
+        apart = builder.icmp_signed(">=", strides[1], builder.mul(size, array.itemsize))
+        plain = builder.and_(builder.or_(few[0], close), builder.or_(few[1], apart))
+        found = cgutils.alloca_once_value(builder, value)
+        with builder.if_then(builder.not_(plain), likely=False):
+            made, _, _ = by_rows(context, builder, x, array)
+            builder.store(made._getvalue(), found)
+            context.nrt.decref(builder, x, value)
+        return builder.load(found)
 
     return result(x), generate
 
@@ -67,15 +94,6 @@ def _check(
             raise ValueError("attention: ranges are not those of queries and keys")
     if bias.size and bias.shape[0] != heads:
         raise ValueError("attention: biases are not of as many heads")
-
-
-@njit
-def _by_rows(x: Array) -> Array:
-    """Get an array with rows (last axis) in one piece, and steps one behind the other."""
-    size = x.itemsize
-    plain = x.shape[3] <= 1 or x.strides[3] == size
-    plain = plain and (x.shape[1] <= 1 or x.strides[1] >= size * x.shape[3])
-    return x if plain else _anyhow(x.copy())
 
 
 @njit
@@ -109,7 +127,7 @@ def _row(place: int, lo: int, hi: int, reach: Array) -> Any:
 
 
 @njit
-def _forward(
+def attend(
     q: Array,
     k: Array,
     v: Array,
@@ -119,25 +137,23 @@ def _forward(
     noise: Array,
     places: Array,
 ) -> Any:
+    """Compute what `operation.Attend` gives."""
     _check(q, k, v, ranges, reach, bias, places)
-    q, k, v = _by_rows(q), _by_rows(k), _by_rows(v)
+    q, k, v = _laid(q), _laid(k), _laid(v)
     batch, queries, heads, size = q.shape
     keys, each, wide = k.shape[1], heads // k.shape[2], v.shape[3]
-    out = np.zeros((batch, queries, heads, wide), q.dtype)
-    logs = np.zeros((batch, heads, queries), q.dtype)
+    out = zeros(q, (batch, queries, heads, wide))
+    logs = zeros(q, (batch, heads, queries))
     if out.size == 0 or keys == 0:
         return out, logs
     q0, q1, q2 = _steps(q)
     k0, k1, k2 = _steps(k)
     v0, v1, v2 = _steps(v)
     o1 = heads * wide
-    kind = kind_of(q)
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
     grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
-    s, lanes = np.empty(min(ROWS, queries) * keys, q.dtype), np.empty(16, q.dtype)
-    numbers = np.ones(2, q.dtype)
-    numbers[1] = 0
+    s, lanes = empty(q, (min(ROWS, queries) * keys,)), empty(q, (16,))
     for b in range(batch):
         n, after = ranges[b, 0], ranges[b, 1]
         offset = places[b if places.shape[0] > 1 else 0]
@@ -149,8 +165,7 @@ def _forward(
                 if width <= 0:
                     continue
                 a, c = at(q, b * q0 + start * q1 + h * q2), at(k, k_at + lo * k1)
-                shape = (rows, width, size)
-                times(kind, shape, a, q1, False, c, k1, True, False, at(s, 0), width, numbers)
+                products(q, rows, width, size, a, q1, c, k1, at(s, 0), width)
                 for i in range(rows):
                     place, begin = start + i + offset, i * width
                     low, high = _row(place, lo, hi, reach)
@@ -168,13 +183,12 @@ def _forward(
                         row = (b * heads + h) * queries + start + i
                         drop(s, begin, width, row, lo, noise, grow)
                 a, c = at(v, v_at + lo * v1), at(out, ((b * queries + start) * heads + h) * wide)
-                shape = (rows, wide, width)
-                times(kind, shape, at(s, 0), width, False, a, v1, False, False, c, o1, numbers)
+                weighted(q, rows, wide, width, at(s, 0), width, a, v1, c, o1)
     return out, logs
 
 
 @njit
-def _backward(
+def attend_gradient(
     q: Array,
     k: Array,
     v: Array,
@@ -187,16 +201,17 @@ def _backward(
     out: Array,
     arriving: Array,
 ) -> Any:
+    """Compute what `operation.AttendGradient` gives."""
     _check(q, k, v, ranges, reach, bias, places)
-    q, k, v, arriving = _by_rows(q), _by_rows(k), _by_rows(v), _by_rows(arriving)
+    q, k, v, arriving = _laid(q), _laid(k), _laid(v), _laid(arriving)
     batch, queries, heads, size = q.shape
     keys, groups, wide = k.shape[1], k.shape[2], v.shape[3]
     if arriving.shape != (batch, queries, heads, wide) or out.shape != arriving.shape:
         raise ValueError("attention: a gradient of another shape than the sums")
     if logs.shape != (batch, heads, queries):
         raise ValueError("attention: logs of another shape than the scores")
-    d_q, d_k = np.zeros(q.shape, q.dtype), np.zeros(k.shape, q.dtype)
-    d_v, d_bias = np.zeros(v.shape, q.dtype), np.zeros(bias.shape, q.dtype)
+    d_q, d_k, d_v = zeros(q, q.shape), zeros(q, k.shape), zeros(q, v.shape)
+    d_bias = zeros(q, bias.shape)
     if out.size == 0 or keys == 0:
         return d_q, d_k, d_v, d_bias
     q0, q1, q2 = _steps(q)
@@ -204,15 +219,13 @@ def _backward(
     v0, v1, v2 = _steps(v)
     g0, g1, g2 = _steps(arriving)
     dq1, dk1, dv1 = heads * size, groups * size, groups * wide
-    each, kind = heads // groups, kind_of(q)
+    each = heads // groups
     factor = q.dtype.type(1 / np.sqrt(size))
     unscaled = q.dtype.type(np.sqrt(size))
     grow = q.dtype.type(1 / (1 - noise[2] / 2.0**32))
     most = min(ROWS, queries) * keys
-    s, d = np.empty(most, q.dtype), np.empty(most, q.dtype)
-    keep = np.empty(most if noise[2] > 0 else 0, q.dtype)
-    numbers = np.ones(2, q.dtype)
-    numbers[1] = 0
+    s, d = empty(q, (most,)), empty(q, (most,))
+    keep = empty(q, (most if noise[2] > 0 else 0,))
     for b in range(batch):
         n, after = ranges[b, 0], ranges[b, 1]
         offset = places[b if places.shape[0] > 1 else 0]
@@ -228,11 +241,9 @@ def _backward(
                 g_at = at(arriving, b * g0 + start * g1 + h * g2)
                 s_at, d_at = at(s, 0), at(d, 0)
                 c = at(k, k_at + lo * k1)
-                shape = (rows, width, size)
-                times(kind, shape, q_at, q1, False, c, k1, True, False, s_at, width, numbers)
+                products(q, rows, width, size, q_at, q1, c, k1, s_at, width)
                 e = at(v, v_at + lo * v1)
-                shape = (rows, width, wide)
-                times(kind, shape, g_at, g1, False, e, v1, True, False, d_at, width, numbers)
+                products(q, rows, width, wide, g_at, g1, e, v1, d_at, width)
                 for i in range(rows):
                     place, begin = start + i + offset, i * width
                     low, high = _row(place, lo, hi, reach)
@@ -260,69 +271,12 @@ def _backward(
                         add_changes(d_bias, h, d, begin, low, high, column)
                 scale(d, 0, rows * width, factor)
                 target = at(d_v, ((b * keys + lo) * groups + g) * wide)
-                shape = (width, wide, rows)
-                times(kind, shape, s_at, width, True, g_at, g1, False, True, target, dv1, numbers)
+                add_products(q, width, wide, rows, s_at, width, g_at, g1, target, dv1)
                 target = at(d_k, ((b * keys + lo) * groups + g) * size)
-                shape = (width, size, rows)
-                times(kind, shape, d_at, width, True, q_at, q1, False, True, target, dk1, numbers)
+                add_products(q, width, size, rows, d_at, width, q_at, q1, target, dk1)
                 target = at(d_q, ((b * queries + start) * heads + h) * size)
-                shape = (rows, size, width)
-                times(kind, shape, d_at, width, False, c, k1, False, False, target, dq1, numbers)
+                weighted(q, rows, size, width, d_at, width, c, k1, target, dq1)
     return d_q, d_k, d_v, d_bias
-
-
-@njit
-def attend(
-    q: Array,
-    k: Array,
-    v: Array,
-    ranges: Array,
-    reach: Array,
-    bias: Array,
-    noise: Array,
-    places: Array,
-) -> Any:
-    """Compute what `operation.Attend` gives."""
-    return _forward(
-        _anyhow(q),
-        _anyhow(k),
-        _anyhow(v),
-        _anyhow(ranges),
-        _anyhow(reach),
-        _anyhow(bias),
-        _anyhow(noise),
-        _anyhow(places),
-    )
-
-
-@njit
-def attend_gradient(
-    q: Array,
-    k: Array,
-    v: Array,
-    ranges: Array,
-    reach: Array,
-    bias: Array,
-    noise: Array,
-    places: Array,
-    logs: Array,
-    out: Array,
-    arriving: Array,
-) -> Any:
-    """Compute what `operation.AttendGradient` gives."""
-    return _backward(
-        _anyhow(q),
-        _anyhow(k),
-        _anyhow(v),
-        _anyhow(ranges),
-        _anyhow(reach),
-        _anyhow(bias),
-        _anyhow(noise),
-        _anyhow(places),
-        _anyhow(logs),
-        _anyhow(out),
-        _anyhow(arriving),
-    )
 
 
 @njit
@@ -344,13 +298,10 @@ def _keep(array: Array, rows: Array, lengths: Array, places: Array) -> None:
 @njit
 def keep(array: Array, rows: Array, lengths: Array, places: Array) -> Any:
     """Do what `keeping.Keep` does."""
-    _keep(_anyhow(array), _anyhow(rows), _anyhow(lengths), _anyhow(places))
+    _keep(array, rows, lengths, places)
     return array
 
 
 def key(name: str) -> str | None:
-    """Get the key of one of these for the cache on the disk, by the source of both modules."""
-    keys = [source_key(numba_loops.__name__, name), source_key(__name__, name)]
-    if None in keys:
-        return None
-    return f"attention.{name}:{hashlib.sha256(' '.join(map(str, keys)).encode()).hexdigest()}"
+    """Get the key of one of these for the cache on the disk, by the source of all modules."""
+    return source_key(__name__, name, numba_loops.__name__, array_of.__module__)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 from pytensor.link.numba.dispatch.basic import numba_njit
 
-from ..base import Array
-from ..kernels.by_numba import XXGEMM, XXGEMV
 from ..recurrent.exponentials import FUNCTIONS, _exp32, _plus, loop
 
 #: Indices without a sign need no test of it, which would keep loops from being vectorized.
@@ -40,53 +39,77 @@ def at(context: Any, x: Any, place: Any) -> Any:
     return types.voidptr(x, types.intp), generate
 
 
-def kind_of(x: Array) -> int:
-    """Get what BLAS calls the type of an array."""
-    raise NotImplementedError
+def _product(transpose_a: bool, transpose_b: bool, adding: bool) -> Any:
+    """Get what multiplies matrices into a third, or adds to it.
 
-
-@overload(kind_of, inline="always")
-def _compiled_kind(x: Any) -> Any:
-    kind = ord("s") if x.dtype == types.float32 else ord("d")
-
-    def of(x: Any) -> Any:
-        return kind
-
-    return of
-
-
-@njit
-def times(
-    kind: int,
-    shape: Any,
-    a: Any,
-    lda: int,
-    transpose_a: bool,
-    b: Any,
-    ldb: int,
-    transpose_b: bool,
-    adding: bool,
-    out: Any,
-    ldc: int,
-    numbers: Array,
-) -> None:
-    """Multiply matrices into a third, or add to it.
-
-    The shape is that of the product, and how many products each entry is a sum of. What
-    follows a matrix is from row to row. The numbers are 1 and 0.
+    Its arguments are an array of the type of the entries; the number of rows and of columns of
+    the product, and how many products each entry is a sum of; and for each factor and the result,
+    where it begins, and how far it is from row to row.
     """
-    m, n, k = shape
-    # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
-    first, second = _YES if transpose_b else _NO, _YES if transpose_a else _NO
-    one, start = at(numbers, 0), at(numbers, 0 if adding else 1)
-    if m == 1 and not transpose_a:
-        # A single row, as of a series that goes on by a step: a matrix is not copied for it.
-        rows, columns = (k, n) if transpose_b else (n, k)
-        failed = XXGEMV(kind, first, rows, columns, one, b, ldb, a, start, out)
-    else:
-        failed = XXGEMM(kind, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
-    if failed:
-        raise RuntimeError("BLAS could not multiply")
+
+    @intrinsic
+    def times(
+        context: Any,
+        x: Any,
+        m: Any,
+        n: Any,
+        k: Any,
+        a: Any,
+        lda: Any,
+        b: Any,
+        ldb: Any,
+        out: Any,
+        ldc: Any,
+    ) -> Any:
+        kind = x.dtype
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _, m, n, k, a, lda, b, ldb, out, ldc = arguments
+            entry = context.get_value_type(kind)
+            pointer = context.get_value_type(types.voidptr)
+
+            def number(value: float) -> Any:
+                return builder.bitcast(cgutils.alloca_once_value(builder, entry(value)), pointer)
+
+            def call(name: str, *given: Any) -> None:
+                made = ir.FunctionType(ir.IntType(32), [value.type for value in given])
+                function = cgutils.get_or_insert_function(builder.module, made, name)
+                failed = cgutils.is_not_null(builder, builder.call(function, given))
+                with builder.if_then(failed, likely=False):
+                    context.call_conv.return_user_exc(
+                        builder, RuntimeError, ("BLAS could not multiply",)
+                    )
+
+            one, start = number(1), number(1 if adding else 0)
+            letter = ir.IntType(8)
+            letters = letter(ord("s" if kind == types.float32 else "d"))
+            # BLAS counts by columns: to it, each matrix is transposed, and so is the product.
+            first, second = (letter(_YES if x else _NO) for x in (transpose_b, transpose_a))
+            product = (letters, first, second, n, m, k, one, b, ldb, a, lda, start, out, ldc)
+            if transpose_a:
+                call("numba_xxgemm", *product)
+                return context.get_dummy_value()
+            single = builder.icmp_signed("==", m, ir.IntType(64)(1))
+            with builder.if_else(single) as (then, otherwise):
+                with then:
+                    # As of a series that goes on by a step: a matrix is not copied for it.
+                    sizes = (k, n) if transpose_b else (n, k)
+                    call("numba_xxgemv", letters, first, *sizes, one, b, ldb, a, start, out)
+                with otherwise:
+                    call("numba_xxgemm", *product)
+            return context.get_dummy_value()
+
+        size, where = types.intp, types.voidptr
+        sizes = [size, size, size]
+        return types.none(x, *sizes, where, size, where, size, where, size), generate
+
+    return times
+
+
+#: Of rows with rows; of rows with columns; and of columns with rows, added to what is there.
+products = _product(False, True, False)
+weighted = _product(False, False, False)
+add_products = _product(True, False, True)
 
 
 def _exp(x: Any) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 from llvmlite import ir
 from numba import from_dtype
 from numba.core import cgutils, types
-from numba.core.types import ExternalFunction
 from numba.np import arrayobj
 from pytensor.link.numba.dispatch.basic import numba_njit
 
@@ -35,30 +34,6 @@ from .arrays_by_numba import (
     zeros,
 )
 from .arrays_by_numba import rows as by_row
-
-XXGEMM = ExternalFunction(
-    # What numpy.dot calls in Numba: a character for the type; whether each factor is transposed;
-    # the sizes; alpha, two factors with the lengths of their columns, beta, and the result.
-    "numba_xxgemm",
-    types.intc(
-        *[types.char] * 3,
-        *[types.intp] * 3,
-        *[types.voidptr, types.voidptr, types.intp, types.voidptr, types.intp],
-        *[types.voidptr, types.voidptr, types.intp],
-    ),
-)
-
-XXGEMV = ExternalFunction(
-    # A character for the type; whether the matrix is transposed; the sizes, alpha, the matrix with
-    # the length of its columns, a vector, beta, and the result.
-    "numba_xxgemv",
-    types.intc(
-        *[types.char] * 2,
-        *[types.intp] * 2,
-        *[types.voidptr, types.voidptr, types.intp],
-        *[types.voidptr] * 3,
-    ),
-)
 
 
 def _key(name: str) -> str | None:
