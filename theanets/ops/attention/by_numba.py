@@ -13,6 +13,7 @@ import numpy as np
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ...memory import keep_freed_memory
 from ..base import Array, source_key
 from ..kernels.arrays_by_numba import (
     WORD,
@@ -302,6 +303,9 @@ def keep(array: Array, rows: Array, lengths: Array, places: Array) -> Any:
     return array
 
 
-def key(name: str) -> str | None:
-    """Get the key of one of these for the cache on the disk, by the source of all modules."""
-    return source_key(__name__, name, numba_loops.__name__, array_of.__module__)
+def kernel(function: Any) -> tuple[Any, str | None]:
+    """Get one of these, and its key for the cache on the disk, by the source of all modules."""
+    # A step has many arrays of some megabytes: it would ask the system for them again each time.
+    keep_freed_memory()
+    name = function.py_func.__name__
+    return function, source_key(__name__, name, numba_loops.__name__, array_of.__module__)

@@ -54,7 +54,7 @@ class Keep(KernelOp):
     def kernel(self) -> tuple[Any, str | None]:
         from . import by_numba
 
-        return by_numba.keep, by_numba.key("keep")
+        return by_numba.kernel(by_numba.keep)
 
     def pullback(
         self,

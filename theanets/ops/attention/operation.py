@@ -87,7 +87,7 @@ class Attend(KernelOp):
     def kernel(self) -> tuple[Any, str | None]:
         from . import by_numba
 
-        return by_numba.attend, by_numba.key("attend")
+        return by_numba.kernel(by_numba.attend)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[i in SMOOTH] * 2 for i in range(OWN)]
@@ -146,7 +146,7 @@ class AttendGradient(KernelOp):
     def kernel(self) -> tuple[Any, str | None]:
         from . import by_numba
 
-        return by_numba.attend_gradient, by_numba.key("attend_gradient")
+        return by_numba.kernel(by_numba.attend_gradient)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         many = len(node.inputs)
