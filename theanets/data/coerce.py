@@ -15,10 +15,10 @@ import numpy as np
 from .. import process
 from ..errors import DataError, check_weights, nearest
 from ..ops.sparse import is_sparse
-from .fields import Field, behaved
+from .fields import Field, agree, behaved
 from .finite import clear_padding, refuse_not_finite
 from .sparse import as_csr
-from .tables import is_table, plain, refuse_dask, without_numbers
+from .tables import is_table, plain, refuse_dask, uneven, without_numbers
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -243,7 +243,7 @@ def _as_array(value: Any, where: str) -> Any:
         raise DataError(f"{where} is {error}") from None
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
-            f"{where} is a {type(value).__name__} that is not one array: {error}"
+            f"{where} is a {type(value).__name__} that is not one array: {uneven(value) or error}"
         ) from error
 
 
@@ -285,13 +285,6 @@ def _one_hot(field: Field, shape: tuple[int, ...]) -> str:
             f"({field.classes}, 'softmax')"
         )
     return ""
-
-
-def agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
-    """Tell whether the lengths of axes are those of a field; there may be too many or too few."""
-    return all(
-        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
-    )
 
 
 def _fit_weights(field: Field, array: Any, shape: tuple[int, ...], where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,3 +89,10 @@ def behaved(array: Any) -> Any:
     An array that is not is of another type to Numba, which compiles functions anew for it.
     """
     return array if array.flags.carray else array.copy()
+
+
+def agree(lengths: Sequence[int], shape: Sequence[int | None], ones: bool = False) -> bool:
+    """Tell whether the lengths of axes are those of a field; there may be too many or too few."""
+    return all(
+        b is None or a == b or (ones and a == 1) for a, b in zip(lengths, shape, strict=False)
+    )

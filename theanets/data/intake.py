@@ -11,8 +11,8 @@ from ..errors import DataError, check_weights
 from ..expressions import check_takes
 from ..ops.sparse import is_sparse
 from . import sparse
-from .coerce import agree, integers, load
-from .fields import Field, behaved
+from .coerce import integers, load
+from .fields import Field, agree, behaved
 from .finite import all_finite, outside
 from .tables import is_dask
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from .. import rng as _rng
 from ..errors import DataError
 from ..options import whole_number
+from .fields import agree
 from .tables import is_table, plain
 
 Array = npt.NDArray[Any]
@@ -36,17 +38,11 @@ def pad(series: Sequence[Any], value: float = 0) -> tuple[Array, Array]:
     DataError
         If there are none, or they do not have the same further axes.
     """
-    arrays = [one_series(one) for one in series]
-    shapes = {array.shape[1:] for array in arrays}
-    if len(shapes) != 1 or any(array.ndim == 0 for array in arrays):
-        raise DataError(
-            "series must be arrays that differ only in their first axis, the time; got the shapes "
-            + ", ".join(str(array.shape) for array in arrays[:8])
-        )
+    arrays = of_series(series)
     lengths = np.array([len(array) for array in arrays])
     # Of what has no entries, the type says nothing: [] would be of floats.
     dtype = np.result_type(*([array for array in arrays if array.size] or arrays))
-    padded = np.full((len(arrays), lengths.max(), *shapes.pop()), value, dtype)
+    padded = np.full((len(arrays), lengths.max(), *arrays[0].shape[1:]), value, dtype)
     for row, array in zip(padded, arrays, strict=True):
         row[: len(array)] = array
     return padded, lengths
@@ -78,9 +74,9 @@ def of_steps(weights: Any, lengths: Array, steps: int, names: tuple[str, str]) -
         If the weights are series of other lengths.
     """
     if is_ragged(weights):
-        weights, own = pad(weights)
+        weighing, weighed = names
+        weights, own = pad(of_series(weights, weighing))
         if not np.array_equal(own, lengths):
-            weighing, weighed = names
             raise DataError(
                 f"the series {weighing!r} differ in length from {weighed!r}: {short(own)}, but "
                 f"{short(lengths)}; a weight for each series is an array of one number for each"
@@ -116,22 +112,47 @@ class Padded(dict[str, Any]):
     timed: tuple[str, ...] = ()
 
 
-def one_series(value: Any) -> Array:
-    """Get a series of a list as an array.
+def of_series(
+    series: Sequence[Any], name: str = "", shapes: Sequence[Sequence[int | None]] = ()
+) -> list[Array]:
+    """Get a list of series as arrays that differ only in their steps.
+
+    Parameters
+    ----------
+    series : list of array_like
+        Each of shape (steps, ...).
+    name : str
+        What they are for, in messages.
+    shapes : list of tuple of (int or None)
+        What they may be, all of them one of these, with None for any length; by default what
+        most of them are.
 
     Raises
     ------
     DataError
-        If it is none.
+        Names the first one that is none, or of another shape, and its place in the list.
     """
-    try:
-        return plain(value)
-    except DataError:
-        raise
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise DataError(
-            f"a series is a {type(value).__name__} that is not one array: {error}"
-        ) from None
+    arrays = []
+    many = f"of {len(series)}{f' of {name!r}' if name else ''}, counted from 0,"
+    for i, one in enumerate(series):
+        try:
+            arrays.append(plain(one))
+        except (DataError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            said = str(error) if isinstance(error, DataError) else f"not one array: {error}"
+            raise DataError(f"series {i} {many} is a {type(one).__name__}, {said}") from None
+    if not arrays:
+        raise DataError(f"there are no series{f' {name!r}' if name else ''}")
+    given = shapes or [(None, *Counter(a.shape[1:] for a in arrays).most_common(1)[0][0])]
+    wanted = next((shape for shape in given if len(shape) == arrays[0].ndim), given[0])
+    for i, array in enumerate(arrays):
+        if array.ndim != len(wanted) or not agree(array.shape[1:], wanted[1:]):
+            axes = ["time", *("any" if n is None else str(n) for n in wanted[1:])]
+            raise DataError(
+                f"series {i} {many} has the shape {array.shape}; expected "
+                f"({', '.join(axes)}{',' * (len(axes) == 1)})"
+                + ("" if shapes else ": series differ only in their first axis, the time")
+            )
+    return arrays
 
 
 def is_array(value: Any) -> bool:
@@ -182,7 +203,7 @@ def batches(
     whole_number("steps", steps)
     whole_number("batch_size", batch_size)
     given = [arrays] if isinstance(arrays, np.ndarray) or is_table(arrays) else list(arrays)
-    columns = [_column(one) for one in given]
+    columns = [_column(one, f"arrays[{i}]") for i, one in enumerate(given)]
     lengths = [[len(one) for one in column] for column in columns]
     if any(found != lengths[0] for found in lengths):
         raise DataError(f"arrays of different lengths: {lengths}")
@@ -203,11 +224,11 @@ def batches(
     return draw
 
 
-def _column(given: Any) -> list[Array]:
+def _column(given: Any, name: str) -> list[Array]:
     """Get the series of one of the arrays that are cut alike."""
-    if isinstance(given, np.ndarray) or is_table(given) or np.ndim(given[0]) == 0:
-        return [plain(given)]
-    return [plain(one) for one in given]
+    listed = isinstance(given, (list, tuple))
+    several = listed and any(isinstance(one, (list, tuple)) or is_array(one) for one in given)
+    return of_series(given if several else [given], name)
 
 
 def buckets(lengths: Sequence[int], batch_size: int, rng: _rng.Seed = None) -> Iterator[Array]:

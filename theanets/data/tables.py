@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,6 +86,35 @@ def plain(value: Any) -> Array:
     columns = [_column(value.iloc[:, i]) for i in range(found.shape[1])]
     numeric = all(column.dtype.kind in "biuf" for column in columns)
     return np.stack(columns, axis=1) if numeric else found
+
+
+def uneven(value: Any, place: tuple[int, ...] = ()) -> str:
+    """Say which entry of a list, or of lists in it, keeps it from being one array.
+
+    Parameters
+    ----------
+    value
+        What `plain` makes no array of.
+    place : tuple of int
+        Where it is in a list.
+
+    Returns
+    -------
+    str
+        A clause for a message; empty if it is no list, or nothing is known.
+    """
+    shapes = []
+    for i, one in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        try:
+            shapes.append(plain(one).shape)
+        except (DataError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            inner = uneven(one, (*place, i))
+            return inner or f"entry {[*place, i]} is a {type(one).__name__}, {error}"
+    usual = Counter(shapes).most_common(1)[0][0] if shapes else ()
+    for i, shape in enumerate(shapes):
+        if shape != usual:
+            return f"entry {[*place, i]} has the shape {shape}, where others have {usual}"
+    return ""
 
 
 def without_numbers(table: Any) -> str:

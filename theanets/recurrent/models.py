@@ -14,8 +14,7 @@ from .. import feedforward, prediction, process
 from .. import rng as _rng
 from ..data import comes_in_batches
 from ..data.mapped import mapped
-from ..data.series import Padded, is_ragged, of_steps
-from ..data.tables import plain
+from ..data.series import Padded, is_ragged, of_series, of_steps
 from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import whole_number
@@ -113,8 +112,9 @@ class _Series(Network):
         # As in training, all are there at once, filled up with steps that do not exist.
         groups = None if (options or {}).get("training") else ragged.groups(self, x)
         if groups is not None:
-            with suppress(SizeError), plan.moment(self):
-                # One may be too short by itself for what is padding beside longer ones.
+            with suppress(SizeError, DataError), plan.moment(self):
+                # One may be too short by itself for what is padding beside longer ones. What is
+                # refused in a group is refused below again, by its place among all series.
                 found = groups(lambda part: plan.run(self, part, size=size, rng=rng))
                 return found if then is None else then(found)
         net, x = self._inputs(x)
@@ -227,11 +227,12 @@ class Predictor(Regressor):
         self._check_same()
         single = isinstance(data, (list, tuple)) and len(data) == 1
         series = data[0] if single else data
-        listed = isinstance(series, (list, tuple)) and all(np.ndim(one) == 2 for one in series)
-        if not single and isinstance(data, (list, tuple)) and not (listed or is_ragged(data)):
+        several = isinstance(series, (list, tuple))
+        if several and not single and not (_are_series(data) or is_ragged(data)):
             return super().padded(data)
-        if listed or is_ragged(series):
-            arrays = [plain(one) for one in series]
+        if several and series:
+            start = self.layers[0]
+            arrays = of_series(series, str(start.name), [start.output_shape])
             return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
         array = np.asarray(series)
         if array.ndim != 3 or array.shape[1] < 2:
@@ -285,6 +286,14 @@ class Predictor(Regressor):
             while len(found) < steps:
                 found.append(stream.step(found[-1]))
         return np.stack(found[:steps], axis=1)
+
+
+def _are_series(values: Any) -> bool:
+    """Tell whether all of a list are arrays of two axes, or lists as such."""
+    try:
+        return all(np.ndim(one) == 2 for one in values)
+    except (TypeError, ValueError, RuntimeError):
+        return False  # what is wrong with it is said where it is needed as an array
 
 
 class Classifier(_Series, feedforward.Classifier):

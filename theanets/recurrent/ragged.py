@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import series_lengths
 from ..data import Field
-from ..data.series import Padded, is_array, is_ragged, of_steps, one_series, pad, short
+from ..data.series import Padded, is_array, is_ragged, of_series, of_steps, pad, short
 from ..data.tables import plain
 from ..errors import DataError
 from ..ops.sparse import is_sparse
@@ -46,6 +46,9 @@ def by_name(net: Structure, data: Any, only: str | None = None) -> dict[str, Any
     for expected in (names, needed):
         if len(data) == len(expected):
             return dict(zip(expected, data, strict=True))
+    # A list of series in which there is something else, too; `of_series` says what.
+    if len(needed) == 1 and _has_series(data, fields[needed[0]]):
+        return {needed[0]: data}
     return None
 
 
@@ -62,6 +65,32 @@ def _is_list(value: Any, field: Field) -> bool:
     if all(map(is_array, value)):
         return all(one.ndim == len(field.shape) for one in value)
     return is_ragged(value)
+
+
+def _has_series(value: Any, field: Field) -> bool:
+    """Tell whether some of a list, which is for a field, are series of it."""
+    if not isinstance(value, (list, tuple)) or field.shape[:1] != (None,):
+        return False
+    return any(is_array(one) and one.ndim == len(field.shape) for one in value)
+
+
+def series_for(field: Field | None, name: str, value: Any) -> list[Array]:
+    """Get the series of a list for a field as arrays.
+
+    Raises
+    ------
+    DataError
+        Names the series that is none, or of another shape.
+    """
+    if field is None or field.role == "weights" or field.shape[:1] != (None,):
+        return of_series(value, name)
+    shapes = [field.shape]
+    # As of arrays, the axis of a single variable may be missing, and labels may be a column.
+    if field.shape[-1] == 1:
+        shapes.append(field.shape[:-1])
+    elif field.integral:
+        shapes.append((*field.shape, 1))
+    return of_series(value, name, shapes)
 
 
 def _holders(net: Structure) -> list[str]:
@@ -100,9 +129,11 @@ def padded(net: Structure, arrays: dict[str, Any], only: str | None = None) -> P
     lengths: dict[str, Array] = {}
     fields = {field.name: field for field in net.fields if only is None or field.role == only}
     for name, value in arrays.items():
-        if is_ragged(value) or (name in fields and _is_list(value, fields[name])):
-            ignored = fields[name].ignore if name in fields else None
-            found[name], lengths[name] = pad(value, 0 if ignored is None else ignored)
+        field = fields.get(name)
+        if is_ragged(value) or (field is not None and _has_series(value, field)):
+            ignored = None if field is None else field.ignore
+            series = series_for(field, name, value)
+            found[name], lengths[name] = pad(series, 0 if ignored is None else ignored)
     added = _add_all_steps(net, found, lengths)
     if lengths:
         _add_lengths(net, found, lengths)
@@ -289,6 +320,11 @@ def groups(
     callable, or None if ``x`` are not such series
         Takes what maps a list of arrays to outputs by name, and returns such outputs for all
         series, where steps that do not exist are 0.
+
+    Raises
+    ------
+    DataError
+        If a series is of another shape than the others, or than the input.
     """
     arrays = None if _holders(net) else by_name(net, x, "input")
     ragged = [name for name, value in (arrays or {}).items() if is_ragged(value)]
@@ -297,6 +333,8 @@ def groups(
     names = [variable.name for variable in net.inputs]
     if set(names) != set(arrays):
         return None
+    fields = {field.name: field for field in net.fields}
+    arrays |= {name: series_for(fields[name], name, arrays[name]) for name in ragged}
     lengths = np.array([[len(one) for one in arrays[name]] for name in ragged]).T
     if not lengths.all():
         return None  # Of a series without steps, nothing can be computed by itself.
@@ -346,6 +384,6 @@ def existing_steps(net: Structure, x: Any) -> Array | None:
 
 
 def _rows(values: Any, rows: Array) -> Array:
-    if is_ragged(values):
-        return np.stack([one_series(values[i]) for i in rows])
+    if isinstance(values, list) and is_ragged(values):
+        return np.stack([values[i] for i in rows])
     return plain(values)[rows]
