@@ -14,7 +14,7 @@ from . import backends, process
 from . import rng as _rng
 from .data import Field, Ready, chunks, gather, prepare, resident, sparse
 from .data.batches import FEW
-from .data.tables import refuse_dask
+from .data.tables import plain, refuse_dask
 from .errors import DataError, check_keywords
 from .expressions import placeholder
 from .metrics.agreement import check_targets, r2
@@ -345,7 +345,7 @@ def with_a_row(x: Any) -> tuple[bool, Any]:
     if not shapes or not all(len(shape) > 1 and shape[0] == 0 for shape in shapes):
         return False, x
     rows = [
-        np.zeros((1, *shape[1:]), getattr(array, "dtype", float))
+        np.zeros((1, *shape[1:]), plain(array).dtype)
         for array, shape in zip(arrays, shapes, strict=True)
     ]
     if isinstance(x, Mapping):

@@ -19,6 +19,7 @@ from .fields import Field, agree, behaved
 from .finite import clear_padding, refuse_not_finite
 from .sparse import as_csr
 from .tables import is_table, plain, refuse_dask, uneven, without_numbers
+from .tensors import is_sparse_tensor, of_sparse_tensor
 
 #: In-memory arrays above this size are converted batch by batch, not as a whole.
 LAZY_BYTES = 2**30
@@ -201,7 +202,7 @@ class _Got:
 
 def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool = True) -> Any:
     """Do all of `coerce` but the check for NaN and inf."""
-    array = _as_array(value, where)
+    array = _as_array(field, value, where)
     got = _Got(where, array)
     if array.dtype.kind not in ("biu" if field.integral else "biuf"):
         hint = _one_hot(field, array.shape)
@@ -234,17 +235,23 @@ def _convert(field: Field, value: Any, where: str, *, axis: int = 0, lazy: bool 
     return process.lazily("scipy.sparse").csr_array(array) if field.sparse else array
 
 
-def _as_array(value: Any, where: str) -> Any:
+def _as_array(field: Field, value: Any, where: str) -> Any:
     if is_sparse(value) or isinstance(value, np.memmap):
         return value
     try:
-        return plain(value)
+        return of_sparse_tensor(value) if _is_sparse_matrix(value) else plain(value)
     except DataError as error:
         raise DataError(f"{where} is {error}") from None
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        of = f" of {value.dtype}" if hasattr(value, "dtype") else ""
         raise DataError(
-            f"{where} is a {type(value).__name__} that is not one array: {uneven(value) or error}"
+            f"{where} is a {type(value).__name__}{of} that is not one array: "
+            f"{uneven(value) or str(error).rstrip('.')}; expected {field}"
         ) from error
+
+
+def _is_sparse_matrix(value: Any) -> bool:
+    return is_sparse_tensor(value) and value.ndim == 2
 
 
 def _fit(field: Field, shape: tuple[int, ...], got: _Got) -> tuple[int, ...]:

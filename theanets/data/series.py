@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import rng as _rng
 from ..errors import DataError
+from ..ops.sparse import is_sparse
 from ..options import whole_number
 from .fields import agree
 from .tables import is_table, plain
@@ -139,7 +140,8 @@ def of_series(
             arrays.append(plain(one))
         except (DataError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             said = str(error) if isinstance(error, DataError) else f"not one array: {error}"
-            raise DataError(f"series {i} {many} is a {type(one).__name__}, {said}") from None
+            of = f" of {one.dtype}" if hasattr(one, "dtype") else ""
+            raise DataError(f"series {i} {many} is a {type(one).__name__}{of}, {said}") from None
     if not arrays:
         raise DataError(f"there are no series{f' {name!r}' if name else ''}")
     given = shapes or [(None, *Counter(a.shape[1:] for a in arrays).most_common(1)[0][0])]
@@ -156,8 +158,8 @@ def of_series(
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether something is an array with axes: of NumPy, a table, or another library's."""
-    if isinstance(value, np.ndarray) or is_table(value):
+    """Tell whether something is an array with axes: a table, a sparse matrix, any library's."""
+    if isinstance(value, np.ndarray) or is_table(value) or is_sparse(value):
         return bool(value.ndim)
     return hasattr(value, "__array__") and getattr(value, "ndim", 0) > 0
 
@@ -168,7 +170,12 @@ def is_ragged(data: Any) -> bool:
         return False
     if not all(isinstance(one, (list, tuple)) or is_array(one) for one in data):
         return False
-    return len({len(one) for one in data}) > 1
+    return len({count(one) for one in data}) > 1
+
+
+def count(series: Any) -> int:
+    """Get how many steps a series has."""
+    return int(series.shape[0]) if is_sparse(series) else len(series)
 
 
 def batches(

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, warn
+from ..ops.sparse import is_sparse
+from .tensors import is_tensor, of_tensor, widened
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +60,7 @@ def in_memory(value: Any, name: str) -> Any:
 
 
 def plain(value: Any) -> Array:
-    """Get an array of what may be a table, or a list of these.
+    """Get an array of what may be a table, a tensor, a sparse matrix, or a list of these.
 
     NumPy makes objects of columns that may have missing values, and of columns
     of different types. Here each becomes what it holds: truth values, integers
@@ -69,16 +71,24 @@ def plain(value: Any) -> Array:
     ------
     DataError
         If it is a masked array, or a list with one: the mask would be lost.
+    TypeError, ValueError, RuntimeError, OverflowError
+        Of the library whose it is, if it is no array.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "biuf":
+        return value
     listed = isinstance(value, (list, tuple))
     if any(isinstance(one, np.ma.MaskedArray) for one in (value if listed else [value])):
         raise DataError(
             f"a {'list with a ' if listed else ''}masked array, whose mask says nothing here; give "
             "its data, and weights that are 0 where it is masked"
         )
-    if isinstance(value, (list, tuple)) and len(value) and is_table(value[0]):
+    if isinstance(value, (list, tuple)) and len(value) and _needs_plain(value[0]):
         return np.asarray([plain(one) for one in value])
-    found = np.asarray(value)
+    if is_tensor(value):
+        return of_tensor(value)
+    if is_sparse(value):
+        return np.asarray(value.toarray())
+    found = widened(np.asarray(value))
     if found.dtype.kind != "O" or not is_table(value) or 0 in found.shape:
         return found
     if found.ndim < 2:
@@ -86,6 +96,10 @@ def plain(value: Any) -> Array:
     columns = [_column(value.iloc[:, i]) for i in range(found.shape[1])]
     numeric = all(column.dtype.kind in "biuf" for column in columns)
     return np.stack(columns, axis=1) if numeric else found
+
+
+def _needs_plain(value: Any) -> bool:
+    return is_table(value) or is_tensor(value) or is_sparse(value)
 
 
 def uneven(value: Any, place: tuple[int, ...] = ()) -> str:
@@ -108,8 +122,9 @@ def uneven(value: Any, place: tuple[int, ...] = ()) -> str:
         try:
             shapes.append(plain(one).shape)
         except (DataError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+            why = str(error).rstrip(".")
             inner = uneven(one, (*place, i))
-            return inner or f"entry {[*place, i]} is a {type(one).__name__}, {error}"
+            return inner or f"entry {[*place, i]} is a {type(one).__name__}: {why}"
     usual = Counter(shapes).most_common(1)[0][0] if shapes else ()
     for i, shape in enumerate(shapes):
         if shape != usual:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.tables import plain
 from ..errors import ConfigurationError
 from ..export.torch_arrays import Array
 from .plan import Plan, refused
@@ -71,7 +72,7 @@ def array(variable: Any) -> Array:
     """Get a variable of any backend as an array."""
     value = getattr(variable, "value", variable)
     # A tensor of PyTorch that has a gradient is no array.
-    found = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    found = plain(value.detach() if hasattr(value, "detach") else value)
     return found if found.dtype in (np.float32, np.float64) else found.astype(np.float32)
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..data.tensors import of_tensor
 from ..errors import ConfigurationError, nearest
 from ..export.torch_arrays import Array, flat_order
 from .plan import Plan, refused
@@ -77,9 +78,8 @@ def array(tensor: Any) -> Array:
             "a parameter of the module is on PyTorch's device 'meta', which has shapes and no "
             "values; load a state into the module before"
         )
-    found = tensor.detach().cpu()
-    found = found if str(found.dtype) in ("torch.float32", "torch.float64") else found.float()
-    return np.asarray(found.numpy())
+    found = of_tensor(tensor.detach())
+    return found if found.dtype in (np.float32, np.float64) else found.astype(np.float32)
 
 
 def state(module: Any, keys: Sequence[str], suffix: str = "") -> dict[str, Array]:

@@ -54,8 +54,8 @@ def gpt2(
     ----------
     path : path or dict
         A directory with ``model.safetensors`` and ``config.json``, or a file
-        of safetensors, beside which the second may lie; or arrays by name. Names are those of
-        Hugging Face's ``GPT2LMHeadModel`` or ``GPT2Model``, with
+        of safetensors, beside which the second may lie; or arrays or tensors by name. Names are
+        those of Hugging Face's ``GPT2LMHeadModel`` or ``GPT2Model``, with
         ``transformer.`` in front or without.
     heads : int, optional
         How many heads there are; by default what the configuration says. The

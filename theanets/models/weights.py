@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 
-from ..errors import ConfigurationError, FileError, naming, nearest
+from ..data.tables import plain
+from ..data.tensors import is_tensor, of_bfloat16
+from ..errors import ConfigurationError, DataError, FileError, naming, nearest
 from ..export.torch_arrays import Array
 
 
@@ -26,7 +28,7 @@ class Weights:
         self._asked: set[str] = set()
         if isinstance(source, Mapping):
             self.where = "weights"
-            self._arrays = {str(key): np.asarray(value) for key, value in source.items()}
+            self._arrays = {str(key): _array(str(key), value) for key, value in source.items()}
             return
         if not isinstance(source, (str, os.PathLike)):
             raise ConfigurationError(
@@ -36,8 +38,7 @@ class Weights:
         with naming(source), open(source, "rb"):
             pass
         try:
-            with safe_open(source, framework="numpy") as file:
-                self._arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            self._arrays = _read(source)
         except (SafetensorError, TypeError, ValueError, AttributeError) as error:
             raise FileError(f"{self.where}: no file of safetensors for NumPy: {error}") from error
 
@@ -87,3 +88,38 @@ class Weights:
                 f"{self.where}: {', '.join(map(repr, rest[:5]))}"
                 f"{' and others' if len(rest) > 5 else ''} have no place in the network"
             )
+
+
+def _array(name: str, value: Any) -> Array:
+    """Get one of a dict of arrays, which may be tensors, of a module's state for instance."""
+    try:
+        return plain(value.detach() if is_tensor(value) else value)
+    except (DataError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise FileError(
+            f"weights: {name!r} is a {type(value).__name__} of {getattr(value, 'dtype', 'objects')}"
+            f" that is no array: {str(error).rstrip('.')}; expected floats"
+        ) from error
+
+
+def _read(source: Any) -> dict[str, Array]:
+    """Get the arrays of a file; bfloat16, which NumPy does not have, as float32."""
+    found, wide = {}, []
+    with safe_open(source, framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118
+            kind = file.get_slice(name).get_dtype()
+            if kind == "BF16":
+                wide.append(name)
+                continue
+            try:
+                found[name] = file.get_tensor(name)
+            except (TypeError, AttributeError) as error:
+                raise FileError(
+                    f"{os.fspath(source)}: {name!r} has the type {kind}, which NumPy does not "
+                    "have; expected floats of at least 16 bits"
+                ) from error
+    if wide:
+        with open(source, "rb") as raw:
+            every = dict(deserialize(raw.read()))
+        for name in wide:
+            found[name] = of_bfloat16(every[name]["data"], tuple(every[name]["shape"]))
+    return found

@@ -234,7 +234,7 @@ class Predictor(Regressor):
             start = self.layers[0]
             arrays = of_series(series, str(start.name), [start.output_shape])
             return super().padded([[a[:-1] for a in arrays], [a[1:] for a in arrays]])
-        array = np.asarray(series)
+        (array,) = of_series([series], str(self.layers[0].name))
         if array.ndim != 3 or array.shape[1] < 2:
             raise DataError(
                 f"series of shape {array.shape}; expected (examples, time, variables) with at "

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import series_lengths
 from ..data import Field
-from ..data.series import Padded, is_array, is_ragged, of_series, of_steps, pad, short
+from ..data.series import Padded, count, is_array, is_ragged, of_series, of_steps, pad, short
 from ..data.tables import plain
 from ..errors import DataError
 from ..ops.sparse import is_sparse
@@ -373,7 +373,7 @@ def existing_steps(net: Structure, x: Any) -> Array | None:
     for name in inputs:
         value = arrays[name]
         if is_ragged(value):
-            lengths = np.array([len(one) for one in value])
+            lengths = np.array([count(one) for one in value])
             return np.asarray(np.arange(lengths.max()) < lengths[:, None])
         for holder, names in _of(net).items():
             if name in names and holder in arrays and np.ndim(value) > 1:
