@@ -95,7 +95,7 @@ def from_torch(
     -----
     UserWarning
         If what training does with some module has no counterpart, where
-        predictions agree.
+        predictions agree; or if parameters are NaN or infinite, by their names.
     """
     check_keywords(
         "from_torch", set(options) - set(KEYWORDS), [*KEYWORDS, "shape", "model", "causal"]
@@ -163,6 +163,11 @@ def from_keras(keras_model: Any, model: Any = None, **options: Any) -> Any:
     ------
     ConfigurationError
         If some layer has no counterpart, or an option of it; says which.
+
+    Warns
+    -----
+    UserWarning
+        If parameters are NaN or infinite, by their names.
     """
     check_keywords("from_keras", set(options) - set(KEYWORDS), [*KEYWORDS, "model"])
     if keras_models.kind_of(keras_model) not in keras_models.MODELS:

@@ -133,6 +133,11 @@ class Plan:
         ------
         ConfigurationError
             If a model of that class cannot be made of the layers.
+
+        Warns
+        -----
+        UserWarning
+            If training does something otherwise, or a parameter is not finite.
         """
         made: Any = self.model() if model is None else model
         if not (isinstance(made, type) and issubclass(made, Network)):
@@ -161,10 +166,25 @@ class Plan:
         if loss is not None:
             usual = isinstance(loss, str) and loss == "auto"
             net.set_loss(net._usual_loss() if usual else loss)
-        for text in self._notes:
+        for text in [*self._notes, *self._not_finite()]:
             warnings.warn(text, stacklevel=3)
         found: Network = net
         return found
+
+    def _not_finite(self) -> list[str]:
+        """Say which parameters are NaN or infinite: the network is what the model is, as it is."""
+        counts = {name: int((~np.isfinite(value)).sum()) for name, value in self.arrays.items()}
+        found = [
+            f"{name!r} ({count} of {self.arrays[name].size})"
+            for name, count in counts.items()
+            if count
+        ]
+        if not found:
+            return []
+        return [
+            f"{self.what}: parameters have entries that are NaN or infinite, as predictions may be "
+            f"then: {', '.join(found[:5])}{' and others' if len(found) > 5 else ''}"
+        ]
 
     def _classify(self) -> None:
         """Let the last layer be a softmax: what it gave are scores of classes, or of these."""

@@ -81,6 +81,11 @@ def gpt2(
     FileError
         If files cannot be read, or weights are missing, of other shapes, or
         have no place.
+
+    Warns
+    -----
+    UserWarning
+        If weights are NaN or infinite, by their names.
     """
     source, config = _files(path)
     weights = Weights(source)

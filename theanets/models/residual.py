@@ -73,6 +73,11 @@ def resnet(
         If an argument has no meaning.
     FileError
         If the weights cannot be read, or are not those of such a network.
+
+    Warns
+    -----
+    UserWarning
+        If weights are NaN or infinite, by their names.
     """
     if depth not in DEPTHS:
         raise ConfigurationError(
