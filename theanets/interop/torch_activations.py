@@ -111,6 +111,13 @@ def prelu(walk: Walk, module: Any, path: str) -> None:
     slopes = state(module, ["weight"])["weight"]
     units = walk.shape[0] if walk.channels_first or len(walk.shape) == 1 else None
     walk.refuse_unless(
+        len(slopes) == 1 or units is not None,
+        module,
+        path,
+        f"num_parameters={len(slopes)} are slopes of axis 1 of {walk.said}, which is not that of "
+        "units",
+    )
+    walk.refuse_unless(
         len(slopes) in (1, units),
         module,
         path,

@@ -101,13 +101,14 @@ def _norm(walk: Walk, module: Any, path: str, form: str, size: int, **options: A
     walk.plan.add(form, walk.plan.name(path), params, epsilon=float(module.eps), **options)
 
 
-@reads("BatchNorm1d", start=_norm_start)
+@reads("BatchNorm1d", start=_norm_start, channels_first=True, vague=True)
 @reads("BatchNorm2d", start=_norm_start, channels_first=True)
 def batch_norm(walk: Walk, module: Any, path: str) -> None:
     """Read a batch normalization, with its running statistics."""
     ranks = (1, 2) if "BatchNorm1d" in {cls.__name__ for cls in type(module).__mro__} else (3,)
     rank = len(walk.shape) if len(walk.shape) in ranks else ranks[0]
     walk.expect(module, path, rank, True)
+    walk.expect_channels(module, path, "num_features")
     walk.refuse_unless(
         module.momentum is not None and module.running_mean is not None,
         module,
@@ -147,10 +148,11 @@ def _over_units(walk: Walk, module: Any, path: str, form: str, epsilon: float) -
     _norm(walk, module, path, form, int(size or 0))
 
 
-@reads("GroupNorm")
+@reads("GroupNorm", channels_first=True)
 def group_norm(walk: Walk, module: Any, path: str) -> None:
     """Read a normalization of groups of channels."""
     walk.expect(module, path, len(walk.shape), True)
+    walk.expect_channels(module, path, "num_channels")
     _norm(walk, module, path, "group_norm", module.num_channels, groups=module.num_groups)
 
 
@@ -158,7 +160,9 @@ def group_norm(walk: Walk, module: Any, path: str) -> None:
 @reads("InstanceNorm2d", start=lambda m: (m.num_features, None, None), channels_first=True)
 def instance_norm(walk: Walk, module: Any, path: str) -> None:
     """Read a normalization of each channel of an example."""
-    walk.expect(module, path, max(len(walk.shape), 2), True)
+    rank = 2 if "InstanceNorm1d" in {cls.__name__ for cls in type(module).__mro__} else 3
+    walk.expect(module, path, rank, True)
+    walk.expect_channels(module, path, "num_features")
     walk.refuse_unless(
         not module.track_running_stats,
         module,

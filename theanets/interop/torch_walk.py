@@ -34,11 +34,15 @@ class Reader:
     channels_first : bool or None
         Whether the axis of channels is before those of places; None where it
         does not matter.
+    vague : bool
+        Whether it takes arrays of other ranks than ``start`` says, so that a
+        later module may say more.
     """
 
     read: Callable[[Walk, Any, str], None]
     start: Callable[[Any], Lengths] | None = None
     channels_first: bool | None = None
+    vague: bool = False
 
 
 #: By the name of the class in torch.nn.
@@ -49,11 +53,12 @@ def reads(
     *kinds: str,
     start: Callable[[Any], Lengths] | None = None,
     channels_first: bool | None = None,
+    vague: bool = False,
 ) -> Callable[[Callable[[Walk, Any, str], None]], Callable[[Walk, Any, str], None]]:
     """Register a function that reads modules of some classes."""
 
     def register(read: Callable[[Walk, Any, str], None]) -> Callable[[Walk, Any, str], None]:
-        READERS.update(dict.fromkeys(kinds, Reader(read, start, channels_first)))
+        READERS.update(dict.fromkeys(kinds, Reader(read, start, channels_first, vague)))
         return read
 
     return register
@@ -145,16 +150,36 @@ class Walk:
 
     def expect(self, module: Any, path: str, rank: int, first: bool | None) -> None:
         """Refuse a module that does not take what comes, by its axes."""
-        said = f"(batch, {', '.join('?' if n is None else str(n) for n in self.shape)})"
+        said = f"what comes here is {self.said}"
         self.refuse_unless(
-            len(self.shape) == rank
-            and (first is None or rank == 1 or self.channels_first == first),
+            len(self.shape) == rank,
             module,
             path,
-            f"what comes here is {said}, with channels "
-            f"{'first' if self.channels_first else 'last'}; it has a counterpart for {rank} axes "
-            f"per example, with channels {'first' if first else 'last'}",
+            f"{said}; it has a counterpart for {rank} ax{'i' if rank == 1 else 'e'}s per example",
         )
+        self.refuse_unless(
+            first is None or rank == 1 or self.channels_first == first,
+            module,
+            path,
+            f"{said}, with channels {'first' if self.channels_first else 'last'}; it has a "
+            f"counterpart for channels that come {'first' if first else 'last'}",
+        )
+
+    def expect_channels(self, module: Any, path: str, name: str) -> None:
+        """Refuse a module that is of another number of channels than come."""
+        come = self.ours[-1]
+        self.refuse_unless(
+            come == getattr(module, name),
+            module,
+            path,
+            f"{name}={getattr(module, name)}, but {'any number' if come is None else come} of "
+            f"{self.said} come",
+        )
+
+    @property
+    def said(self) -> str:
+        """Shape of what comes, as modules see it, in words."""
+        return f"(batch, {', '.join('any' if n is None else str(n) for n in self.shape)})"
 
     def permuted(self, params: dict[str, Array], *keys: str) -> dict[str, Array]:
         """Get parameters with an entry or row for each entry of a flat vector, in our order."""
@@ -265,10 +290,7 @@ def begin(plan: Plan, found: Sequence[tuple[str, Any]], shape: Any) -> Walk:
     readers = [(READERS[kind_of(module)], module) for module in modules]
     sides = [reader.channels_first for reader, _ in readers if reader.channels_first is not None]
     first = bool(sides and sides[0])
-    # Those that take vectors as well as series say least.
-    says = [
-        (reader.channels_first is None, reader.start, m) for reader, m in readers if reader.start
-    ]
+    says = [(reader.vague, reader.start, m) for reader, m in readers if reader.start]
     starts = [start(module) for _, start, module in sorted(says, key=lambda each: each[0])]
     given = _lengths(shape, starts[0] if starts else None)
     if given is None:
