@@ -1,5 +1,7 @@
 """Attention and blocks of transformers of PyTorch: the same outputs, and the parameters back."""
 
+import re
+
 import numpy as np
 import pytest
 from torch_modules_cases import CLOSE, shaken
@@ -35,6 +37,32 @@ def test_attention():
 def test_blocks(first):
     options = dict(dim_feedforward=12, batch_first=True, norm_first=first)
     check(nn.TransformerEncoderLayer(8, 2, activation="gelu" if first else "relu", **options))
+
+
+@pytest.mark.parametrize("make", [lambda: nn.GELU("tanh"), nn.GELU, nn.ReLU])
+def test_either_way_to_compute_a_gelu(make):
+    module = nn.TransformerEncoderLayer(8, 2, 12, activation=make(), batch_first=True)
+    with torch.no_grad():
+        module.linear1.weight.mul_(4)
+    x = np.random.default_rng(1).normal(size=(3, 5, 8)).astype("f")
+    # Without gradients, PyTorch's kernel of whole blocks takes either for the exact one.
+    y = module.eval()(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(theanets.from_torch(module).predict(x), y, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("name", ["dropout", "dropout1", "dropout2", "self_attn"])
+def test_all_that_drops_in_a_block_has_one_rate(name):
+    module = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.2, batch_first=True)
+    net = theanets.from_torch(module)
+    block = net.layers[-1]
+    assert block.dropout == 0.2
+    rates = [each.rate for each in net.layers if type(each).__name__ == "Dropout"]
+    assert rates == [0.2] * 3 and net.layers[1].dropout == 0.2
+    part = getattr(module, name)
+    setattr(part, "dropout" if name == "self_attn" else "p", 0.3)
+    said = "self_attn.dropout" if name == "self_attn" else f"{name}.p"
+    with pytest.raises(theanets.ConfigurationError, match=rf"{re.escape(said)}=0.3.* one rate"):
+        theanets.from_torch(module)
 
 
 def test_several_blocks():

@@ -9,6 +9,8 @@ from .torch_walk import Walk, reads, state
 
 #: Modules that attend.
 ATTENDING = ("MultiheadAttention", "TransformerEncoderLayer")
+#: What drops in a block, besides its attention: of the hidden units, and of what is added.
+DROPOUTS = ("dropout", "dropout1", "dropout2")
 #: The parts of a block by our names, and PyTorch's.
 PARTS = {
     "norm1": ("norm1", "layer_norm"),
@@ -65,12 +67,25 @@ def transformer(walk: Walk, module: Any, path: str) -> None:
         path,
         f"activation={act} has no counterpart, relu, gelu and silu have",
     )
+    if act == "gelu" and getattr(module.activation, "approximate", "none") == "tanh":
+        act = "gelu:tanh"
     walk.refuse_unless(
         module.norm1.eps == module.norm2.eps > 0,
         module,
         path,
         f"norm1.eps={module.norm1.eps}, norm2.eps={module.norm2.eps} has no counterpart: ours has "
         "one epsilon, which is positive",
+    )
+    rates = {
+        "self_attn.dropout": float(inner.dropout),
+        **{f"{key}.p": float(getattr(module, key).p) for key in DROPOUTS},
+    }
+    walk.refuse_unless(
+        len(set(rates.values())) == 1,
+        module,
+        path,
+        f"{', '.join(f'{key}={rate!r}' for key, rate in rates.items())} has no counterpart: ours "
+        "has one rate for all of them; set them alike before",
     )
     name = walk.plan.name(path)
     arrays = {f"attention.{k}": v for k, v in _attention(walk, inner, f"{path}.self_attn").items()}
@@ -86,6 +101,6 @@ def transformer(walk: Walk, module: Any, path: str) -> None:
         activation=act,
         norm="pre" if module.norm_first else "post",
         epsilon=float(module.norm1.eps),
-        dropout=float(module.dropout1.p),
+        dropout=rates["self_attn.dropout"],
         causal=walk.causal,
     )
