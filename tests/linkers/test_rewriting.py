@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode, get_mode, optdb
 from pytensor.graph.basic import Constant
-from pytensor.scalar.basic import Add, Exp, Mul
+from pytensor.scalar.basic import Add, Exp, Mul, Sqr
 from pytensor.tensor.basic import Alloc
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 
@@ -189,6 +189,55 @@ def test_equal_parts_are_computed_once():
     function()
     for w in variables:
         np.testing.assert_allclose(w.get_value(), 1 - np.exp(0.5) * 2)
+
+
+def test_equal_numbers_are_equal_in_whichever_formula_they_are():
+    """Each parameter has its own of what is one and the same."""
+    rate = pytensor.shared(0.5, "rate")
+    variables = [pytensor.shared(np.ones((2, n)), f"w{n}") for n in (2, 3)]
+    updates = {}
+    for w, decay in zip(variables, (0.25, 0.25), strict=True):
+        gradient = pytensor.grad(pt.sqr(w).sum(), w)
+        settle([gradient])
+        updates[w] = w - pt.exp(rate * np.asarray(decay)) * gradient
+    with pytensor.config.change_flags(mode=lean()):
+        function = pytensor.function([], [], updates=updates)
+    exponentials = [n for n in nodes(function) if isinstance(getattr(n.op, "scalar_op", None), Exp)]
+    assert len(exponentials) == 1
+    function()
+    for w in variables:
+        np.testing.assert_allclose(w.get_value(), 1 - np.exp(0.125) * 2)
+
+
+def test_gradients_themselves_are_no_part_of_what_is_made_of_them():
+    """Of plain operations too, of another gradient, and where they are what is kept."""
+    w, last = (pytensor.shared(np.ones(3), name) for name in ("w", "last"))
+    first = pytensor.grad(pt.exp(w).sum(), w)
+    second = pt.sqr(first)
+    settle([first, second])
+    with pytensor.config.change_flags(mode=Mode(linker="py", optimizer=None)):
+        function = pytensor.function([], [], updates={w: w - 0.5 * second, last: second})
+    graph = function.maker.fgraph.clone()
+    graph.update_mapping = function.maker.fgraph.update_mapping
+    query = lean().provided_optimizer
+    query.position_cutoff = 1
+    lean().optdb.query(query)(graph)
+    (one,) = [node.op for node in graph.toposort() if isinstance(node.op, Settled)]
+    inside = {type(node.op.scalar_op) for node in one.nodes if isinstance(node.op, Elemwise)}
+    assert len(one.outputs) == 1 and not inside & {Exp, Sqr}
+    function()
+    np.testing.assert_allclose(w.get_value(), 1 - 0.5 * np.exp(2))
+    np.testing.assert_allclose(last.get_value(), np.exp(2))
+
+
+def test_a_gradient_that_is_all_there_is_is_no_part():
+    w = pytensor.shared(np.ones(3), "w")
+    first = pytensor.grad(pt.exp(w).sum(), w)
+    second = pt.sqr(first)
+    settle([first, second])
+    with pytensor.config.change_flags(mode=Mode(linker="py", optimizer=None)):
+        function = pytensor.function([], [], updates={w: second})
+    assert settled_in(get_mode("FAST_COMPILE"), function) == []
 
 
 @pytest.mark.parametrize("combine", [pt.add, pt.mul])

@@ -105,12 +105,13 @@ class _Settle(GraphRewriter):
             if any(x in later or _settles(x) for x in node.inputs):
                 later.update(node.outputs)
         updated = [x for i, x in enumerate(fgraph.outputs) if i in (fgraph.update_mapping or {})]
-        moved = {x for x in updated if x in later and not _settles(x)}
+        moved = {x for x in updated if x in later}
         outside = [x for x in fgraph.outputs if x not in moved]
+        # These themselves are rewritten, and what they are made of.
         outside += [x for x in fgraph.variables if _settles(x)]
         kept = {x.owner for x in ancestors(outside)}
         part = [node for node in nodes if node not in kept]
-        if not moved or not all(map(_is_plain, part)):
+        if not part or not all(map(_is_plain, part)):
             return
         made = {x for node in part for x in node.outputs}
         read = dict.fromkeys(x for node in part for x in node.inputs if x not in made)
