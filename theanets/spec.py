@@ -29,11 +29,14 @@ class LayerSpec:
         Shape of one example's output; a size is a shape of one axis.
     options : dict
         All else, by keyword: ``name``, ``activation``, ``inputs``, ...
+    whole : bool
+        Whether the shape was said to be one, by the keyword ``shape``, and is no size.
     """
 
     form: str | type | None = None
     shape: tuple[int | None, ...] | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,10 @@ def _parse_mapping(spec: Mapping[str, Any]) -> LayerSpec:
     size, shape = options.pop("size", None), options.pop("shape", None)
     if size is not None and shape is not None:
         raise ConfigurationError(f"layer {dict(spec)!r} has both a size and a shape")
+    whole = isinstance(shape, (tuple, list))
     shape = size if shape is None else shape
-    return LayerSpec(form, None if shape is None else as_shape(shape, dict(spec)), options)
+    found = None if shape is None else as_shape(shape, dict(spec))
+    return LayerSpec(form, found, options, whole)
 
 
 def _parse_sequence(

@@ -25,13 +25,16 @@ class Input(Layer, names=("input",)):
 
     Parameters
     ----------
-    size, shape
+    shape : tuple
         Shape of one example; None stands for any length, for instance
-        ``(None, 12)`` for series of 12 variables.
+        ``(None, 12)`` for series of 12 variables, and ``(12,)`` for vectors.
+    size : int
+        The last axis of it instead; those before are of any length, as many as
+        the network's data have: ``size=12`` is ``shape=(None, 12)`` in a
+        recurrent model, and ``shape=(12,)`` in a feedforward one.
     ndim : int, optional
-        Number of axes with the batch axis. A shape shorter than that gets
-        axes of unknown length in front: ``size=12, ndim=3`` is
-        ``shape=(None, 12)``.
+        Number of axes with the batch axis: a shape, or size, shorter than that
+        gets axes of unknown length in front.
     sparse : bool, 'csr' or 'csc'
         Whether data stay sparse matrices: then the time that the layers they
         go to take is by the entries that are not zero. These must be
@@ -53,6 +56,11 @@ class Input(Layer, names=("input",)):
     sparse: bool | str
     default_activation = "linear"
     is_input = True
+
+    def __init__(self, name: str | None = None, *, shape: Any = None, **options: Any) -> None:
+        super().__init__(name, shape=shape, **options)
+        if self.ndim is None and isinstance(shape, (tuple, list)):
+            self.ndim = len(shape) + 1
 
     def resolve_inputs(self, layers: Any) -> list[str]:
         """Get the inputs that an input has: none."""

@@ -132,11 +132,12 @@ class Maker:
             lambda: valid,
         )
         options = dict(parsed.options)
-        form, shape = parsed.form, parsed.shape
+        form, shape, whole = parsed.form, parsed.shape, parsed.whole
         if layer is not None and keywords:
             extra = spec.parse_layer(dict(keywords), is_form, activations.is_activation, list)
             options.update(extra.options)
             form, shape = extra.form or form, extra.shape or shape
+            whole = extra.whole or (whole and extra.shape is None)
         if form is None:
             form = "feedforward" if before else "input"
         kind = Layer.registry[form] if isinstance(form, str) else form
@@ -151,7 +152,7 @@ class Maker:
             options["activation"] = _ending(kind, ending)
         if shape is not None:
             # A class of the user's may have a size that is an argument.
-            one = len(shape) == 1 and shape[0] is not None
+            one = len(shape) == 1 and shape[0] is not None and not (whole and kind.is_input)
             options.update({"size": shape[0]} if one else {"shape": shape})
         return kind(name=name, **options)
 
