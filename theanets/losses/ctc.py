@@ -18,6 +18,7 @@ from ..options import Flag, Name, Whole, whole_number
 from ..outputs import Outputs
 from .classification import Scores
 from .formulas import const, safe_log
+from .reduction import Compared
 
 Array = npt.NDArray[Any]
 Shape = tuple[int | None, ...]
@@ -45,7 +46,7 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     frames : str, optional
         Name of an output of one number for each example: how many frames it
         has. The rest of the series has no influence. For instance of a further
-        input layer, ``dict(form='input', name='frames', size=1)``, which takes
+        input layer, ``dict(form='input', name='frames', shape=(1,))``, which takes
         an array (batch, 1). By default all frames that exist count: a layer
         of the form ``'lengths'`` can say which do.
     zero_infinity : bool
@@ -67,7 +68,9 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     target; the weight of an example is the mean of those of its labels that
     are not 0. An example all of whose weights are 0 has no influence.
 
-    Decode predictions by `ctc_greedy_decode` or `ctc_beam_decode`.
+    `theanets.recurrent.Classifier.predict_labels` reads the labels of series, by
+    `ctc_greedy_decode` or `ctc_beam_decode`; the metric ``'label_error_rate'`` compares them
+    with targets.
 
     References
     ----------
@@ -98,6 +101,20 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     def blank_label(self, classes: int | None) -> int | None:
         """Get the blank; -1 is the last label."""
         return self.blank if self.blank >= 0 or classes is None else classes - 1
+
+    def _blank_of(self, output: Expression) -> int:
+        """Get the blank among the labels of an output."""
+        known = output.type.shape[-1]
+        if known is None and self.blank == -1:
+            raise ConfigurationError(
+                f"loss {self.name!r}: blank=-1 needs an output of a known number of labels"
+            )
+        if known is not None and not self.blank < known:
+            raise ConfigurationError(
+                f"loss {self.name!r}: blank={self.blank} is not one of the {known} labels of "
+                f"{self.output_name!r}"
+            )
+        return int(known - 1 if known is not None and self.blank == -1 else self.blank)
 
     def target_shape(self, shape: Callable[[str], Shape], labels: bool) -> Shape:
         """Get the shape of one example's target: of any length."""
@@ -185,19 +202,9 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
         -------
         expression of shape (batch)
         """
-        known = output.type.shape[-1]
-        if known is None and self.blank == -1:
-            raise ConfigurationError(
-                f"loss {self.name!r}: blank=-1 needs an output of a known number of labels"
-            )
-        blank = known - 1 if self.blank == -1 else self.blank
-        if known is not None and not blank < known:
-            raise ConfigurationError(
-                f"loss {self.name!r}: blank={self.blank} is not one of the {known} labels of "
-                f"{self.output_name!r}"
-            )
+        blank = self._blank_of(output)
         mask = pt.ones(output.shape[:2], dtype="bool") if mask is None else mask
-        total, _ = Alignments(int(blank))(log_softmax(output, axis=-1), target, mask)
+        total, _ = Alignments(blank)(log_softmax(output, axis=-1), target, mask)
         if self.zero_infinity:
             total = pt.switch(pt.isinf(total), const(0, total), total)
         return -total
@@ -205,6 +212,36 @@ class ConnectionistTemporalClassification(Scores, names=("ctc",)):
     def compared(self, outputs: Outputs) -> None:
         """Get None: labels cannot be compared frame by frame."""
         return
+
+    def comparisons(self, outputs: Outputs) -> list[Compared]:
+        """Get the labels that are wanted, and those of the most probable alignment."""
+        raw, _ = self.scores(outputs)
+        path = pt.argmax(raw, axis=-1).astype("int32")
+        before = pt.concatenate([pt.full_like(path[:, :1], -1), path[:, :-1]], axis=1)
+        blank = self._blank_of(raw)
+        new = pt.neq(path, before) & pt.neq(path, blank) & self._frames(raw, outputs)
+        weights = self._weights
+        if weights is not None:
+            seen = pt.maximum(pt.neq(weights, 0).sum(axis=1), 1)
+            weights = weights.sum(axis=1) / seen.astype(weights.dtype)
+        read = pt.switch(new, path, np.asarray(-1, "int32"))
+        return [Compared("sequences", self._seen(self._target), read, weights)]
+
+    def decode(self, scores: Any, frames: Any = None, width: int | None = None) -> list[list[int]]:
+        """Read the labels of series from what the output gives.
+
+        Parameters
+        ----------
+        scores : array_like of shape (batch, time, K)
+            See `ctc_greedy_decode`, and with a ``width`` `ctc_beam_decode`.
+        frames : array_like of int of shape (batch), optional
+            Numbers of frames; by default all.
+        width : int, optional
+            Of the beam; by default labels are those of the most probable alignment.
+        """
+        if width is None:
+            return ctc_greedy_decode(scores, frames, self.blank)
+        return ctc_beam_decode(scores, frames, self.blank, width)
 
 
 def fit(labels: Array, frames: Array) -> Array:

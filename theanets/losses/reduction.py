@@ -18,14 +18,17 @@ class Compared(NamedTuple):
 
     Attributes
     ----------
-    kind : {'classes', 'labels', 'binary', 'values', 'quantiles'}
+    kind : {'classes', 'labels', 'binary', 'values', 'quantiles', 'sequences'}
         Class labels with scores of the classes, or with the labels that are
         predicted; decisions (0 or 1) with numbers that are positive for yes;
-        values with values, or with their quantiles.
+        values with values, or with their quantiles; sequences of labels with
+        those that are read, -1 being none.
     target, output : expressions
-        Of one shape; scores have the classes as a further, last axis.
+        Of one shape; scores have the classes as a further, last axis, and
+        sequences are of any length, (batch, length).
     weights : expression or None
-        Of the target's shape, 0 for what does not count; None for 1 each.
+        Of the target's shape, of sequences (batch), 0 for what does not
+        count; None for 1 each.
     logits : bool
         Whether the scores are logits, whose softmax are probabilities.
     orders : tuple of float

@@ -18,6 +18,7 @@ from .calibration import CalibrationError
 from .classification import AUC, F1, Accuracy, Averaged, BalancedAccuracy, Precision, Recall, TopK
 from .quantile import Coverage, Pinball
 from .regression import MAE, MSE, R2, RMSE
+from .sequences import LabelErrorRate
 
 __all__ = [
     "AUC",
@@ -31,6 +32,7 @@ __all__ = [
     "BalancedAccuracy",
     "CalibrationError",
     "Coverage",
+    "LabelErrorRate",
     "Metric",
     "Part",
     "Pinball",

@@ -16,13 +16,14 @@ from ..registry import Registered, Registry
 Array = npt.NDArray[Any]
 
 #: What a metric may compare, in words: labels with scores of classes, labels with labels
-#: (of chains), decisions with log-odds, values with values.
+#: (of chains), decisions with log-odds, values with values or quantiles, sequences of labels.
 KINDS = {
     "classes": "class labels with scores of the classes",
     "labels": "class labels with the labels of the best path",
     "binary": "decisions, yes or no, with log-odds",
     "values": "values with values",
     "quantiles": "values with quantiles",
+    "sequences": "sequences of labels with those that are read from a series",
 }
 
 
@@ -32,16 +33,17 @@ class Part:
 
     Attributes
     ----------
-    kind : {'classes', 'labels', 'binary', 'values', 'quantiles'}
+    kind : {'classes', 'labels', 'binary', 'values', 'quantiles', 'sequences'}
         What is compared.
     target : ndarray
         Labels (rows), or decisions (0 or 1) or values (rows, variables).
-        Steps of series and examples are all rows.
+        Steps of series and examples are all rows; of sequences, (rows, length),
+        only examples are, and -1 is no label.
     output : ndarray
         Scores (rows, classes), labels (rows), log-odds or values (rows,
-        variables), quantiles (rows, variables, orders).
+        variables), quantiles (rows, variables, orders), sequences (rows, length).
     weights : ndarray
-        Of the target's shape. Labels of weight 0 have been left out; other
+        Of the target's shape, of sequences (rows). Labels of weight 0 have been left out; other
         entries of weight 0 are 0.
     size : int
         Number of classes or variables.
@@ -78,6 +80,10 @@ def part(
 ) -> Part:
     """Make a `Part` of arrays of any number of leading axes; no weights are 1 each."""
     target, output = np.asarray(target), np.asarray(output)
+    if kind == "sequences":
+        found = np.ones(len(target)) if weights is None else np.asarray(weights, dtype=float)
+        seen = found != 0
+        return Part(kind, target[seen], output[seen], found[seen], size)
     if weights is None:
         weights = np.ones(target.shape)
     weights = np.broadcast_to(np.asarray(weights, dtype=float), target.shape)

@@ -7,7 +7,8 @@ the last one of positive weight do not exist for recurrent layers.
 
 The classes are in `models`; `ragged` pads series, `views` gives a network that
 was built without a thought of lengths a place for them, `streams` continues
-series from call to call, with `rooms` for what is kept of each step.
+series from call to call, with `rooms` for what is kept of each step, and
+`reading` reads labels without their places in a series.
 """
 
 from __future__ import annotations

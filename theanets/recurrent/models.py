@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, DataError
 from ..network import Network
 from ..options import whole_number
 from ..structure.sizes import SizeError
-from . import ragged, views
+from . import ragged, reading, views
 from .sequences import drawn, starts
 from .streams import Stream, carrier, inputs_of
 
@@ -318,6 +318,8 @@ class Classifier(_Series, feedforward.Classifier):
         """Get the probability of each class; see `theanets.Classifier.predict_proba`."""
         given = kwargs if mask is None else {**kwargs, "mask": mask}
         return super().predict_proba(x, **self._masked(x, given))
+
+    predict_labels = reading.predict_labels
 
     def score(self, x: Any, y: Any, w: Any = None, **kwargs: Any) -> float:
         """Get the share of labels that are predicted; see `theanets.Classifier.score`."""

@@ -101,12 +101,23 @@ def view(net: AnyStructure, inputs: Iterable[str]) -> AnyStructure:
             key = keys[name]
             layers.append(net._unasked.setdefault(key, Unasked(key, of=name)))
     made = net.sharing(layers)
-    _check(made.graph)
+    steps_of(made.graph)
     return made
 
 
-def _check(graph: Graph) -> None:
-    """Refuse layers after which it is not known which steps exist."""
+def steps_of(graph: Graph) -> dict[str, Any]:
+    """Get the number of steps of all series that a network computes, by the name of an output.
+
+    Returns
+    -------
+    dict of str to expression of shape (batch,)
+        Of what the layers of lengths take.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not known after some layer which steps exist.
+    """
     lengths: dict[str, Any] = series_lengths.from_inputs(graph.by_name)
     for layer in graph.layers:
         before = [name for name in layer.input_names if name in lengths]
@@ -123,6 +134,7 @@ def _check(graph: Graph) -> None:
                     f"each example, exist does not follow from the steps of {before[0]!r}, so pad "
                     "the series, and mask their targets by weighted=True"
                 )
+    return lengths
 
 
 def given(net: Structure, data: Any) -> set[str]:
