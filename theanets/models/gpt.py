@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from .weights import Weights
 
 #: What the files of a directory are called.
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+#: Where a network's metadata have the configuration that it came with.
+GPT2 = "gpt2"
 #: Activations of the configuration, and ours.
 ACTIVATIONS = {
     "gelu_new": "gelu:tanh",
@@ -46,7 +49,12 @@ NORM = ("weight", "bias")
 
 
 def gpt2(
-    path: Any, heads: int | None = None, *, model: Any = recurrent.Classifier, **options: Any
+    path: Any,
+    heads: int | None = None,
+    *,
+    model: Any = recurrent.Classifier,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Any:
     """Make the network of a checkpoint of GPT-2.
 
@@ -63,6 +71,8 @@ def gpt2(
     model : class
         Of the network; by default a classifier of the next symbol of each
         step, whose logits ``net.predict_logit`` gives.
+    config : dict, optional
+        The configuration; by default that of the files. Arrays have none.
     **options
         ``loss``, ``weighted``, ``rng``, ``dtype`` and ``mode``, as for
         `theanets.Network`.
@@ -87,7 +97,8 @@ def gpt2(
     UserWarning
         If weights are NaN or infinite, by their names.
     """
-    source, config = _files(path)
+    source, read = _files(path)
+    config = read if config is None else dict(config)
     weights = Weights(source)
     for key, plain in FIXED.items():
         if config.get(key, plain) != plain:
@@ -108,7 +119,11 @@ def gpt2(
             "heads there are; of the models that were published, one for 64 units"
         )
     made = _Checkpoint(weights, config, whole_number("heads", heads), ACTIVATIONS[name])
-    return made.plan().build(model, options)
+    net = made.plan().build(model, options)
+    if config:
+        # It says more than layers do, of the tokenizer for instance; see `save_gpt2`.
+        net.metadata[GPT2] = dict(config)
+    return net
 
 
 def _files(path: Any) -> tuple[Any, dict[str, Any]]:
