@@ -18,7 +18,22 @@ import theanets
 import theanets.ops
 from theanets.errors import DerivativeError, Error
 from theanets.ops.draws import Draws
-from theanets.ops.kernels import Axes, Fill, MatMul, Positions, RowArgmax, Rows, RowSoftmax, Sums
+from theanets.ops.kernels import (
+    Axes,
+    Entrywise,
+    Fill,
+    Joined,
+    Length,
+    MatMul,
+    Parts,
+    Positions,
+    RowArgmax,
+    Rows,
+    RowSoftmax,
+    Shaped,
+    Sums,
+    Vector,
+)
 
 RNG = np.random.default_rng(2)
 
@@ -35,6 +50,12 @@ STAND_INS = [
     (Axes((1, 0), 2), [MATRIX]),
     (Positions("int64"), [MATRIX]),
     (RowArgmax(), [MATRIX]),
+    (Entrywise.of(pt.exp(MATRIX).owner), [MATRIX]),
+    (Shaped(1), [MATRIX, -1]),
+    (Length(0), [MATRIX]),
+    (Parts(1, 2), [MATRIX, [1, 2]]),
+    (Joined(0, 2), [MATRIX, MATRIX]),
+    (Vector("float64", 2), [MATRIX.sum(), MATRIX.sum()]),
 ]
 #: Bases; stand-ins; what cells are traced by; what is put back before anything is computed; the
 #: gradient of attention, of which `Attend` has the derivatives, as what it is given of the sums is
