@@ -230,7 +230,9 @@ class _Whole:
             for i, operand in enumerate(inputs):
                 moves = [d for d, step in enumerate(operand.steps) if step != 0]
                 if (moves[-1] if moves else -1) == depth:
-                    values[i] = arrayobj.load_item(context, builder, operand.kind, operand.pointer)
+                    value = arrayobj.load_item(context, builder, operand.kind, operand.pointer)
+                    wanted = from_dtype(np.dtype(self.op.dtypes[i]))
+                    values[i] = context.cast(builder, value, operand.kind.dtype, wanted)
 
         with ExitStack() as loops:
             read(-1)
@@ -249,5 +251,9 @@ class _Whole:
                         operand.pointer = cgutils.pointer_add(builder, operand.pointer, far)
                 read(depth)
             found = self.program.emit(context, builder, [values[i] for i in range(len(inputs))])
-            for operand, value in zip(written, found, strict=True):
-                arrayobj.store_item(context, builder, operand.kind, value, operand.pointer)
+            dtypes = self.program.output_dtypes
+            for operand, value, dtype in zip(written, found, dtypes, strict=True):
+                given = context.cast(
+                    builder, value, from_dtype(np.dtype(dtype)), operand.kind.dtype
+                )
+                arrayobj.store_item(context, builder, operand.kind, given, operand.pointer)
