@@ -57,6 +57,15 @@ def test_a_product_of_views(rng):
         np.testing.assert_allclose(run(MatMul(), view, right), view @ right, rtol=1e-12)
 
 
+def test_a_product_with_axes_left_out(rng):
+    a, filters = pt.matrix("a"), pt.tensor("filters", shape=(None, None, 1, 1))
+    transposed = filters.dimshuffle(1, 0)
+    function = backends.function([a, filters], pt.dot(a, transposed), mode="NUMBA", dtype="float64")
+    x, y = rng.normal(size=(3, 4)), rng.normal(size=(5, 4, 1, 1))
+    np.testing.assert_allclose(function(x, y), x @ y[:, :, 0, 0].T, rtol=1e-12)
+    assert "MatMul" in {type(node.op).__name__ for node in function.maker.fgraph.toposort()}
+
+
 ROWS = np.array(
     [
         [1.0, 3.0, 3.0, -2.0],

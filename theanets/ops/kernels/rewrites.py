@@ -47,7 +47,8 @@ def _factor(x: Expression) -> tuple[Expression, bool]:
     """Get a matrix without its transposition, and whether it had one."""
     node = x.owner
     if node is not None and isinstance(node.op, DimShuffle) and node.op.new_order == (1, 0):
-        return node.inputs[0], True
+        (matrix,) = node.inputs
+        return (matrix, True) if matrix.ndim == 2 else (x, False)  # axes may be left out, too
     return x, False
 
 
