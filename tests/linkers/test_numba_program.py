@@ -358,6 +358,42 @@ def test_threads_may_call_one_program():
     assert not failures
 
 
+class Given(Op):
+    """Adds what a function takes by default."""
+
+    __props__ = ("default",)
+
+    def __init__(self, default):
+        self.default = default
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = inputs[0] + (self.default or 0)
+
+
+@pytest.mark.parametrize("default", [None, 2, 0.5])
+def test_functions_with_arguments_that_nobody_gives(default):
+    @register_funcify_and_cache_key(Given)
+    def funcify(op, node, **kwargs):
+        given = op.default
+
+        @numba_njit
+        def added(x, more=given):
+            return x.copy() if more is None else x + more
+
+        return added, f"given-{given!r}"
+
+    x = pt.matrix("x")
+    program = program_of(compiled([x], [pt.tanh(Given(default)(pt.exp(x))) * 2]))
+    for _ in range(2):
+        (found,) = program(X)
+        expected = np.tanh(np.exp(X) + (default or 0)) * 2
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert isinstance(next(iter(program._typed.values())), Typed)
+
+
 class Uncached(Op):
     """Doubles, and is nothing that PyTensor keeps on the disk."""
 

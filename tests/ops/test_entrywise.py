@@ -163,6 +163,31 @@ def layouts(whole):
     yield np.ascontiguousarray(whole[..., ::-1])[..., ::-1]
 
 
+@pytest.mark.parametrize("dtypes", [("int64", "uint64"), ("uint64", "int64"), ("int64", "int64")])
+def test_large_integers_are_compared_as_they_are(dtypes):
+    """No float64 is between 2^62 and 2^62 + 1."""
+    a = np.array([2**62 + 1, 2**62 - 1, 2**62, 2**63 - 1], dtypes[0])
+    b = np.array([2**62, 2**62, 2**62, 2**63 - 2], dtypes[1])
+    x, y = variable(a), variable(b)
+    for name in ("eq", "neq", "lt", "le", "gt", "ge"):
+        op = entrywise(getattr(pt, name)(x, y))
+        expected = {"neq": "not_equal", "eq": "equal", "le": "less_equal", "ge": "greater_equal"}
+        function = getattr(np, expected.get(name, {"lt": "less", "gt": "greater"}.get(name, "")))
+        np.testing.assert_array_equal(run(op, a, b)[0], function(a, b), err_msg=name)
+
+
+def test_an_expression_keeps_the_type_that_it_was_made_with(rng):
+    """A quotient of integers is of the type of floats that is configured when it is made."""
+    a, b = rng.integers(1, 9, (2, 5))
+    x, y = pt.lvectors("x", "y")
+    with pytensor.config.change_flags(floatX="float64"):
+        quotient = x / y
+    with pytensor.config.change_flags(floatX="float32"):
+        assert Entrywise.of(quotient.owner) is None
+    found = backends.function([x, y], [quotient], mode="NUMBA", dtype="float32")(a, b)[0]
+    np.testing.assert_array_equal(found, a / b, strict=True)
+
+
 @pytest.mark.parametrize(
     "patterns",
     [

@@ -123,6 +123,8 @@ def _caller(context: Any, module: Any, name: str, arguments: Any, result: Any) -
     def taken(kind: Any) -> Any:
         if isinstance(kind, types.BaseTuple):  # of arguments, as in ``function(*arguments)``
             return context.make_tuple(builder, kind, [taken(one) for one in kind])
+        if isinstance(kind, types.Omitted):
+            return None  # the function knows what it is
         model = context.data_model_manager[kind]
         return model.load_from_data_pointer(builder, next_place(model))
 

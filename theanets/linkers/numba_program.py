@@ -17,7 +17,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
-from numba.core.types import Array, BaseTuple, Boolean, Number
+from numba.core.types import Array, BaseTuple, Boolean, Number, Omitted
 from numba.np.numpy_support import as_dtype
 from pytensor.graph.basic import Constant
 from pytensor.graph.fg import FunctionGraph
@@ -150,10 +150,10 @@ class Typed:
             kind = numba.typeof(value)
             # No operation writes to a constant, and so none is compiled for constants alone.
             self._kinds[number] = kind.copy(readonly=False) if isinstance(kind, Array) else kind
+        if not _are_known(self._kinds.values()):
+            raise Unfit
         compiled = [self._compiled(*operation) for operation in program.operations]
         ends = [*range(len(inputs)), *program.outputs]
-        if not all(isinstance(kind, (Array, Number, Boolean)) for kind in self._kinds.values()):
-            raise Unfit
         if not all(isinstance(self._kinds[number], Array) for number in ends):
             raise Unfit  # Numba makes a number of an array without axes at times
         self._memory, places = self._laid_out(program)
@@ -198,7 +198,7 @@ class Typed:
         arguments, result = compiled.signature.args, compiled.signature.return_type
         found = list(result) if isinstance(result, BaseTuple) else [result]
         address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        if len(found) != len(made) or not address:
+        if len(found) != len(made) or not address or not _are_known([*arguments, *found]):
             raise Unfit
         self._kinds.update(zip(made, found, strict=True))
         return (tuple(arguments), result), address
@@ -231,6 +231,16 @@ class Typed:
             if self._counts(number) and number not in program.outputs:
                 over[i].append(number)
         return over
+
+
+def _are_known(kinds: Iterable[Any]) -> bool:
+    """Tell whether a caller can take and give values of some types."""
+    return all(
+        _are_known(kind)
+        if isinstance(kind, BaseTuple)
+        else isinstance(kind, (Array, Number, Boolean, Omitted))
+        for kind in kinds
+    )
 
 
 _made: dict[Any, Any] = {}

@@ -66,7 +66,12 @@ class Entrywise(KernelOp):
             return None
         dtypes = tuple(x.type.dtype for x in node.inputs)
         broadcast = tuple(x.type.broadcastable for x in node.inputs)
-        return cls(node.op.scalar_op, in_place, dtypes, broadcast) if dtypes else None
+        if not dtypes:
+            return None
+        found = cls(node.op.scalar_op, in_place, dtypes, broadcast)
+        # By what is configured now, the types of outputs may be others than when it was made.
+        now = [x.type.dtype for x in found.scalar_node().outputs]
+        return found if now == [x.type.dtype for x in node.outputs] else None
 
     def make_node(self, *inputs: Expression) -> Apply:
         """Take arrays of the same number of axes.

@@ -144,7 +144,8 @@ def _step(node: Any) -> tuple[Emit, str | None, bool]:
     if kind in OF_ANY:
         return OF_ANY[kind], name, False
     common = str(np.result_type(*dtypes))
-    if common in FLOATS and kind in OF_FLOATS:
+    # Not of integers alone: to NumPy, those of int64 and uint64 have float64 in common.
+    if common in FLOATS and not set(dtypes).isdisjoint(FLOATS) and kind in OF_FLOATS:
         return _converted(common, OF_FLOATS[kind]), name, False
     if set(dtypes) == {"int64"} and kind in OF_INTEGERS:
         return OF_INTEGERS[kind], name, False
