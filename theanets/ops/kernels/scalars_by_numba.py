@@ -17,8 +17,10 @@ import numpy as np
 from numba import from_dtype
 from numba.core import cgutils
 from pytensor.graph.basic import Constant
-from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
+from pytensor.link.numba.dispatch.basic import numba_funcify
 from pytensor.scalar import basic
+
+from ...versions import numba_parts
 
 #: A function of values of one entry: what compiles, the builder, types and values; and outputs'.
 Emit = Callable[[Any, Any, list[Any], list[Any], list[Any]], list[Any]]
@@ -149,7 +151,10 @@ def _step(node: Any) -> tuple[Emit, str | None, bool]:
         return _converted(common, OF_FLOATS[kind]), name, False
     if set(dtypes) == {"int64"} and kind in OF_INTEGERS:
         return OF_INTEGERS[kind], name, False
-    function, key = numba_funcify_and_cache_key(node.op, node=node)
+    parts = numba_parts()
+    if parts is None:
+        return _called(numba_funcify(node.op, node=node)), None, True
+    function, key = parts.with_key(node.op, node=node)
     return _called(function), key, True
 
 
