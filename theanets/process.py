@@ -21,6 +21,7 @@ that makes data is called under any of them, nor is another thread waited for th
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -59,8 +60,24 @@ def building(dtype: str | None = None, **flags: Any) -> Iterator[None]:
     if owned and all(getattr(config, key) == flags[key] for key in flags):
         yield  # within another one, which does all that this would do
         return
-    with uninterrupted(), _builders, config.change_flags(**flags):
+    with uninterrupted(), _builders, config.change_flags(**flags), _collecting_seldom():
         yield
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Have Python look for objects that only refer to each other once in many more of them.
+
+    Graphs are many objects, and what compiles them makes more. To go through all that there
+    are again and again, for little that is gone, took a twelfth of the time.
+    """
+    often = gc.get_threshold()
+    if often[0]:  # else it never looks
+        gc.set_threshold(max(often[0], 20_000), often[1], max(often[2], 1_000))
+    try:
+        yield
+    finally:
+        gc.set_threshold(*often)
 
 
 def float_x() -> str:

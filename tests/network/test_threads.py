@@ -1,6 +1,7 @@
 """Threads: whatever computes gives in any number of them what it gives alone."""
 
 import copy
+import gc
 import sys
 import threading
 import warnings
@@ -236,6 +237,22 @@ def test_two_networks_share_variables_and_threads(rng):
 
     at_once(*jobs, lambda: held(one, both), lambda: held(both, one))
     assert all(all(job()) for job in jobs)
+
+
+@pytest.mark.parametrize("often", [(700, 10, 10), (0, 10, 10), (50_000, 20, 5_000)])
+def test_building_leaves_how_often_objects_are_collected(often):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*often)
+        with process.building(), process.building("float64"):
+            assert (gc.get_threshold() > often) == (0 < often[0] < 20_000)
+            assert bool(gc.get_threshold()[0]) == bool(often[0])
+        assert gc.get_threshold() == often
+        with pytest.raises(KeyError), process.building():
+            raise KeyError
+        assert gc.get_threshold() == often
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_building_in_threads_leaves_the_configuration(rng):
