@@ -133,6 +133,35 @@ def test_functions_with_arguments_that_nobody_gives(default):
     assert isinstance(next(iter(program._typed.values())), Typed)
 
 
+class Nested(Op):
+    """Gives an array, and what its function has as a tuple."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type(), x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0], outputs[1][0] = inputs[0].copy(), inputs[0].copy()
+
+
+def test_tuples_of_tuples_are_for_functions():
+    @register_funcify_and_cache_key(Nested)
+    def funcify(op, node, **kwargs):
+        @numba_njit
+        def nested(x):
+            return x.copy(), (x.copy(), x.copy())
+
+        return nested, "nested"
+
+    x = pt.matrix("x")
+    program = program_of(compiled([x], [Nested()(x)[0] * 2]))
+    before = alive()
+    np.testing.assert_array_equal(program(X)[0], X * 2)
+    assert program._typed == {next(iter(program._typed)): program.whole}
+    assert alive() == before
+
+
 class Uncached(Op):
     """Doubles, and is nothing that PyTensor keeps on the disk."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numba
@@ -150,7 +151,7 @@ class Typed:
             kind = numba.typeof(value)
             # No operation writes to a constant, and so none is compiled for constants alone.
             self._kinds[number] = kind.copy(readonly=False) if isinstance(kind, Array) else kind
-        if not _are_known(self._kinds.values()):
+        if not all(map(_is_plain, self._kinds.values())):
             raise Unfit
         compiled = [self._compiled(*operation) for operation in program.operations]
         ends = [*range(len(inputs)), *program.outputs]
@@ -198,7 +199,9 @@ class Typed:
         arguments, result = compiled.signature.args, compiled.signature.return_type
         found = list(result) if isinstance(result, BaseTuple) else [result]
         address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        if len(found) != len(made) or not address or not _are_known([*arguments, *found]):
+        if len(found) != len(made) or not address:
+            raise Unfit
+        if not all(map(_is_taken, arguments)) or not all(map(_is_plain, found)):
             raise Unfit
         self._kinds.update(zip(made, found, strict=True))
         return (tuple(arguments), result), address
@@ -233,37 +236,37 @@ class Typed:
         return over
 
 
-def _are_known(kinds: Iterable[Any]) -> bool:
-    """Tell whether a caller can take and give values of some types."""
-    return all(
-        _are_known(kind)
-        if isinstance(kind, BaseTuple)
-        else isinstance(kind, (Array, Number, Boolean, Omitted))
-        for kind in kinds
-    )
+def _is_plain(kind: Any) -> bool:
+    """Tell whether values of a type may lie in a program's memory."""
+    return isinstance(kind, (Array, Number, Boolean))
 
 
-_made: dict[Any, Any] = {}
+def _is_taken(kind: Any) -> bool:
+    """Tell whether a caller can take an argument: one value, those of ``*arguments``, or none."""
+    if isinstance(kind, BaseTuple):
+        return all(map(_is_plain, kind))
+    return isinstance(kind, Omitted) or _is_plain(kind)
 
 
+@cache
 def _interpreter() -> Any:
-    if "interpreter" not in _made:
-        key = source_key(numba_interpreter.__name__, "interpreter") or ""
-        made = kept(numba_interpreter.interpreter(), _digest([key]))
-        made.compile((numba.int64[::1], numba.uint8[::1], numba.int64, numba.int64))
-        _made["interpreter"] = made
-    return _made["interpreter"]
+    made = _kept(numba_interpreter.interpreter(), "interpreter")
+    made.compile((numba.int64[::1], numba.uint8[::1], numba.int64, numba.int64))
+    return made
 
 
 def _callers(signatures: Iterable[Any]) -> tuple[Any, dict[Any, int]]:
     """Get what holds callers, and their addresses by signatures."""
     several = list(dict.fromkeys(signatures))
-    key = source_key(numba_interpreter.__name__, "callers") or ""
-    made = kept(numba_interpreter.callers(several), _digest([key, *map(repr, several)]))
+    made = _kept(numba_interpreter.callers(several), "callers", *map(repr, several))
     addresses = np.zeros(len(several), "int64")
     made(addresses)
     return made, dict(zip(several, addresses.tolist(), strict=True))
 
 
-def _digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _kept(function: Dispatcher, *parts: str) -> Dispatcher:
+    """Have a function kept on the disk, unless there is no source that tells it from older ones."""
+    key = source_key(numba_interpreter.__name__, parts[0])
+    if key is None:
+        return function
+    return kept(function, hashlib.sha256("\n".join([key, *parts]).encode()).hexdigest())
