@@ -27,25 +27,35 @@ def all_graphs_are_programs(monkeypatch):
     monkeypatch.setattr(numba_program, "LEAST", 1)
 
 
-def test_an_error_of_an_operation_is_raised_and_leaves_nothing_behind():
+def test_an_error_of_an_operation_is_raised_and_the_next_call_is_fine():
     x, y = pt.matrices("x", "y")
     checked = Assert("none may be above 2")(pt.exp(y) * 2, (y <= 2).all())
     outputs = [pt.exp(x).sum(), pt.tanh(x) + 1, pt.tanh(checked.T) * 2, pt.dot(x, y.T)]
     program = program_of(compiled([x, y], outputs))
     for wrong, message in ((X * 3, "none may be above 2"), (X[:, :3], "sizes that do not fit")):
-        left = []
         for function in (program.whole, program):
-            function(X, X)
-            before = alive()
-            with pytest.raises((AssertionError, ValueError), match=message) as error:
+            with pytest.raises((AssertionError, ValueError), match=message):
                 function(X, wrong)
-            del error
-            left.append(alive() - before)
-        # Numba leaves what a function that raises refers to: here, the operation alone is one.
-        assert left[1] < left[0]
         found = program(X, X)
         np.testing.assert_allclose(found[1], np.tanh(X) + 1, rtol=1e-6)
         np.testing.assert_allclose(found[3], X @ X.T)
+
+
+def test_what_an_error_leaves_behind_does_not_grow_with_what_was_there():
+    """Numba leaves what the function that raises refers to, and no more is left."""
+    left = []
+    for count in (1, 7):
+        x, y = pt.matrices("x", "y")
+        there = [pt.cumsum(x + i, axis=1) for i in range(count)]
+        fine = pt.and_((y <= 2).all(), sum(one.sum() for one in there) < 1e9)
+        program = program_of(compiled([x, y], [*there, Assert("above 2")(pt.exp(y), fine) * 2]))
+        program(X, X)
+        before = alive()
+        with pytest.raises(AssertionError, match="above 2") as error:
+            program(X, X * 3)
+        del error
+        left.append(alive() - before)
+    assert left[0] == left[1]
 
 
 def test_memory_is_let_go_of():
